@@ -1,0 +1,2 @@
+//! The bootroot command.
+fn main() {}

@@ -1,0 +1,1 @@
+//! SELinux labels from a policy's file_contexts.

@@ -1,0 +1,1 @@
+//! The facade over a host's storage: one file is one use case.

@@ -1,0 +1,1 @@
+//! Container images and OSTree commits, both ways.

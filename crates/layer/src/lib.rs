@@ -1,0 +1,1 @@
+//! Layer tar streams to OSTree objects, and back.

@@ -1,0 +1,1 @@
+//! OSTree's formats: bytes in, values out. Touches no disk.

@@ -1,0 +1,1 @@
+//! The OSTree repository on disk: objects, refs, transactions, locks.

@@ -1,0 +1,1 @@
+//! Progress events and the interrupt flag; renders nothing.

@@ -1,0 +1,1 @@
+//! Stateroots, deployments, boot entries, staging.

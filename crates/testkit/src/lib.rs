@@ -1,0 +1,1 @@
+//! What tests share: real tools, golden data, scratch file systems.

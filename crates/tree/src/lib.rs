@@ -1,0 +1,1 @@
+//! A file tree in memory: overlay with whiteouts, and diff.
