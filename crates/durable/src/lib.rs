@@ -1,1 +1,18 @@
 //! The few file-system verbs everything durable is built from, and named crash points.
+//!
+//! Everything works on directory descriptors. Together with the transaction of the OSTree repository
+//! this is the only place that syncs: a caller that publishes through here gets "either old or new".
+
+pub mod crash;
+mod error;
+mod lock;
+mod publish;
+mod tree;
+
+pub use crash::crash_point;
+pub use error::{Error, IoContext};
+pub use lock::{Lock, LockError};
+pub use publish::{
+    publish, publish_no_sync, read_optional, replace_symlink, sync_dir, sync_filesystem, write_all,
+};
+pub use tree::{create_dir_all, remove_all};

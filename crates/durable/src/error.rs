@@ -1,0 +1,42 @@
+use std::io;
+use std::path::{Path, PathBuf};
+
+use error_class::{Classified, ErrorClass};
+
+/// A system call failed: what was being done, to what, and why.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot {verb} {}: {source}", .path.display())]
+pub struct Error {
+    /// What was being done, for example `rename`.
+    pub verb: &'static str,
+    /// The path it was done to, relative to the directory that was handed in.
+    pub path: PathBuf,
+    /// Why it failed.
+    #[source]
+    pub source: io::Error,
+}
+
+impl Classified for Error {
+    fn class(&self) -> ErrorClass {
+        self.source.class()
+    }
+}
+
+/// Attach verb and path to a failed system call.
+pub trait IoContext<T> {
+    /// Turn the failure into an [`Error`].
+    ///
+    /// # Errors
+    /// The failure itself.
+    fn during(self, verb: &'static str, path: impl AsRef<Path>) -> Result<T, Error>;
+}
+
+impl<T, E: Into<io::Error>> IoContext<T> for Result<T, E> {
+    fn during(self, verb: &'static str, path: impl AsRef<Path>) -> Result<T, Error> {
+        self.map_err(|source| Error {
+            verb,
+            path: path.as_ref().to_owned(),
+            source: source.into(),
+        })
+    }
+}
