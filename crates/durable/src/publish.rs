@@ -1,7 +1,7 @@
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, Read as _};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd as _, BorrowedFd};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -51,7 +51,7 @@ fn replace(
     let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC;
     let file = rustix::fs::openat(dir, &temp, flags, Mode::from_raw_mode(0o600))
         .during("create", &temp)?;
-    let result = fill(file, bytes, mode, sync, name).and_then(|()| {
+    let result = fill(file.as_fd(), bytes, mode, sync, name).and_then(|()| {
         crash_point("publish:before-rename");
         rustix::fs::renameat(dir, &temp, dir, name).during("rename over", name)
     });
@@ -62,11 +62,17 @@ fn replace(
     result
 }
 
-fn fill(file: OwnedFd, bytes: &[u8], mode: u32, sync: bool, name: &Path) -> Result<(), Error> {
-    write_all(file.as_fd(), bytes).during("write", name)?;
-    rustix::fs::fchmod(&file, Mode::from_raw_mode(mode)).during("set the mode of", name)?;
+fn fill(
+    file: BorrowedFd<'_>,
+    bytes: &[u8],
+    mode: u32,
+    sync: bool,
+    name: &Path,
+) -> Result<(), Error> {
+    write_all(file, bytes).during("write", name)?;
+    rustix::fs::fchmod(file, Mode::from_raw_mode(mode)).during("set the mode of", name)?;
     if sync {
-        rustix::fs::fsync(&file).during("sync", name)?;
+        rustix::fs::fsync(file).during("sync", name)?;
     }
     Ok(())
 }

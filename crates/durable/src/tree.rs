@@ -36,7 +36,7 @@ pub fn remove_all(dir: BorrowedFd<'_>, path: &Path) -> Result<(), Error> {
     }
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     match rustix::fs::openat(dir, path, flags, Mode::empty()) {
-        Ok(inside) => empty(inside, path)?,
+        Ok(inside) => empty(&inside, path)?,
         Err(Errno::NOENT) => return Ok(()),
         Err(error) => return Err(error).during("remove", path),
     }
@@ -47,8 +47,8 @@ pub fn remove_all(dir: BorrowedFd<'_>, path: &Path) -> Result<(), Error> {
 }
 
 /// Remove everything in `dir`, whose name for messages is `path`. Uses one descriptor per level.
-fn empty(dir: OwnedFd, path: &Path) -> Result<(), Error> {
-    let mut entries = Dir::read_from(&dir).during("list", path)?;
+fn empty(dir: &OwnedFd, path: &Path) -> Result<(), Error> {
+    let mut entries = Dir::read_from(dir).during("list", path)?;
     while let Some(entry) = entries.read() {
         let entry = entry.during("list", path)?;
         let name = OsStr::from_bytes(entry.file_name().to_bytes());
@@ -59,7 +59,7 @@ fn empty(dir: OwnedFd, path: &Path) -> Result<(), Error> {
             remove_all(dir.as_fd(), Path::new(name))?;
             continue;
         }
-        match rustix::fs::unlinkat(&dir, name, AtFlags::empty()) {
+        match rustix::fs::unlinkat(dir, name, AtFlags::empty()) {
             Ok(()) | Err(Errno::NOENT) => {}
             Err(Errno::ISDIR) => remove_all(dir.as_fd(), Path::new(name))?,
             Err(error) => return Err(error).during("remove", path.join(name)),

@@ -1,1 +1,30 @@
 //! The OSTree repository on disk: objects, refs, transactions, locks.
+//!
+//! Reads and writes what libostree reads and writes, and shares its locks, so both can work on one
+//! repository at the same time. Knows nothing of images, boot or deployments.
+//!
+//! Source of the layout: libostree's documentation ("Anatomy of an OSTree repository",
+//! `ostree.repo-config(5)`) and the behaviour of the `ostree` command, which the tests compare with.
+
+mod config;
+mod content;
+mod fsck;
+mod metadata;
+mod refs;
+mod repo;
+mod space;
+mod staging;
+mod transaction;
+mod trees;
+mod write_content;
+mod write_metadata;
+
+pub use config::{ConfigError, RepoConfig};
+pub use content::{ContentReader, FileObject};
+pub use fsck::{Damage, FsckOptions, FsckReport};
+pub use metadata::ReadError;
+pub use refs::{RefError, Rev};
+pub use repo::{OpenError, Repo};
+pub use transaction::{Expect, Stats, Transaction, TransactionOptions, WriteError};
+pub use trees::Tree;
+pub use write_content::ContentWriter;

@@ -1,0 +1,223 @@
+use std::str::FromStr as _;
+use std::time::Duration;
+
+use error_class::{Classified, ErrorClass};
+use ostree_format::RepoMode;
+use ostree_format::keyfile::{KeyFile, KeyFileError};
+
+/// What a repository's `config` says. Source: `ostree.repo-config(5)`.
+#[derive(Debug, Clone)]
+pub struct RepoConfig {
+    /// How content is stored.
+    pub mode: RepoMode,
+    /// Space that must stay free.
+    pub reserve: Reserve,
+    /// Whether a transaction syncs (`core.fsync`).
+    pub fsync: bool,
+    /// Whether the repository is locked while it is used (`core.locking`).
+    pub locking: bool,
+    /// How long to wait for the lock (`core.lock-timeout-secs`).
+    pub lock_timeout: Duration,
+    /// Age after which unknown files in `tmp` are removed (`core.tmp-expiry-secs`).
+    pub tmp_expiry: Duration,
+    /// Deflate level of new archive objects (`archive.zlib-level`).
+    pub zlib_level: u32,
+    /// Whether extended attributes are ignored (`core.disable-xattrs`).
+    pub disable_xattrs: bool,
+    /// The file itself.
+    pub file: KeyFile,
+}
+
+/// Space that must stay free on the repository's file system.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reserve {
+    /// A part of the file system, in percent.
+    Percent(u64),
+    /// An amount, in bytes.
+    Bytes(u64),
+}
+
+/// Why a config was not accepted.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConfigError {
+    /// Not a key file.
+    #[error("the repository config is not a key file: {0}")]
+    Syntax(#[from] KeyFileError),
+    /// Not text.
+    #[error("the repository config is not UTF-8")]
+    NotText,
+    /// A value is missing or cannot be used.
+    #[error("{key}={value:?} in the repository config is not {expected}")]
+    Value {
+        /// Group and key, for example `core.mode`.
+        key: &'static str,
+        /// The value, empty when it is missing.
+        value: String,
+        /// What would be accepted.
+        expected: &'static str,
+    },
+    /// A format of the future.
+    #[error("repository version {0:?} is not supported: only version 1 is")]
+    Version(String),
+}
+
+impl Classified for ConfigError {
+    fn class(&self) -> ErrorClass {
+        match self {
+            Self::Version(_) => ErrorClass::Unsupported,
+            _ => ErrorClass::Corrupt,
+        }
+    }
+}
+
+impl RepoConfig {
+    /// The config of a new repository of `mode`, byte for byte as `ostree init` writes it.
+    #[must_use]
+    pub fn initial(mode: RepoMode) -> String {
+        format!("[core]\nrepo_version=1\nmode={mode}\n")
+    }
+
+    /// Parse the bytes of the config file.
+    ///
+    /// # Errors
+    /// [`ConfigError`] names the value that cannot be used.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, ConfigError> {
+        let text = std::str::from_utf8(bytes).map_err(|_| ConfigError::NotText)?;
+        let file = KeyFile::parse(text)?;
+        let version = file.get("core", "repo_version").unwrap_or_default();
+        if version != "1" {
+            return Err(ConfigError::Version(version));
+        }
+        let mode = file
+            .get("core", "mode")
+            .unwrap_or_else(|| "bare".to_owned());
+        let mode = RepoMode::from_str(&mode).map_err(|_| ConfigError::Value {
+            key: "core.mode",
+            value: mode,
+            expected: "a repository mode",
+        })?;
+        Ok(Self {
+            mode,
+            reserve: reserve(&file)?,
+            fsync: file.get_bool("core", "fsync").unwrap_or(true),
+            locking: file.get_bool("core", "locking").unwrap_or(true),
+            lock_timeout: Duration::from_secs(
+                number(&file, "core", "lock-timeout-secs", "core.lock-timeout-secs")?
+                    .unwrap_or(300),
+            ),
+            tmp_expiry: Duration::from_secs(
+                number(&file, "core", "tmp-expiry-secs", "core.tmp-expiry-secs")?.unwrap_or(86_400),
+            ),
+            zlib_level: zlib_level(&file)?,
+            disable_xattrs: file.get_bool("core", "disable-xattrs").unwrap_or(false),
+            file,
+        })
+    }
+}
+
+fn number(
+    file: &KeyFile,
+    group: &str,
+    key: &str,
+    name: &'static str,
+) -> Result<Option<u64>, ConfigError> {
+    let Some(value) = file.get(group, key) else {
+        return Ok(None);
+    };
+    value
+        .trim()
+        .parse()
+        .map(Some)
+        .map_err(|_| ConfigError::Value {
+            key: name,
+            value,
+            expected: "a number",
+        })
+}
+
+fn zlib_level(file: &KeyFile) -> Result<u32, ConfigError> {
+    let level = number(file, "archive", "zlib-level", "archive.zlib-level")?.unwrap_or(6);
+    u32::try_from(level)
+        .ok()
+        .filter(|level| *level <= 9)
+        .ok_or_else(|| ConfigError::Value {
+            key: "archive.zlib-level",
+            value: level.to_string(),
+            expected: "between 0 and 9",
+        })
+}
+
+/// `min-free-space-size` goes before `min-free-space-percent`, whose default is 3.
+fn reserve(file: &KeyFile) -> Result<Reserve, ConfigError> {
+    if let Some(value) = file.get("core", "min-free-space-size") {
+        return size(&value).map(Reserve::Bytes).ok_or(ConfigError::Value {
+            key: "core.min-free-space-size",
+            value,
+            expected: "a number followed by MB, GB or TB",
+        });
+    }
+    let percent = number(
+        file,
+        "core",
+        "min-free-space-percent",
+        "core.min-free-space-percent",
+    )?;
+    match percent.unwrap_or(3) {
+        percent @ 0..=99 => Ok(Reserve::Percent(percent)),
+        percent => Err(ConfigError::Value {
+            key: "core.min-free-space-percent",
+            value: percent.to_string(),
+            expected: "between 0 and 99",
+        }),
+    }
+}
+
+fn size(text: &str) -> Option<u64> {
+    let text = text.trim();
+    let units = [("MB", 20u32), ("GB", 30), ("TB", 40)];
+    let (digits, shift) = units
+        .iter()
+        .find_map(|(unit, shift)| text.strip_suffix(unit).map(|d| (d, *shift)))?;
+    digits.trim().parse::<u64>().ok()?.checked_mul(1 << shift)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn defaults_are_those_of_the_manual_page() {
+        let config = RepoConfig::from_bytes(b"[core]\nrepo_version=1\nmode=archive-z2\n").unwrap();
+        assert_eq!(config.mode, RepoMode::Archive);
+        assert_eq!(config.reserve, Reserve::Percent(3));
+        assert!(config.fsync && config.locking);
+        assert_eq!(config.zlib_level, 6);
+    }
+
+    #[test]
+    fn sizes_and_refusals() {
+        let with = |line: &str| {
+            RepoConfig::from_bytes(format!("[core]\nrepo_version=1\n{line}\n").as_bytes())
+        };
+        assert_eq!(
+            with("min-free-space-size=500MB").unwrap().reserve,
+            Reserve::Bytes(500 << 20)
+        );
+        assert_eq!(
+            with("min-free-space-percent=0").unwrap().reserve,
+            Reserve::Percent(0)
+        );
+        for bad in [
+            "min-free-space-size=5",
+            "min-free-space-percent=100",
+            "mode=odd",
+        ] {
+            assert!(matches!(with(bad), Err(ConfigError::Value { .. })), "{bad}");
+        }
+        assert!(matches!(
+            RepoConfig::from_bytes(b"[core]\n"),
+            Err(ConfigError::Version(_))
+        ));
+    }
+}

@@ -1,0 +1,324 @@
+//! Verifying a repository.
+
+use std::collections::{BTreeMap, HashSet};
+use std::io::Read as _;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use error_class::{Classified, ErrorClass};
+use ostree_format::{Checksum, Commit, DirTree, FormatError, ObjectKind, ObjectName};
+use progress::{Interrupt, Interrupted, Progress, Task, TaskKind};
+
+use crate::{ReadError, RefError, Repo};
+
+/// Choices of a verification.
+#[derive(Debug, Clone, Default)]
+#[non_exhaustive]
+pub struct FsckOptions {
+    /// How many threads hash objects; 0 is one per processor.
+    pub threads: usize,
+}
+
+/// What a verification found.
+#[derive(Debug, Default)]
+pub struct FsckReport {
+    /// Objects that were read and hashed.
+    pub objects: u64,
+    /// Commits whose trees were walked.
+    pub commits: u64,
+    /// Commits that are marked as partial; missing objects are no damage for them.
+    pub partial_commits: u64,
+    /// Everything that is wrong, by object.
+    pub damage: Vec<Damage>,
+}
+
+/// One thing that is wrong.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Damage {
+    /// An object cannot be read, or does not hash to its name.
+    #[error(transparent)]
+    Object(#[from] ReadError),
+    /// A tree needs an object that is not there.
+    #[error("object {missing} is missing; commit {commit} needs it at {path:?}")]
+    Missing {
+        /// What is not there.
+        missing: ObjectName,
+        /// A commit that needs it.
+        commit: Checksum,
+        /// Where in the commit's tree.
+        path: String,
+    },
+    /// A ref names a commit that is not there.
+    #[error("ref {name} names commit {commit}, which is not in the repository")]
+    DanglingRef {
+        /// The ref.
+        name: String,
+        /// The commit.
+        commit: Checksum,
+    },
+    /// A ref cannot be read.
+    #[error(transparent)]
+    Ref(#[from] RefError),
+    /// The repository itself cannot be read, so nothing is known about the rest.
+    #[error(transparent)]
+    Io(#[from] durable::Error),
+}
+
+impl Classified for Damage {
+    fn class(&self) -> ErrorClass {
+        match self {
+            Self::Object(error) => error.class(),
+            Self::Ref(error) => error.class(),
+            Self::Io(error) => error.class(),
+            Self::Missing { .. } | Self::DanglingRef { .. } => ErrorClass::Corrupt,
+        }
+    }
+}
+
+impl Repo {
+    /// Hash every object, parse every metadata object, and walk every commit and ref.
+    ///
+    /// # Errors
+    /// Only an interrupt; damage is in the report.
+    pub fn fsck(
+        &self,
+        options: &FsckOptions,
+        progress: &dyn Progress,
+        interrupt: &Interrupt,
+    ) -> Result<FsckReport, Interrupted> {
+        let mut report = FsckReport::default();
+        let mut names = Vec::new();
+        for head in 0..=u8::MAX {
+            match self.objects_in(head) {
+                Ok(found) => names.extend(found),
+                Err(error) => report.damage.push(error.into()),
+            }
+        }
+        self.verify_objects(&names, options, &mut report, progress, interrupt)?;
+        self.verify_reachability(&names, &mut report, interrupt)?;
+        self.verify_refs(&mut report);
+        Ok(report)
+    }
+
+    fn verify_objects(
+        &self,
+        names: &[ObjectName],
+        options: &FsckOptions,
+        report: &mut FsckReport,
+        progress: &dyn Progress,
+        interrupt: &Interrupt,
+    ) -> Result<(), Interrupted> {
+        let task = Task::begin(progress, TaskKind::Fsck, Some(names.len() as u64));
+        let threads = match options.threads {
+            0 => std::thread::available_parallelism().map_or(1, Into::into),
+            threads => threads,
+        };
+        let next = AtomicUsize::new(0);
+        let damage = Mutex::new(BTreeMap::new());
+        let work = || -> Result<(), Interrupted> {
+            let mut buffer = vec![0; 256 * 1024];
+            // A batch at a time keeps the counters quiet.
+            loop {
+                let at = next.fetch_add(64, Ordering::Relaxed);
+                let Some(batch) = names
+                    .get(at..names.len().min(at + 64))
+                    .filter(|b| !b.is_empty())
+                else {
+                    return Ok(());
+                };
+                interrupt.check()?;
+                for name in batch {
+                    if let Err(error) = self.verify_object(name, &mut buffer) {
+                        let mut damage = damage
+                            .lock()
+                            .unwrap_or_else(std::sync::PoisonError::into_inner);
+                        damage.insert(*name, error);
+                    }
+                }
+                task.advance(batch.len() as u64);
+            }
+        };
+        std::thread::scope(|scope| {
+            let workers: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
+            workers
+                .into_iter()
+                .try_for_each(|worker| worker.join().unwrap_or(Ok(())))
+        })?;
+        task.done();
+        report.objects = names.len() as u64;
+        let damage = damage
+            .into_inner()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        report
+            .damage
+            .extend(damage.into_values().map(Damage::Object));
+        Ok(())
+    }
+
+    /// Read one object and check that it is what its name says.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn verify_object(&self, name: &ObjectName, buffer: &mut [u8]) -> Result<(), ReadError> {
+        let damaged = |source| ReadError::Damaged {
+            name: *name,
+            source,
+        };
+        let actual = match name.kind {
+            ObjectKind::File => self.hash_content(name, buffer)?,
+            ObjectKind::DirTree | ObjectKind::DirMeta | ObjectKind::Commit => {
+                let bytes = self.load_bytes(name)?.ok_or(ReadError::Missing(*name))?;
+                match name.kind {
+                    ObjectKind::DirTree => drop(DirTree::from_bytes(&bytes).map_err(damaged)?),
+                    ObjectKind::Commit => drop(Commit::from_bytes(&bytes).map_err(damaged)?),
+                    _ => drop(ostree_format::DirMeta::from_bytes(&bytes).map_err(damaged)?),
+                }
+                Checksum::of(&bytes)
+            }
+            ObjectKind::CommitMeta => {
+                self.load_detached_metadata(&name.checksum)?;
+                return Ok(());
+            }
+            // Not named by their own content.
+            ObjectKind::TombstoneCommit
+            | ObjectKind::PayloadLink
+            | ObjectKind::FileXattrs
+            | ObjectKind::FileXattrsLink => return Ok(()),
+        };
+        if actual == name.checksum {
+            return Ok(());
+        }
+        let (kind, expected) = (name.kind, name.checksum);
+        Err(damaged(FormatError::ChecksumMismatch {
+            kind,
+            expected,
+            actual,
+        }))
+    }
+
+    fn hash_content(&self, name: &ObjectName, buffer: &mut [u8]) -> Result<Checksum, ReadError> {
+        let mut object = self.open_file(&name.checksum)?;
+        let mut hasher = object.header.hasher();
+        loop {
+            match object.content.read(buffer) {
+                Ok(0) => return Ok(hasher.finish()),
+                Ok(count) => hasher.update(&buffer[..count]),
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                Err(_) => {
+                    return Err(ReadError::BadContent {
+                        name: *name,
+                        reason: "its content cannot be read to the end",
+                    });
+                }
+            }
+        }
+    }
+
+    fn verify_reachability(
+        &self,
+        names: &[ObjectName],
+        report: &mut FsckReport,
+        interrupt: &Interrupt,
+    ) -> Result<(), Interrupted> {
+        let present: HashSet<&ObjectName> = names.iter().collect();
+        let mut seen = HashSet::new();
+        for name in names.iter().filter(|name| name.kind == ObjectKind::Commit) {
+            interrupt.check()?;
+            let Ok(commit) = self.load_commit(&name.checksum) else {
+                continue;
+            };
+            if self.is_partial(&name.checksum).unwrap_or(false) {
+                report.partial_commits += 1;
+                continue;
+            }
+            report.commits += 1;
+            let mut walk = Walk {
+                repo: self,
+                present: &present,
+                seen: &mut seen,
+                commit: name.checksum,
+            };
+            walk.dir(
+                &commit.contents,
+                &commit.meta,
+                &mut String::from("/"),
+                report,
+            );
+        }
+        Ok(())
+    }
+
+    fn verify_refs(&self, report: &mut FsckReport) {
+        let refs = match self.list_refs() {
+            Ok(refs) => refs,
+            Err(error) => return report.damage.push(error.into()),
+        };
+        for (refspec, commit) in refs {
+            match self.has_object(&ObjectName::new(commit, ObjectKind::Commit)) {
+                Ok(true) => {}
+                Ok(false) => {
+                    report.damage.push(Damage::DanglingRef {
+                        name: refspec.to_string(),
+                        commit,
+                    });
+                }
+                Err(error) => report.damage.push(error.into()),
+            }
+        }
+    }
+}
+
+/// A walk over one commit's tree that looks at every object once for all commits.
+struct Walk<'a> {
+    repo: &'a Repo,
+    present: &'a HashSet<&'a ObjectName>,
+    seen: &'a mut HashSet<ObjectName>,
+    commit: Checksum,
+}
+
+impl Walk<'_> {
+    fn dir(
+        &mut self,
+        contents: &Checksum,
+        meta: &Checksum,
+        path: &mut String,
+        report: &mut FsckReport,
+    ) {
+        self.need(ObjectName::new(*meta, ObjectKind::DirMeta), path, report);
+        let name = ObjectName::new(*contents, ObjectKind::DirTree);
+        if self.seen.contains(&name) || !self.need(name, path, report) {
+            return;
+        }
+        // A damaged dirtree was reported when it was hashed.
+        let Ok(tree) = self.repo.load_dirtree(contents) else {
+            return;
+        };
+        let length = path.len();
+        for (file, checksum) in &tree.files {
+            path.push_str(file);
+            self.need(ObjectName::new(*checksum, ObjectKind::File), path, report);
+            path.truncate(length);
+        }
+        for entry in &tree.dirs {
+            path.push_str(&entry.name);
+            path.push('/');
+            self.dir(&entry.contents, &entry.meta, path, report);
+            path.truncate(length);
+        }
+    }
+
+    /// Whether the object is there; reports it once when it is not.
+    fn need(&mut self, name: ObjectName, path: &str, report: &mut FsckReport) -> bool {
+        let there = self.present.contains(&name);
+        if self.seen.insert(name) && !there {
+            let (missing, commit, path) = (name, self.commit, path.to_owned());
+            report.damage.push(Damage::Missing {
+                missing,
+                commit,
+                path,
+            });
+        }
+        there
+    }
+}

@@ -1,0 +1,97 @@
+//! The directory in which a transaction collects its objects.
+//!
+//! It lies below the repository's `tmp` and has the prefix and the lock file beside it that libostree
+//! uses for its own, so libostree leaves it alone while we live and removes it when we died. Its name
+//! differs from libostree's of the same boot, so nobody mistakes half-written objects for good ones.
+
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use durable::{IoContext as _, Lock, LockError};
+use rustix::fs::{AtFlags, Mode};
+use rustix::io::Errno;
+
+use crate::Repo;
+use crate::repo::open_dir;
+
+const PREFIX: &str = "staging-bootroot-";
+
+/// A staging directory; removed with everything in it when dropped.
+#[derive(Debug)]
+pub(crate) struct Staging {
+    tmp: OwnedFd,
+    name: PathBuf,
+    dir: OwnedFd,
+    _lock: Lock,
+}
+
+impl Staging {
+    /// Make a new one.
+    pub(crate) fn create(repo: &Repo) -> Result<Self, LockError> {
+        let tmp = open_dir(repo.tmp(), Path::new("."))?;
+        loop {
+            let name = PathBuf::from(format!("{PREFIX}{:016x}", random()?));
+            // The lock comes first: a directory without one is up for removal.
+            let lock = Lock::exclusive(tmp.as_fd(), &lock_name(&name), Duration::ZERO)?;
+            match rustix::fs::mkdirat(&tmp, &name, Mode::from_raw_mode(0o755)) {
+                Ok(()) => {
+                    let dir = open_dir(tmp.as_fd(), &name)?;
+                    return Ok(Self {
+                        tmp,
+                        name,
+                        dir,
+                        _lock: lock,
+                    });
+                }
+                Err(Errno::EXIST) => {}
+                Err(error) => return Err(error).during("create", &name).map_err(Into::into),
+            }
+        }
+    }
+
+    pub(crate) fn dir(&self) -> BorrowedFd<'_> {
+        self.dir.as_fd()
+    }
+
+    /// Remove what transactions that died left behind.
+    pub(crate) fn reclaim(repo: &Repo) -> Result<(), durable::Error> {
+        for entry in rustix::fs::Dir::read_from(repo.tmp()).during("list", "tmp")? {
+            let entry = entry.during("list", "tmp")?;
+            let Ok(name) = entry.file_name().to_str() else {
+                continue;
+            };
+            if !name.starts_with(PREFIX) || name.ends_with("-lock") {
+                continue;
+            }
+            let name = Path::new(name);
+            let lock = Lock::exclusive(repo.tmp(), &lock_name(name), Duration::ZERO);
+            if let Ok(_lock) = lock {
+                durable::remove_all(repo.tmp(), name)?;
+                durable::remove_all(repo.tmp(), &lock_name(name))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Staging {
+    fn drop(&mut self) {
+        // Whatever cannot be removed now is reclaimed by the next transaction.
+        let _left = durable::remove_all(self.tmp.as_fd(), &self.name);
+        let _left = rustix::fs::unlinkat(&self.tmp, lock_name(&self.name), AtFlags::empty());
+    }
+}
+
+fn lock_name(name: &Path) -> PathBuf {
+    let mut lock = name.as_os_str().to_owned();
+    lock.push("-lock");
+    lock.into()
+}
+
+fn random() -> Result<u64, durable::Error> {
+    let mut bytes = [0u8; 8];
+    rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty())
+        .during("get random bytes for", PREFIX)?;
+    Ok(u64::from_ne_bytes(bytes))
+}

@@ -1,0 +1,368 @@
+//! Writing content objects, in every repository mode that is written.
+
+use std::io::{self, Write};
+use std::os::fd::{AsFd as _, BorrowedFd};
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use durable::IoContext as _;
+use flate2::Compression;
+use flate2::write::DeflateEncoder;
+use ostree_format::{Checksum, FileHeader, Hasher, ObjectKind, ObjectName, RepoMode, Xattrs, mode};
+use rustix::fs::{AtFlags, Mode, OFlags, RenameFlags, Timespec, Timestamps, XattrFlags};
+use rustix::io::Errno;
+
+use crate::content::{OSTREEMETA, proc_path};
+use crate::{Transaction, WriteError};
+
+/// Bits that a file in a bare-user-only repository may have: no set-id, no sticky, not writable by all.
+const BARE_USER_ONLY_BITS: u32 = mode::S_IFREG | 0o775;
+
+/// The modification time of every content object, so that checkouts are reproducible.
+const OBJECT_TIMES: Timestamps = Timestamps {
+    last_access: Timespec {
+        tv_sec: 0,
+        tv_nsec: rustix::fs::UTIME_OMIT,
+    },
+    last_modification: Timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    },
+};
+
+impl Transaction<'_> {
+    /// Write a regular file whose whole content is at hand, or a symbolic link (then `content` is
+    /// empty), unless it is stored.
+    ///
+    /// # Errors
+    /// [`WriteError`]; the transaction cannot be committed then.
+    pub fn write_file(&self, header: &FileHeader, content: &[u8]) -> Result<Checksum, WriteError> {
+        let checksum = header.checksum(content);
+        self.write_named_file(checksum, header, content)?;
+        Ok(checksum)
+    }
+
+    /// As [`Transaction::write_file`], for a caller that has computed the checksum of just this header
+    /// and content already. Returns whether the object is new.
+    ///
+    /// # Errors
+    /// [`WriteError`]; the transaction cannot be committed then.
+    pub fn write_named_file(
+        &self,
+        checksum: Checksum,
+        header: &FileHeader,
+        content: &[u8],
+    ) -> Result<bool, WriteError> {
+        self.counters.content_total.fetch_add(1, Ordering::Relaxed);
+        let name = ObjectName::new(checksum, ObjectKind::File);
+        if self.repo.has_object(&name)? {
+            return Ok(false);
+        }
+        self.space.take(content.len() as u64)?;
+        let path = name.loose_path(self.repo.mode());
+        let new = self
+            .stage_file(&path, header, content)
+            .inspect_err(|_| self.poison())?;
+        if new {
+            self.count_new_content(content.len() as u64);
+        }
+        Ok(new)
+    }
+
+    fn count_new_content(&self, bytes: u64) {
+        self.counters
+            .content_written
+            .fetch_add(1, Ordering::Relaxed);
+        self.counters
+            .content_bytes
+            .fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// Whether the object is new to this transaction.
+    fn stage_file(
+        &self,
+        path: &str,
+        header: &FileHeader,
+        content: &[u8],
+    ) -> Result<bool, WriteError> {
+        self.check_mode(header)?;
+        if header.is_symlink()
+            && matches!(self.repo.mode(), RepoMode::Bare | RepoMode::BareUserOnly)
+        {
+            return self.stage_symlink(path, header);
+        }
+        let Some(file) = self.create_staged(path, OFlags::EXCL)? else {
+            return Ok(false);
+        };
+        let target;
+        let content = match &header.symlink {
+            // Bare-user stores the target as content, with a terminator so that it can be mapped.
+            Some(link) if self.repo.mode() == RepoMode::BareUser => {
+                target = [link.as_bytes(), b"\0"].concat();
+                &target
+            }
+            _ => content,
+        };
+        if self.repo.mode() == RepoMode::Archive {
+            let packed = self.archived(header, content).during("deflate", path)?;
+            durable::write_all(file.as_fd(), &packed).during("write object", path)?;
+        } else {
+            durable::write_all(file.as_fd(), content).during("write object", path)?;
+        }
+        self.set_metadata(file.as_fd(), path, header)?;
+        Ok(true)
+    }
+
+    /// The whole `.filez`.
+    fn archived(&self, header: &FileHeader, content: &[u8]) -> io::Result<Vec<u8>> {
+        let mut out = header.archive_prefix(content.len() as u64);
+        if header.is_symlink() {
+            return Ok(out);
+        }
+        let level = Compression::new(self.repo.config().zlib_level);
+        let mut encoder = DeflateEncoder::new(&mut out, level);
+        encoder.write_all(content)?;
+        encoder.finish()?;
+        Ok(out)
+    }
+
+    fn check_mode(&self, header: &FileHeader) -> Result<(), WriteError> {
+        match self.repo.mode() {
+            RepoMode::BareSplitXattrs => Err(WriteError::UnsupportedMode(self.repo.mode())),
+            RepoMode::BareUserOnly
+                if !header.is_symlink() && header.mode & !BARE_USER_ONLY_BITS != 0 =>
+            {
+                Err(WriteError::ModeForbidden {
+                    mode: self.repo.mode(),
+                    file_mode: header.mode,
+                })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn stage_symlink(&self, path: &str, header: &FileHeader) -> Result<bool, WriteError> {
+        let target = header.symlink.as_deref().unwrap_or_default();
+        let staging = self.staging.dir();
+        let created = match rustix::fs::symlinkat(target, staging, path) {
+            Err(Errno::NOENT) => {
+                self.create_head(path)?;
+                rustix::fs::symlinkat(target, staging, path)
+            }
+            other => other,
+        };
+        match created {
+            Ok(()) => {}
+            Err(Errno::EXIST) => return Ok(false),
+            Err(error) => return Err(error).during("create link", path).map_err(Into::into),
+        }
+        if self.repo.mode() == RepoMode::Bare {
+            self.set_link_metadata(path, header)?;
+        }
+        Ok(true)
+    }
+
+    fn set_link_metadata(&self, path: &str, header: &FileHeader) -> Result<(), durable::Error> {
+        if !owned_by_us(header) {
+            let (uid, gid) = owner(header);
+            rustix::fs::chownat(
+                self.staging.dir(),
+                path,
+                uid,
+                gid,
+                AtFlags::SYMLINK_NOFOLLOW,
+            )
+            .during("change the owner of", path)?;
+        }
+        if !header.xattrs.is_empty() {
+            let link = proc_path(self.staging.dir(), Path::new(path));
+            for (name, value) in header.xattrs.iter() {
+                rustix::fs::lsetxattr(&link, name, value, XattrFlags::empty())
+                    .during("set an attribute of", path)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Give a staged file what its header says, in the form of the repository's mode. Comes after
+    /// the content is known to be good, so that no half-written file is ever set-uid.
+    fn set_metadata(
+        &self,
+        file: BorrowedFd<'_>,
+        path: &str,
+        header: &FileHeader,
+    ) -> Result<(), WriteError> {
+        let permissions = match self.repo.mode() {
+            RepoMode::Bare => {
+                if !owned_by_us(header) {
+                    let (uid, gid) = owner(header);
+                    rustix::fs::fchown(file, uid, gid).during("change the owner of", path)?;
+                }
+                set_xattrs(file, path, &header.xattrs)?;
+                header.mode & 0o7777
+            }
+            RepoMode::BareUser => {
+                let meta = header.to_ostreemeta();
+                rustix::fs::fsetxattr(file, OSTREEMETA, &meta, XattrFlags::empty())
+                    .during("set user.ostreemeta of", path)?;
+                if header.is_symlink() {
+                    0o644
+                } else {
+                    header.mode & 0o775 | 0o400
+                }
+            }
+            RepoMode::BareUserOnly => header.mode & 0o7777,
+            RepoMode::Archive => 0o644,
+            RepoMode::BareSplitXattrs => return Err(WriteError::UnsupportedMode(self.repo.mode())),
+        };
+        rustix::fs::fchmod(file, Mode::from_raw_mode(permissions))
+            .during("set the mode of", path)?;
+        if self.repo.mode() != RepoMode::Archive {
+            rustix::fs::futimens(file, &OBJECT_TIMES).during("set the time of", path)?;
+        }
+        Ok(())
+    }
+
+    /// Write a regular file of `size` bytes as its content comes in; see [`ContentWriter`].
+    ///
+    /// # Errors
+    /// [`WriteError`] when there is no room or the mode cannot hold the file.
+    pub fn content_writer(
+        &self,
+        header: FileHeader,
+        size: u64,
+    ) -> Result<ContentWriter<'_>, WriteError> {
+        static COUNTER: AtomicU64 = AtomicU64::new(0);
+        self.counters.content_total.fetch_add(1, Ordering::Relaxed);
+        self.check_mode(&header)?;
+        self.space.take(size)?;
+        let temp = format!("tmp-{}", COUNTER.fetch_add(1, Ordering::Relaxed));
+        let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC;
+        let mode = Mode::from_raw_mode(0o600);
+        let file = rustix::fs::openat(self.staging.dir(), &temp, flags, mode)
+            .during("create object", &temp)?;
+        let file = std::fs::File::from(file);
+        let sink = if self.repo.mode() == RepoMode::Archive {
+            durable::write_all(file.as_fd(), &header.archive_prefix(size))
+                .during("write object", &temp)?;
+            let level = Compression::new(self.repo.config().zlib_level);
+            Sink::Deflate(DeflateEncoder::new(file, level))
+        } else {
+            Sink::Plain(file)
+        };
+        Ok(ContentWriter {
+            hasher: header.hasher(),
+            txn: self,
+            header,
+            size,
+            written: 0,
+            temp,
+            sink,
+        })
+    }
+}
+
+/// Writes one regular file whose content comes in pieces. Dropped without
+/// [`ContentWriter::finish`], the file vanishes with the transaction.
+#[derive(Debug)]
+pub struct ContentWriter<'t> {
+    txn: &'t Transaction<'t>,
+    header: FileHeader,
+    size: u64,
+    written: u64,
+    hasher: Hasher,
+    temp: String,
+    sink: Sink,
+}
+
+#[derive(Debug)]
+enum Sink {
+    Plain(std::fs::File),
+    Deflate(DeflateEncoder<std::fs::File>),
+}
+
+impl Write for ContentWriter<'_> {
+    fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
+        self.write_all(buffer)?;
+        Ok(buffer.len())
+    }
+
+    fn write_all(&mut self, buffer: &[u8]) -> io::Result<()> {
+        self.hasher.update(buffer);
+        self.written += buffer.len() as u64;
+        match &mut self.sink {
+            Sink::Plain(file) => file.write_all(buffer),
+            Sink::Deflate(encoder) => encoder.write_all(buffer),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl ContentWriter<'_> {
+    /// End of content: give the file its metadata and its name.
+    ///
+    /// # Errors
+    /// [`WriteError::SizeMismatch`] when the content was not as long as announced; otherwise what the
+    /// system said. The transaction cannot be committed then.
+    pub fn finish(self) -> Result<Checksum, WriteError> {
+        let txn = self.txn;
+        self.complete().inspect_err(|_| txn.poison())
+    }
+
+    fn complete(self) -> Result<Checksum, WriteError> {
+        if self.written != self.size {
+            return Err(WriteError::SizeMismatch {
+                expected: self.size,
+                actual: self.written,
+            });
+        }
+        let txn = self.txn;
+        let file = match self.sink {
+            Sink::Plain(file) => file,
+            Sink::Deflate(encoder) => encoder.finish().during("write object", &self.temp)?,
+        };
+        let checksum = self.hasher.finish();
+        let name = ObjectName::new(checksum, ObjectKind::File);
+        let staging = txn.staging.dir();
+        if txn.repo.has_object(&name)? {
+            rustix::fs::unlinkat(staging, &self.temp, AtFlags::empty())
+                .during("remove", &self.temp)?;
+            return Ok(checksum);
+        }
+        let path = name.loose_path(txn.repo.mode());
+        txn.set_metadata(file.as_fd(), &path, &self.header)?;
+        txn.create_head(&path)?;
+        match rustix::fs::renameat_with(staging, &self.temp, staging, &path, RenameFlags::NOREPLACE)
+        {
+            Ok(()) => txn.count_new_content(self.size),
+            Err(Errno::EXIST) => rustix::fs::unlinkat(staging, &self.temp, AtFlags::empty())
+                .during("remove", &self.temp)?,
+            Err(error) => return Err(error).during("stage object", &path).map_err(Into::into),
+        }
+        Ok(checksum)
+    }
+}
+
+fn owner(header: &FileHeader) -> (Option<rustix::fs::Uid>, Option<rustix::fs::Gid>) {
+    (
+        Some(rustix::fs::Uid::from_raw(header.uid)),
+        Some(rustix::fs::Gid::from_raw(header.gid)),
+    )
+}
+
+/// Whether a file we create has the right owner already, which saves a call for most files.
+fn owned_by_us(header: &FileHeader) -> bool {
+    header.uid == rustix::process::geteuid().as_raw()
+        && header.gid == rustix::process::getegid().as_raw()
+}
+
+fn set_xattrs(file: BorrowedFd<'_>, path: &str, xattrs: &Xattrs) -> Result<(), durable::Error> {
+    for (name, value) in xattrs.iter() {
+        rustix::fs::fsetxattr(file, name, value, XattrFlags::empty())
+            .during("set an attribute of", path)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,119 @@
+//! Writing metadata objects.
+
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::sync::atomic::Ordering;
+
+use durable::IoContext as _;
+use ostree_format::{Checksum, Commit, DirMeta, DirTree, Metadata, ObjectKind, ObjectName};
+use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
+
+use crate::{Transaction, WriteError};
+
+impl Transaction<'_> {
+    /// Write a dirtree, unless it is stored.
+    ///
+    /// # Errors
+    /// [`WriteError`]; the transaction cannot be committed then.
+    pub fn write_dirtree(&self, tree: &DirTree) -> Result<Checksum, WriteError> {
+        self.write_metadata(ObjectKind::DirTree, &tree.to_bytes())
+    }
+
+    /// Write a dirmeta, unless it is stored.
+    ///
+    /// # Errors
+    /// [`WriteError`]; the transaction cannot be committed then.
+    pub fn write_dirmeta(&self, meta: &DirMeta) -> Result<Checksum, WriteError> {
+        self.write_metadata(ObjectKind::DirMeta, &meta.to_bytes())
+    }
+
+    /// Write a commit, unless it is stored.
+    ///
+    /// # Errors
+    /// [`WriteError`]; the transaction cannot be committed then.
+    pub fn write_commit(&self, commit: &Commit) -> Result<Checksum, WriteError> {
+        self.write_metadata(ObjectKind::Commit, &commit.to_bytes())
+    }
+
+    /// Set or replace the detached metadata of a commit.
+    ///
+    /// # Errors
+    /// [`WriteError`]; the transaction cannot be committed then.
+    pub fn write_detached_metadata(
+        &self,
+        commit: Checksum,
+        metadata: &Metadata,
+    ) -> Result<(), WriteError> {
+        let name = ObjectName::new(commit, ObjectKind::CommitMeta);
+        self.counters
+            .metadata_written
+            .fetch_add(1, Ordering::Relaxed);
+        self.stage_metadata(&name, &metadata.to_bytes())
+            .inspect_err(|_| self.poison())
+    }
+
+    /// Write a metadata object that is named by its own checksum, unless it is stored.
+    ///
+    /// # Errors
+    /// [`WriteError`]; the transaction cannot be committed then.
+    pub fn write_metadata(&self, kind: ObjectKind, bytes: &[u8]) -> Result<Checksum, WriteError> {
+        let name = ObjectName::new(Checksum::of(bytes), kind);
+        self.counters.metadata_total.fetch_add(1, Ordering::Relaxed);
+        if !self.repo.has_object(&name)? {
+            self.stage_metadata(&name, bytes)
+                .inspect_err(|_| self.poison())?;
+            self.counters
+                .metadata_written
+                .fetch_add(1, Ordering::Relaxed);
+        }
+        Ok(name.checksum)
+    }
+
+    fn stage_metadata(&self, name: &ObjectName, bytes: &[u8]) -> Result<(), WriteError> {
+        self.space.take(bytes.len() as u64)?;
+        let path = name.loose_path(self.repo.mode());
+        let replace = name.kind == ObjectKind::CommitMeta;
+        let exclusive = if replace { OFlags::TRUNC } else { OFlags::EXCL };
+        let Some(file) = self.create_staged(&path, exclusive)? else {
+            return Ok(());
+        };
+        durable::write_all(file.as_fd(), bytes).during("write object", &path)?;
+        rustix::fs::fchmod(&file, Mode::from_raw_mode(0o644)).during("set the mode of", &path)?;
+        Ok(())
+    }
+
+    /// Create the staged file at `path`; `None` when this transaction staged it already.
+    ///
+    /// It bears its final name from the start: the staging directory is trusted by nobody before the
+    /// transaction is committed, and creating in place is the cheapest way to make a file.
+    pub(crate) fn create_staged(
+        &self,
+        path: &str,
+        how: OFlags,
+    ) -> Result<Option<OwnedFd>, durable::Error> {
+        let flags = OFlags::CREATE | OFlags::WRONLY | OFlags::CLOEXEC | how;
+        let mode = Mode::from_raw_mode(0o600);
+        let create = || rustix::fs::openat(self.staging.dir(), path, flags, mode);
+        let created = match create() {
+            Err(Errno::NOENT) => {
+                self.create_head(path)?;
+                create()
+            }
+            other => other,
+        };
+        match created {
+            Ok(file) => Ok(Some(file)),
+            Err(Errno::EXIST) => Ok(None),
+            Err(error) => Err(error).during("create object", path),
+        }
+    }
+
+    /// Make the staged directory that `path` (`xx/…`) lies in.
+    pub(crate) fn create_head(&self, path: &str) -> Result<(), durable::Error> {
+        let head = path.get(..2).unwrap_or(path);
+        match rustix::fs::mkdirat(self.staging.dir(), head, Mode::from_raw_mode(0o777)) {
+            Ok(()) | Err(Errno::EXIST) => Ok(()),
+            Err(error) => Err(error).during("create", head),
+        }
+    }
+}
