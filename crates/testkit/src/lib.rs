@@ -1,1 +1,22 @@
-//! What tests share: real tools, golden data, scratch file systems.
+//! What tests share: real tools, golden data, hostile archives, scratch file systems.
+//!
+//! Everything here panics instead of returning errors: a helper that cannot do its work means a
+//! broken test machine, and the panic says what to install or what the program printed. Nothing
+//! is ever skipped silently.
+
+mod binary;
+pub mod disk;
+mod golden;
+mod manifest;
+pub mod oci;
+mod registry;
+mod run;
+pub mod tar;
+mod tool;
+
+pub use binary::{bootroot_bin, target_dir, workspace_root};
+pub use golden::{golden, golden_copy};
+pub use manifest::{TreeManifest, manifest};
+pub use registry::{HTPASSWD_PASSWORD, HTPASSWD_USER, Registry};
+pub use run::{fails, run, shell, stdout};
+pub use tool::{command, tool};
