@@ -1,1 +1,24 @@
-//! Layer tar streams to OSTree objects, and back.
+//! Layer tar streams to OSTree objects.
+//!
+//! A layer goes through one streaming pass: its blob is inflated and hashed by one thread, its tar
+//! parsed and its files turned into objects by another, with a few buffers in between. What the tar's
+//! entries mean is written down in `docs/tar-semantics.md`.
+
+mod chunks;
+mod compression;
+mod entries;
+mod error;
+mod file;
+mod links;
+mod object_set;
+mod paths;
+mod pipeline;
+mod tree_layer;
+
+pub use compression::Compression;
+pub use error::{EntryProblem, LayerError};
+pub use links::DeferredLink;
+pub use object_set::{EncapsulatedCommit, ObjectSet, import_commit_objects, import_object_set};
+pub use paths::{PathPolicy, REPO_PREFIX};
+pub use pipeline::LayerBlob;
+pub use tree_layer::{Labeler, TreeLayer, TreeOptions, import_tree};

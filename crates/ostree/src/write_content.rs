@@ -302,6 +302,17 @@ impl Write for ContentWriter<'_> {
 }
 
 impl ContentWriter<'_> {
+    /// Take in the next piece of the content.
+    ///
+    /// # Errors
+    /// [`WriteError`]; the transaction cannot be committed then.
+    pub fn write_piece(&mut self, piece: &[u8]) -> Result<(), WriteError> {
+        let written = self.write_all(piece).during("write object", &self.temp);
+        written
+            .inspect_err(|_| self.txn.poison())
+            .map_err(Into::into)
+    }
+
     /// End of content: give the file its metadata and its name.
     ///
     /// # Errors

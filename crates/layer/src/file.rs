@@ -1,0 +1,50 @@
+//! From an entry with content to a content object.
+
+use ostree::{Transaction, WriteError};
+use ostree_format::{Checksum, FileHeader};
+
+use crate::LayerError;
+use crate::entries::{Entries, Entry};
+
+/// Files up to this size are held in memory, so that one that is stored already is never written.
+const IN_MEMORY: u64 = 1024 * 1024;
+
+/// Store the content of `entry` under `header`.
+pub(crate) fn store_file(
+    txn: &Transaction<'_>,
+    entries: &mut Entries<'_>,
+    entry: &Entry,
+    header: FileHeader,
+    scratch: &mut Vec<u8>,
+) -> Result<Checksum, LayerError> {
+    let failed = |source| LayerError::store(&entry.path, source);
+    if entry.size <= IN_MEMORY {
+        return entries.small_content(entry, scratch, |content| {
+            txn.write_file(&header, content).map_err(failed)
+        });
+    }
+    let mut writer = txn.content_writer(header, entry.size).map_err(failed)?;
+    entries.content(entry, |piece| writer.write_piece(piece).map_err(failed))?;
+    writer.finish().map_err(failed)
+}
+
+/// The target of a symbolic link, if OSTree can store it.
+pub(crate) fn link_target(entry: &Entry) -> Result<String, LayerError> {
+    let valid = |target: &String| {
+        !target.is_empty() && target.len() <= ostree_format::limits::MAX_SYMLINK_TARGET
+    };
+    String::from_utf8(entry.link.clone())
+        .ok()
+        .filter(valid)
+        .ok_or_else(|| LayerError::entry(&entry.path, crate::EntryProblem::BadLinkTarget))
+}
+
+/// Store a symbolic link.
+pub(crate) fn store_symlink(
+    txn: &Transaction<'_>,
+    entry: &Entry,
+    header: &FileHeader,
+) -> Result<Checksum, LayerError> {
+    let failed = |source: WriteError| LayerError::store(&entry.path, source);
+    txn.write_file(header, &[]).map_err(failed)
+}
