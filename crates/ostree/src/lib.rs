@@ -6,6 +6,7 @@
 //! Source of the layout: libostree's documentation ("Anatomy of an OSTree repository",
 //! `ostree.repo-config(5)`) and the behaviour of the `ostree` command, which the tests compare with.
 
+mod checkout;
 mod config;
 mod content;
 mod fsck;
@@ -19,6 +20,9 @@ mod trees;
 mod write_content;
 mod write_metadata;
 
+pub use checkout::{
+    CheckoutError, CheckoutOptions, CheckoutStats, Existing, LabelFn, Relabel,
+};
 pub use config::{ConfigError, RepoConfig};
 pub use content::{ContentReader, FileObject};
 pub use fsck::{Damage, FsckOptions, FsckReport};
