@@ -1,2 +1,43 @@
-//! The bootroot command.
-fn main() {}
+//! The `bootroot` command: arguments, rendering, exit codes. The only place that prints.
+
+mod arguments;
+mod context;
+mod environment;
+mod outcome;
+mod place;
+mod render;
+mod results;
+mod signals;
+mod verbs;
+
+use std::process::ExitCode;
+
+use progress::Interrupt;
+
+use crate::arguments::Invocation;
+use crate::context::Context;
+
+fn main() -> ExitCode {
+    match Invocation::parse(std::env::args_os()) {
+        Ok(invocation) => run(invocation),
+        Err(stopped) => outcome::of_arguments(&stopped),
+    }
+}
+
+fn run(invocation: Invocation) -> ExitCode {
+    let interrupt = Interrupt::default();
+    let reporting = invocation.reporting();
+    let result = prepare(&invocation, &interrupt).and_then(|context| {
+        let result = invocation.verb.run(&context);
+        outcome::announce(&context, result)
+    });
+    outcome::settle(result, &reporting)
+}
+
+/// Sets up everything that is global to the process, in the order in which it may fail.
+fn prepare(invocation: &Invocation, interrupt: &Interrupt) -> Result<Context, outcome::Failure> {
+    environment::arm_crash_point()?;
+    signals::install(interrupt)?;
+    environment::start_log(invocation.options.verbose);
+    Context::new(invocation, interrupt.clone())
+}

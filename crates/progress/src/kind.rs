@@ -22,6 +22,15 @@ pub enum TaskKind {
         /// The image as the user named it.
         image: String,
     },
+    /// Bringing an image into the store; the sum of its layers, `total` is what has to be fetched.
+    Pull {
+        /// The image as the user named it.
+        image: String,
+        /// How many layers the image has.
+        layers: usize,
+        /// How many of them are in the store already.
+        present: usize,
+    },
     /// Fetching a layer and turning it into objects; counts compressed bytes.
     FetchLayer {
         /// The digest of the blob, `sha256:…`.
@@ -70,6 +79,7 @@ impl TaskKind {
     pub fn name(&self) -> &'static str {
         match self {
             Self::FetchManifest { .. } => "fetch-manifest",
+            Self::Pull { .. } => "pull",
             Self::FetchLayer { .. } => "fetch-layer",
             Self::LayerPresent { .. } => "layer-present",
             Self::Merge => "merge",
@@ -90,7 +100,8 @@ impl TaskKind {
     #[must_use]
     pub fn unit(&self) -> Unit {
         match self {
-            Self::FetchLayer { .. }
+            Self::Pull { .. }
+            | Self::FetchLayer { .. }
             | Self::LayerPresent { .. }
             | Self::InstallKernel
             | Self::Encapsulate
@@ -104,6 +115,7 @@ impl fmt::Display for TaskKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::FetchManifest { image } => write!(f, "manifest of {image}"),
+            Self::Pull { image, .. } => write!(f, "pulling {image}"),
             Self::FetchLayer { digest, index, of } | Self::LayerPresent { digest, index, of } => {
                 write!(f, "layer {}/{of} {}", index + 1, short(digest))
             }

@@ -1,0 +1,123 @@
+//! Which repository or system a command is about.
+
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+
+use error_class::{Classified, ErrorClass};
+use host::Storage;
+use ostree::Repo;
+use rustix::fs::{CWD, Mode, OFlags};
+use rustix::io::Errno;
+
+use crate::arguments::Options;
+use crate::outcome::{Failure, Hinted};
+
+/// The physical root of a running system.
+const RUNNING: &str = "/sysroot";
+
+/// The repository below a physical root.
+const REPOSITORY: &str = "ostree/repo";
+
+/// Which repository or system a command is about.
+#[derive(Debug, Clone)]
+pub(crate) enum Place {
+    /// The running system.
+    Running,
+    /// The system with this physical root.
+    Sysroot(PathBuf),
+    /// This repository, without a system around it.
+    Repository(PathBuf),
+}
+
+/// The place that was meant cannot be opened.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot open {what} {}", path.display())]
+pub(crate) struct PlaceError {
+    what: &'static str,
+    path: PathBuf,
+    #[source]
+    source: std::io::Error,
+}
+
+impl Classified for PlaceError {
+    fn class(&self) -> ErrorClass {
+        self.source.class()
+    }
+}
+
+impl Place {
+    pub(crate) fn new(options: &Options) -> Self {
+        match (&options.repo, &options.sysroot) {
+            (Some(repo), _) => Self::Repository(repo.clone()),
+            (None, Some(root)) => Self::Sysroot(root.clone()),
+            (None, None) => Self::Running,
+        }
+    }
+
+    /// The stores that are there.
+    pub(crate) fn open(&self) -> Result<Storage, Failure> {
+        match self {
+            Self::Running => self
+                .running()
+                .hint("name a system with --sysroot DIR or a repository with --repo DIR"),
+            Self::Sysroot(path) => Ok(Storage::open(open_dir("the system root", path)?)?),
+            Self::Repository(_) => Ok(Storage::of_repository(self.open_repository()?)),
+        }
+    }
+
+    fn running(&self) -> Result<Storage, Failure> {
+        Ok(Storage::open(self.root()?)?)
+    }
+
+    /// The physical root, for verbs that make a system out of an empty directory.
+    pub(crate) fn root(&self) -> Result<OwnedFd, Failure> {
+        match self {
+            Self::Running => Ok(open_dir("the running system", Path::new(RUNNING))?),
+            Self::Sysroot(path) => Ok(open_dir("the system root", path)?),
+            Self::Repository(_) => Err(NeedsSystem.into()),
+        }
+    }
+}
+
+impl Place {
+    /// Where the repository is. Without options that is the current directory when it is a repository,
+    /// as with the `ostree` command, and else that of the running system.
+    pub(crate) fn repository_path(&self) -> PathBuf {
+        match self {
+            Self::Repository(path) => path.clone(),
+            Self::Sysroot(path) => path.join(REPOSITORY),
+            Self::Running if is_repository(Path::new(".")) => ".".into(),
+            Self::Running => Path::new(RUNNING).join(REPOSITORY),
+        }
+    }
+
+    /// The repository alone, for verbs that care for nothing else.
+    pub(crate) fn open_repository(&self) -> Result<Repo, Failure> {
+        Ok(Repo::open_at(CWD, &self.repository_path())?)
+    }
+}
+
+fn is_repository(path: &Path) -> bool {
+    path.join("config").is_file() && path.join("objects").is_dir()
+}
+
+/// A verb that works on deployments was given a bare repository.
+#[derive(Debug, thiserror::Error)]
+#[error("this needs a system, not only a repository")]
+pub(crate) struct NeedsSystem;
+
+impl Classified for NeedsSystem {
+    fn class(&self) -> ErrorClass {
+        ErrorClass::InvalidInput
+    }
+}
+
+/// Opens a directory of the user's choice; everything below works on the descriptor.
+pub(crate) fn open_dir(what: &'static str, path: &Path) -> Result<OwnedFd, PlaceError> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    rustix::fs::openat(CWD, path, flags, Mode::empty()).map_err(|errno: Errno| PlaceError {
+        what,
+        path: path.to_owned(),
+        source: errno.into(),
+    })
+}

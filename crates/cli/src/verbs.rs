@@ -1,0 +1,31 @@
+//! What the command can do: one file per verb. What is here only dispatches.
+
+mod completions;
+mod man;
+mod ostree;
+
+use clap::Subcommand;
+
+use crate::context::Context;
+use crate::outcome::{Exit, Failure};
+
+/// What the command can do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Verb {
+    /// Work on the OSTree repository itself, as the `ostree` command does
+    #[command(subcommand)]
+    Ostree(ostree::Ostree),
+    Completions(completions::Completions),
+    Man(man::Man),
+}
+
+impl Verb {
+    /// Does it.
+    pub(crate) fn run(self, context: &Context) -> Result<Exit, Failure> {
+        match self {
+            Self::Ostree(verb) => verb.run(context),
+            Self::Completions(verb) => verb.run(context),
+            Self::Man(verb) => verb.run(context),
+        }
+    }
+}

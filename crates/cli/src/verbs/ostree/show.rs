@@ -1,0 +1,278 @@
+//! `bootroot ostree show`
+
+use std::io::Write;
+
+use chrono::DateTime;
+use clap::Args;
+use error_class::{Classified, ErrorClass};
+use ostree::Repo;
+use ostree_format::gvariant::{self, Type, Value};
+use ostree_format::{Checksum, Commit, FileHeader, Hasher, Metadata, ObjectKind, ObjectName};
+
+use super::{ls, sizes, variant};
+use crate::context::Context;
+use crate::outcome::{Exit, Failure};
+use crate::results::Results;
+
+/// Output a metadata object
+#[derive(Debug, Args)]
+pub(crate) struct Show {
+    /// Show the "related" commits
+    #[arg(long, group = "what")]
+    print_related: bool,
+    /// Print string value of metadata key
+    #[arg(long, value_name = "KEY", group = "what")]
+    print_metadata_key: Option<String>,
+    /// List the available metadata keys
+    #[arg(long, group = "what")]
+    list_metadata_keys: bool,
+    /// Print string value of detached metadata key
+    #[arg(long, value_name = "KEY", group = "what")]
+    print_detached_metadata_key: Option<String>,
+    /// List the available detached metadata keys
+    #[arg(long, group = "what")]
+    list_detached_metadata_keys: bool,
+    /// Show the commit size metadata
+    #[arg(long, group = "what")]
+    print_sizes: bool,
+    /// For byte array valued keys, output an unquoted hexadecimal string
+    #[arg(long)]
+    print_hex: bool,
+    /// Show raw variant data
+    #[arg(long)]
+    raw: bool,
+    /// Do not automatically convert variant data from big endian
+    #[arg(short = 'B', long)]
+    no_byteswap: bool,
+    /// A commit, or the checksum of any object
+    object: String,
+}
+
+/// Why an object could not be shown.
+#[derive(Debug, thiserror::Error)]
+enum ShowError {
+    #[error("the repository has no object {0}")]
+    NoObject(Checksum),
+    #[error("no such metadata key '{0}'")]
+    NoKey(String),
+    #[error("no detached metadata for commit {0}")]
+    NoDetached(Checksum),
+    #[error("object {name} is damaged")]
+    Damaged {
+        name: ObjectName,
+        source: gvariant::Error,
+    },
+    #[error("commit {commit} is damaged: its timestamp {seconds} is no date")]
+    NoDate { commit: Checksum, seconds: u64 },
+}
+
+impl Classified for ShowError {
+    fn class(&self) -> ErrorClass {
+        match self {
+            Self::NoObject(_) | Self::NoKey(_) | Self::NoDetached(_) => ErrorClass::NotFound,
+            Self::Damaged { .. } | Self::NoDate { .. } => ErrorClass::Corrupt,
+        }
+    }
+}
+
+impl Show {
+    pub(crate) fn run(self, context: &Context) -> Result<Exit, Failure> {
+        let repo = context.place().open_repository()?;
+        let mut out = context.results();
+        if self.print_related {
+            self.related(&repo, &mut out)?;
+        } else if self.print_sizes {
+            let id = repo.resolve(&self.object)?;
+            sizes::print(&repo, id, &repo.load_commit(&id)?, &mut out)?;
+        } else if let Some(key) = self
+            .print_metadata_key
+            .as_ref()
+            .or(self.print_detached_metadata_key.as_ref())
+        {
+            self.key(&self.metadata(&repo)?, key, &mut out)?;
+        } else if self.list_metadata_keys || self.list_detached_metadata_keys {
+            list_keys(&self.metadata(&repo)?, &mut out)?;
+        } else {
+            self.object(&repo, &mut out)?;
+        }
+        out.finish()?;
+        Ok(Exit::Done)
+    }
+
+    fn related(&self, repo: &Repo, out: &mut Results) -> Result<(), Failure> {
+        let commit = repo.load_commit(&repo.resolve(&self.object)?)?;
+        for (name, related) in &commit.related {
+            writeln!(out, "{name} {related}")?;
+        }
+        Ok(())
+    }
+
+    /// The metadata that is meant: that of the commit or that beside it.
+    fn metadata(&self, repo: &Repo) -> Result<Metadata, Failure> {
+        let id = repo.resolve(&self.object)?;
+        let detached =
+            self.list_detached_metadata_keys || self.print_detached_metadata_key.is_some();
+        if detached {
+            Ok(repo
+                .load_detached_metadata(&id)?
+                .ok_or(ShowError::NoDetached(id))?)
+        } else {
+            Ok(repo.load_commit(&id)?.metadata)
+        }
+    }
+
+    fn key(&self, metadata: &Metadata, key: &str, out: &mut Results) -> Result<(), Failure> {
+        let value = metadata
+            .get(key)
+            .ok_or_else(|| ShowError::NoKey(key.to_owned()))?;
+        match value.as_bytes().filter(|_| self.print_hex) {
+            Some(bytes) => writeln!(out, "{}", hex(bytes))?,
+            None => writeln!(out, "{}", self.text(value))?,
+        }
+        Ok(())
+    }
+
+    fn text(&self, value: &Value) -> String {
+        if self.no_byteswap {
+            variant::annotated(value)
+        } else {
+            variant::annotated(&variant::byteswapped(value))
+        }
+    }
+
+    /// Shows a commit by any of its names, or any object by its checksum.
+    fn object(&self, repo: &Repo, out: &mut Results) -> Result<(), Failure> {
+        let Ok(id) = self.object.parse::<Checksum>() else {
+            let id = repo.resolve(&self.object)?;
+            repo.load_commit(&id)?;
+            self.metadata_object(repo, ObjectName::new(id, ObjectKind::Commit), out)?;
+            return Ok(());
+        };
+        for kind in [ObjectKind::Commit, ObjectKind::DirMeta, ObjectKind::DirTree] {
+            if self.metadata_object(repo, ObjectName::new(id, kind), out)? {
+                return Ok(());
+            }
+        }
+        if !repo.has_object(&ObjectName::new(id, ObjectKind::File))? {
+            return Err(ShowError::NoObject(id).into());
+        }
+        content_object(repo, id, out)
+    }
+
+    /// Shows a metadata object; `false` when it is not stored.
+    fn metadata_object(
+        &self,
+        repo: &Repo,
+        name: ObjectName,
+        out: &mut Results,
+    ) -> Result<bool, Failure> {
+        let Some(bytes) = repo.load_bytes(&name)? else {
+            return Ok(false);
+        };
+        writeln!(out, "{} {}", name.kind, name.checksum)?;
+        if self.raw || self.no_byteswap {
+            let of: Type = type_of(name.kind).parse().expect("a type of the format");
+            let value = Value::from_bytes_lenient(&of, &bytes)
+                .map_err(|source| ShowError::Damaged { name, source })?;
+            writeln!(out, "{}", self.text(&value))?;
+        }
+        if name.kind == ObjectKind::Commit && (self.no_byteswap || !self.raw) {
+            show_commit(&repo.load_commit(&name.checksum)?, name.checksum, out)?;
+        }
+        Ok(true)
+    }
+}
+
+/// The GVariant type of a metadata object.
+fn type_of(kind: ObjectKind) -> &'static str {
+    match kind {
+        ObjectKind::DirTree => "(a(say)a(sayay))",
+        ObjectKind::DirMeta => "(uuua(ayay))",
+        _ => "(a{sv}aya(say)sstayay)",
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn list_keys(metadata: &Metadata, out: &mut Results) -> Result<(), Failure> {
+    let mut keys: Vec<&str> = metadata.iter().map(|(key, _)| key).collect();
+    keys.sort_unstable();
+    for key in keys {
+        writeln!(out, "{key}")?;
+    }
+    Ok(())
+}
+
+fn show_commit(commit: &Commit, id: Checksum, out: &mut Results) -> Result<(), Failure> {
+    if let Some(parent) = &commit.parent {
+        writeln!(out, "Parent:  {parent}")?;
+    }
+    writeln!(out, "ContentChecksum:  {}", content_checksum(commit))?;
+    writeln!(out, "Date:  {}", date(commit, id)?)?;
+    if let Some(version) = commit.metadata.get_str("version") {
+        writeln!(out, "Version: {version}")?;
+    }
+    if commit.subject.is_empty() {
+        writeln!(out, "(no subject)")?;
+    } else {
+        writeln!(out)?;
+        indented(&commit.subject, out)?;
+    }
+    if !commit.body.is_empty() {
+        writeln!(out)?;
+        indented(&commit.body, out)?;
+    }
+    writeln!(out)?;
+    Ok(())
+}
+
+/// What identifies the tree whatever the commit says about it: the digest of its two checksums.
+fn content_checksum(commit: &Commit) -> Checksum {
+    let mut hasher = Hasher::new();
+    hasher.update(commit.contents.as_bytes());
+    hasher.update(commit.meta.as_bytes());
+    hasher.finish()
+}
+
+fn date(commit: &Commit, id: Checksum) -> Result<String, ShowError> {
+    let seconds = commit.timestamp;
+    let date = i64::try_from(seconds)
+        .ok()
+        .and_then(|seconds| DateTime::from_timestamp(seconds, 0));
+    let date = date.ok_or(ShowError::NoDate {
+        commit: id,
+        seconds,
+    })?;
+    Ok(date.format("%Y-%m-%d %H:%M:%S +0000").to_string())
+}
+
+fn indented(text: &str, out: &mut Results) -> Result<(), Failure> {
+    for line in text.lines() {
+        writeln!(out, "    {line}")?;
+    }
+    Ok(())
+}
+
+fn content_object(repo: &Repo, id: Checksum, out: &mut Results) -> Result<(), Failure> {
+    let file = repo.open_file(&id)?;
+    let FileHeader {
+        uid,
+        gid,
+        mode,
+        xattrs,
+        symlink,
+    } = &file.header;
+    writeln!(out, "Object: {id}\nType: file")?;
+    match symlink {
+        Some(target) => writeln!(out, "File Type: symlink\nTarget: {target}")?,
+        None => writeln!(out, "File Type: regular\nSize: {}", file.size)?,
+    }
+    let xattrs = variant::annotated(&ls::xattrs_value(xattrs));
+    writeln!(
+        out,
+        "Mode: 0{mode:04o}\nUid: {uid}\nGid: {gid}\nExtended Attributes: {{ {xattrs} }}"
+    )?;
+    Ok(())
+}

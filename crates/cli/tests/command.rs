@@ -1,0 +1,206 @@
+//! What holds for every verb: exit codes, errors, progress, signals, closed pipes.
+
+mod support;
+
+use std::fs::File;
+use std::io::Read;
+use std::os::unix::process::ExitStatusExt;
+use std::process::Stdio;
+
+use serde_json::Value;
+use support::{answer, assert_valid, bootroot, refusal};
+
+fn repo() -> String {
+    testkit::golden("repos").join("bare").display().to_string()
+}
+
+#[test]
+fn errors_have_a_cause_a_code_and_go_to_standard_error() {
+    let text = refusal(&mut bootroot("ostree refs --repo /nonexistent/repo"), 3);
+    assert!(
+        text.starts_with("error: ") && text.contains("/nonexistent/repo"),
+        "{text}"
+    );
+    let text = refusal(
+        &mut bootroot(&format!("ostree show no/such/ref --repo {}", repo())),
+        3,
+    );
+    assert!(text.contains("no/such/ref"), "{text}");
+}
+
+#[test]
+fn mistakes_on_the_command_line_are_usage() {
+    for line in [
+        "",
+        "no-such-verb",
+        "ostree show",
+        "ostree refs --delete",
+        "--progress-fd x ostree refs",
+    ] {
+        refusal(&mut bootroot(line), 2);
+    }
+}
+
+#[test]
+fn colours_are_for_terminals() {
+    let text = refusal(&mut bootroot("ostree refs --repo /nonexistent"), 3);
+    assert!(!text.contains('\u{1b}'));
+    let forced = refusal(
+        bootroot("ostree refs --repo /nonexistent").env("CLICOLOR_FORCE", "1"),
+        3,
+    );
+    assert!(forced.starts_with("\u{1b}["), "{forced:?}");
+    let never = refusal(
+        bootroot("ostree refs --repo /nonexistent").env("NO_COLOR", "1"),
+        3,
+    );
+    assert!(!never.contains('\u{1b}'));
+}
+
+#[test]
+fn help_and_version_are_answers() {
+    assert!(answer(&mut bootroot("--help")).contains("Exit codes:"));
+    assert!(answer(&mut bootroot("--version")).starts_with("bootroot 0."));
+}
+
+#[test]
+fn completions_and_manual_pages_are_made() {
+    for shell in ["bash", "zsh", "fish"] {
+        assert!(answer(&mut bootroot(&format!("completions {shell}"))).contains("bootroot"));
+    }
+    let dir = tempfile::tempdir().unwrap();
+    answer(&mut bootroot(&format!("man {}", dir.path().display())));
+    let page = std::fs::read_to_string(dir.path().join("bootroot-ostree-ls.1")).unwrap();
+    assert!(page.contains(".TH"));
+}
+
+#[test]
+fn a_reader_that_has_seen_enough_is_no_failure() {
+    let mut child = bootroot(&format!("ostree ls -R -X -C golden/v --repo {}", repo()))
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut first = [0; 1];
+    child.stdout.take().unwrap().read_exact(&mut first).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(
+        (output.status.code(), support::said(&output).as_str()),
+        (Some(0), "")
+    );
+}
+
+#[test]
+fn an_answer_that_cannot_be_written_is_a_failure() {
+    let full = File::options().write(true).open("/dev/full").unwrap();
+    let output = bootroot(&format!("ostree refs --repo {}", repo()))
+        .stdout(full)
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(7));
+    assert!(support::said(&output).contains("standard output"));
+}
+
+/// The lines that a command writes to `--progress-fd 3`.
+fn progress_of(line: &str) -> Vec<Value> {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("lines");
+    let script = format!(
+        "exec {} {line} --progress-fd 3 3>{}",
+        env!("CARGO_BIN_EXE_bootroot"),
+        path.display()
+    );
+    std::process::Command::new("sh")
+        .args(["-c", &script])
+        .output()
+        .unwrap();
+    let text = std::fs::read_to_string(&path).unwrap();
+    let lines: Vec<Value> = text
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    lines.iter().for_each(|line| assert_valid("progress", line));
+    lines
+}
+
+#[test]
+fn progress_follows_its_schema_and_tells_starts_and_ends() {
+    let lines = progress_of(&format!("ostree fsck --quiet --repo {}", repo()));
+    let types: Vec<&str> = lines
+        .iter()
+        .map(|line| line["type"].as_str().unwrap())
+        .collect();
+    assert_eq!((types[0], *types.last().unwrap()), ("start", "finish"));
+    assert_eq!(lines[0]["command"], "ostree fsck");
+    let begin = lines.iter().find(|line| line["type"] == "begin").unwrap();
+    let end = lines.iter().find(|line| line["type"] == "end").unwrap();
+    assert_eq!((&begin["task"], &begin["id"]), (&"fsck".into(), &end["id"]));
+    assert_eq!(
+        (&end["outcome"], &end["done"]),
+        (&"done".into(), &begin["total"])
+    );
+    assert_eq!(lines.last().unwrap()["exit_code"], 0);
+}
+
+#[test]
+fn progress_tells_a_failure() {
+    let lines = progress_of("ostree refs --repo /nonexistent/repo");
+    let last = lines.last().unwrap();
+    assert_eq!(
+        (&last["type"], &last["exit_code"]),
+        (&"finish".into(), &3.into())
+    );
+    assert!(
+        last["error"]
+            .as_str()
+            .unwrap()
+            .contains("/nonexistent/repo")
+    );
+}
+
+#[test]
+fn a_progress_descriptor_that_is_not_open_is_refused() {
+    let text = refusal(&mut bootroot("ostree refs --repo / --progress-fd 77"), 5);
+    assert!(text.contains("--progress-fd 77"), "{text}");
+}
+
+#[test]
+fn nothing_but_results_on_standard_output_and_silence_when_asked() {
+    let output = bootroot(&format!("ostree fsck --quiet --repo {}", repo()))
+        .output()
+        .unwrap();
+    assert_eq!(
+        (output.stdout.as_slice(), output.stderr.as_slice()),
+        (&b""[..], &b""[..])
+    );
+}
+
+#[test]
+fn the_log_is_written_when_asked_for() {
+    let quiet = bootroot(&format!("ostree refs --repo {}", repo()))
+        .output()
+        .unwrap();
+    assert_eq!(support::said(&quiet), "");
+    let bad = bootroot(&format!("ostree refs --repo {}", repo()))
+        .env("BOOTROOT_CRASH_AT", ":x")
+        .output()
+        .unwrap();
+    assert_eq!(bad.status.code(), Some(5));
+}
+
+#[test]
+fn a_crash_point_kills_the_process() {
+    let dir = tempfile::tempdir().unwrap();
+    let line = format!("ostree init --repo {}", dir.path().join("r").display());
+    let output = bootroot(&line)
+        .env("BOOTROOT_CRASH_AT", "*")
+        .output()
+        .unwrap();
+    assert_eq!(
+        output.status.signal(),
+        Some(6),
+        "{}",
+        support::said(&output)
+    );
+    answer(&mut bootroot(&line));
+}
