@@ -139,7 +139,7 @@ fn backtracking_expression(spec: &Spec<'_>) -> Result<fancy_regex::Regex, ParseE
         spec.error(Problem::Pattern { pattern, reason })
     };
     let expression = dialect::backtracking_match(spec.pattern)
-        .map_err(|letter| refused(format!("escape `\\{letter}` is not supported here")))?;
+        .ok_or_else(|| refused("it is broken or uses rare syntax".to_owned()))?;
     fancy_regex::RegexBuilder::new(&expression)
         .backtrack_limit(BACKTRACK_LIMIT)
         .delegate_size_limit(NFA_LIMIT / BACKTRACKING_PATTERNS)

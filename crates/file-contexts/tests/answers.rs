@@ -1,5 +1,6 @@
 //! Replays what the real `matchpathcon` answered (recorded by `fixtures/make_answers.sh`).
 
+use std::collections::HashMap;
 use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -159,4 +160,46 @@ fn threads_get_the_same_answers() {
             });
         }
     });
+}
+
+/// Patterns that libselinux accepts and this crate refuses: repetitions of look-around or of an empty
+/// group, and possessive counted repetitions.
+const REFUSED_PATTERNS: usize = 6;
+
+/// The directory a random pattern and its look-ups are in.
+fn directory(path: &str) -> &str {
+    path.split('/').nth(1).expect("a directory")
+}
+
+#[test]
+fn random_patterns() {
+    let dir = fixtures().join("random");
+    let text = |name: &str| String::from_utf8(load(&dir, name).expect("fixture")).expect("ASCII");
+    let (specs, answers) = (text("file_contexts"), text("answers.tsv"));
+    let mut by_directory: HashMap<&str, Vec<Vec<&str>>> = HashMap::new();
+    for line in answers.lines() {
+        let fields: Vec<_> = line.split('\t').collect();
+        by_directory
+            .entry(directory(fields[1]))
+            .or_default()
+            .push(fields);
+    }
+    let (mut refused, mut compared) = (0, 0);
+    for line in specs.lines() {
+        let sources = FileContextSources {
+            file_contexts: line.as_bytes(),
+            ..Default::default()
+        };
+        let Ok(policy) = Policy::parse(sources) else {
+            refused += 1;
+            continue;
+        };
+        for fields in &by_directory[directory(line)] {
+            let got = policy.label(&decode(fields[1]), 0).unwrap_or("<<none>>");
+            assert_eq!(got, fields[2], "{line}: {}", fields[1]);
+            compared += 1;
+        }
+    }
+    assert_eq!(refused, REFUSED_PATTERNS);
+    assert!(compared > 20_000, "{compared}");
 }
