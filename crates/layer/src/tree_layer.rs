@@ -25,7 +25,6 @@ pub type Labeler<'a> = &'a (dyn Fn(&[u8], u32) -> Option<String> + Sync);
 
 /// Choices of an import.
 #[derive(Clone, Copy, Default)]
-#[non_exhaustive]
 pub struct TreeOptions<'a> {
     /// What is kept where.
     pub paths: PathPolicy,

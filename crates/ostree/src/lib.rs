@@ -20,9 +20,7 @@ mod trees;
 mod write_content;
 mod write_metadata;
 
-pub use checkout::{
-    CheckoutError, CheckoutOptions, CheckoutStats, Existing, LabelFn, Relabel,
-};
+pub use checkout::{CheckoutError, CheckoutOptions, CheckoutStats, Existing, LabelFn, Relabel};
 pub use config::{ConfigError, RepoConfig};
 pub use content::{ContentReader, FileObject};
 pub use fsck::{Damage, FsckOptions, FsckReport};

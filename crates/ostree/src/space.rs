@@ -44,7 +44,7 @@ impl Space {
         self.left.fetch_add(blocks, Ordering::Relaxed);
         Err(WriteError::NoSpace {
             needed: bytes,
-            available: u64::try_from(before.max(0)).unwrap_or_default() * self.block,
+            available: self.available(),
             reserve: match self.reserve {
                 Reserve::Percent(percent) => format!("min-free-space-percent={percent}"),
                 Reserve::Bytes(bytes) => format!("min-free-space-size={}MB", bytes >> 20),
@@ -52,8 +52,17 @@ impl Space {
         })
     }
 
-    /// Bytes that may still be written.
-    pub(crate) fn available(&self) -> u64 {
+    fn available(&self) -> u64 {
         u64::try_from(self.left.load(Ordering::Relaxed).max(0)).unwrap_or_default() * self.block
+    }
+}
+
+impl Repo {
+    /// Bytes that may be written to the repository's file system above the reserve.
+    ///
+    /// # Errors
+    /// What the system said.
+    pub fn space_left(&self) -> Result<u64, durable::Error> {
+        Ok(Space::of(self)?.available())
     }
 }

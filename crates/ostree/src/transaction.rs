@@ -24,6 +24,15 @@ pub struct TransactionOptions {
     pub defer_ref_sync: bool,
 }
 
+impl TransactionOptions {
+    /// Set [`TransactionOptions::defer_ref_sync`].
+    #[must_use]
+    pub const fn deferring_ref_sync(mut self) -> Self {
+        self.defer_ref_sync = true;
+        self
+    }
+}
+
 /// What a transaction did.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Stats {
@@ -37,6 +46,17 @@ pub struct Stats {
     pub metadata_total: u64,
     /// Metadata objects that were new.
     pub metadata_written: u64,
+}
+
+impl Stats {
+    /// Count what another transaction did, too.
+    pub const fn add(&mut self, other: &Self) {
+        self.content_total += other.content_total;
+        self.content_written += other.content_written;
+        self.content_bytes += other.content_bytes;
+        self.metadata_total += other.metadata_total;
+        self.metadata_written += other.metadata_written;
+    }
 }
 
 /// What a ref edit expects to find, so that nobody's change is overwritten unseen.
@@ -202,12 +222,6 @@ impl Transaction<'_> {
     #[must_use]
     pub const fn repo(&self) -> &Repo {
         self.repo
-    }
-
-    /// Bytes that may still be written above the reserve.
-    #[must_use]
-    pub fn space_left(&self) -> u64 {
-        self.space.available()
     }
 
     /// Let `refspec` name `commit` (or nothing) once the transaction is committed.

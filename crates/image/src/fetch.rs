@@ -1,0 +1,163 @@
+//! Fetching one layer: from its blob to a commit.
+
+use layer::{LayerBlob, LayerError, PathPolicy, TreeOptions};
+use oci::digest::DigestReader;
+use oci::source::{Error as SourceError, ImageSource};
+use oci::spec::Descriptor;
+use ostree::{Expect, Repo, Transaction, TransactionOptions};
+use ostree_format::Checksum;
+use ostree_format::refs::Refspec;
+use progress::{Interrupt, Progress, Task, TaskKind};
+
+use crate::import::ImportError;
+use crate::layout::LayerRole;
+use crate::plan::LayerState;
+use crate::refs::ref_for_digest;
+use crate::stored_layer::{StoredLayer, write_object_set};
+
+/// What all layers of one import share.
+pub(crate) struct Fetcher<'a> {
+    pub(crate) repo: &'a Repo,
+    pub(crate) source: &'a dyn ImageSource,
+    pub(crate) descriptors: &'a [Descriptor],
+    pub(crate) progress: &'a dyn Progress,
+    /// The user's wish to stop.
+    pub(crate) interrupt: &'a Interrupt,
+    /// Raised when another layer failed.
+    pub(crate) stop: Interrupt,
+}
+
+/// A layer that was fetched.
+pub(crate) struct Fetched {
+    pub(crate) commit: Checksum,
+    /// The tree of an ordinary layer, so that it need not be read back for the merge.
+    pub(crate) tree: Option<StoredLayer>,
+    /// Entries that were not kept, by top-level directory.
+    pub(crate) filtered: std::collections::BTreeMap<String, u32>,
+    pub(crate) stats: ostree::Stats,
+}
+
+impl Fetcher<'_> {
+    /// Fetch the layer and publish it.
+    pub(crate) fn fetch(
+        &self,
+        index: usize,
+        layer: &LayerState,
+        paths: PathPolicy,
+        policy: Option<&file_contexts::Policy>,
+    ) -> Result<Fetched, ImportError> {
+        let options = TransactionOptions::default().deferring_ref_sync();
+        let txn = self.repo.begin(options)?;
+        let fetched = match layer.role {
+            LayerRole::Derived => self.tree_layer(&txn, index, layer, paths, policy)?,
+            LayerRole::Chunk | LayerRole::Commit => self.object_layer(&txn, index, layer)?,
+        };
+        let refspec = Refspec::local(ref_for_digest(&layer.digest)?);
+        txn.set_ref(refspec, Expect::Any, Some(fetched.commit));
+        let stats = txn.commit(&progress::Silent, self.interrupt)?;
+        Ok(Fetched { stats, ..fetched })
+    }
+
+    fn tree_layer(
+        &self,
+        txn: &Transaction<'_>,
+        index: usize,
+        layer: &LayerState,
+        paths: PathPolicy,
+        policy: Option<&file_contexts::Policy>,
+    ) -> Result<Fetched, ImportError> {
+        let labeler = policy.map(|policy| {
+            move |path: &[u8], mode| policy.commit_label(path, mode).map(ToOwned::to_owned)
+        });
+        let labeler = labeler
+            .as_ref()
+            .map(|labeler| labeler as layer::Labeler<'_>);
+        let options = TreeOptions { paths, labeler };
+        let imported = self.streamed(index, layer, |blob| {
+            layer::import_tree(txn, blob, options, &self.stop)
+        })?;
+        let stored = StoredLayer {
+            tree: imported.tree,
+            deferred: imported.deferred,
+        };
+        let commit = stored.write(txn)?;
+        let filtered = imported.filtered;
+        Ok(Fetched {
+            commit,
+            tree: Some(stored),
+            filtered,
+            stats: ostree::Stats::default(),
+        })
+    }
+
+    fn object_layer(
+        &self,
+        txn: &Transaction<'_>,
+        index: usize,
+        layer: &LayerState,
+    ) -> Result<Fetched, ImportError> {
+        let set = self.streamed(index, layer, |blob| match layer.role {
+            LayerRole::Commit => layer::import_commit_objects(txn, blob, &self.stop),
+            _ => layer::import_object_set(txn, blob, &self.stop),
+        })?;
+        let commit = match &set.commit {
+            Some(commit) => commit.checksum,
+            None => write_object_set(txn, &set.content)?,
+        };
+        let (filtered, stats) = Default::default();
+        Ok(Fetched {
+            commit,
+            tree: None,
+            filtered,
+            stats,
+        })
+    }
+
+    /// Open the blob and let `import` read it, verified, counted and interruptible.
+    fn streamed<T>(
+        &self,
+        index: usize,
+        layer: &LayerState,
+        import: impl FnOnce(LayerBlob<'_>) -> Result<T, LayerError>,
+    ) -> Result<T, ImportError> {
+        let kind = TaskKind::FetchLayer {
+            digest: layer.digest.to_string(),
+            index,
+            of: self.descriptors.len(),
+        };
+        let task = Task::begin(self.progress, kind, Some(layer.size));
+        let failed = |source| ImportError::layer(&layer.digest, source);
+        let descriptor = self.descriptors.get(index).ok_or(ImportError::Planless)?;
+        let raw = self
+            .source
+            .open_blob(descriptor, 0)
+            .map_err(|e| ImportError::Source(Box::new(e)))?;
+        let verified = DigestReader::new(raw, layer.digest.clone(), layer.size);
+        let bytes = self
+            .interrupt
+            .reader(self.stop.reader(task.reader(verified)));
+        let blob = LayerBlob {
+            bytes: Box::new(bytes),
+            size: layer.size,
+            diff_id: sha256_of(&layer.diff_id),
+        };
+        let result = import(blob).map_err(|error| match error {
+            LayerError::Read(error) => ImportError::blob(
+                &layer.digest,
+                SourceError::from_stream(self.source.reference(), error),
+            ),
+            other => failed(other),
+        })?;
+        task.done();
+        Ok(result)
+    }
+}
+
+/// The diff_id as a checksum. Other algorithms than SHA-256 are not verified while streaming; the blob's
+/// own digest is in any case.
+fn sha256_of(digest: &oci::digest::Digest) -> Option<Checksum> {
+    match digest.algorithm() {
+        oci::digest::Algorithm::Sha256 => digest.hex().parse().ok(),
+        oci::digest::Algorithm::Sha512 => None,
+    }
+}

@@ -1,0 +1,173 @@
+//! What is known about a stored image.
+
+use error_class::{Classified, ErrorClass};
+use oci::digest::Digest;
+use oci::reference::ImageReference;
+use oci::spec::{ImageConfiguration, ImageManifest};
+use ostree::{ReadError, RefError, Repo};
+use ostree_format::refs::Refspec;
+use ostree_format::{Checksum, Commit};
+
+use crate::keys::{META_CONFIG, META_MANIFEST, META_MANIFEST_DIGEST};
+use crate::layout::label;
+use crate::refs::{RefNameError, ref_for_image};
+
+/// A stored image, as its merge commit tells.
+#[derive(Debug, Clone)]
+pub struct LayeredImageState {
+    /// The encapsulated commit that the image is based on, if it is.
+    pub base_commit: Option<Checksum>,
+    /// The commit whose tree is the whole image.
+    pub merge_commit: Checksum,
+    /// The digest of the manifest.
+    pub manifest_digest: Digest,
+    /// The manifest.
+    pub manifest: ImageManifest,
+    /// The config.
+    pub configuration: ImageConfiguration,
+}
+
+/// Why a stored image cannot be described.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum QueryError {
+    /// The image is not stored.
+    #[error("image {0} is not stored; pull it first")]
+    NotStored(ImageReference),
+    /// The commit is no image.
+    #[error("commit {commit} is not a container image: it has no {key} metadata")]
+    NotAnImage {
+        /// The commit.
+        commit: Checksum,
+        /// The metadata that is missing.
+        key: &'static str,
+    },
+    /// The commit's metadata is damaged.
+    #[error("the {key} metadata of commit {commit} is damaged: {reason}; pull the image again")]
+    Damaged {
+        /// The commit.
+        commit: Checksum,
+        /// The metadata.
+        key: &'static str,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The image has a name that no ref can have.
+    #[error(transparent)]
+    Name(#[from] RefNameError),
+    /// A ref cannot be read.
+    #[error(transparent)]
+    Ref(#[from] RefError),
+    /// The commit cannot be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+}
+
+impl Classified for QueryError {
+    fn class(&self) -> ErrorClass {
+        match self {
+            Self::NotStored(_) | Self::NotAnImage { .. } => ErrorClass::NotFound,
+            Self::Damaged { .. } => ErrorClass::Corrupt,
+            Self::Name(error) => error.class(),
+            Self::Ref(error) => error.class(),
+            Self::Read(error) => error.class(),
+        }
+    }
+}
+
+impl LayeredImageState {
+    /// The version that the image says it has.
+    #[must_use]
+    pub fn version(&self) -> Option<&str> {
+        version_of(&self.configuration)
+    }
+}
+
+/// The version that an image's labels give.
+pub(crate) fn version_of(config: &ImageConfiguration) -> Option<&str> {
+    label(config, "org.opencontainers.image.version").or_else(|| label(config, "version"))
+}
+
+/// The commit of a stored image, if it is stored.
+pub(crate) fn merge_commit(
+    repo: &Repo,
+    image: &ImageReference,
+) -> Result<Option<Checksum>, QueryError> {
+    Ok(repo.read_ref(&Refspec::local(ref_for_image(image)?))?)
+}
+
+/// Describe a stored image; `None` when it is not stored.
+///
+/// # Errors
+/// [`QueryError`] when what is stored is damaged.
+pub fn query_image(
+    repo: &Repo,
+    image: &ImageReference,
+) -> Result<Option<LayeredImageState>, QueryError> {
+    merge_commit(repo, image)?
+        .map(|commit| query_image_commit(repo, &commit))
+        .transpose()
+}
+
+/// Describe the image that a merge commit is.
+///
+/// # Errors
+/// [`QueryError::NotAnImage`] for any other commit.
+pub fn query_image_commit(
+    repo: &Repo,
+    checksum: &Checksum,
+) -> Result<LayeredImageState, QueryError> {
+    let commit = repo.load_commit(checksum)?;
+    let (manifest_digest, manifest) = manifest_of(checksum, &commit)?;
+    let configuration = match text(checksum, &commit, META_CONFIG)? {
+        // Written by very old versions of ostree-ext.
+        "null" => ImageConfiguration::default(),
+        json => parse(checksum, META_CONFIG, json)?,
+    };
+    Ok(LayeredImageState {
+        base_commit: commit.parent,
+        merge_commit: *checksum,
+        manifest_digest,
+        manifest,
+        configuration,
+    })
+}
+
+/// The manifest in a merge commit, and its digest.
+pub(crate) fn manifest_of(
+    checksum: &Checksum,
+    commit: &Commit,
+) -> Result<(Digest, ImageManifest), QueryError> {
+    let digest = text(checksum, commit, META_MANIFEST_DIGEST)?;
+    let digest = digest.parse().map_err(|_| QueryError::Damaged {
+        commit: *checksum,
+        key: META_MANIFEST_DIGEST,
+        reason: format!("{digest:?} is not a digest"),
+    })?;
+    let manifest = text(checksum, commit, META_MANIFEST)?;
+    Ok((digest, parse(checksum, META_MANIFEST, manifest)?))
+}
+
+fn text<'a>(
+    checksum: &Checksum,
+    commit: &'a Commit,
+    key: &'static str,
+) -> Result<&'a str, QueryError> {
+    let missing = QueryError::NotAnImage {
+        commit: *checksum,
+        key,
+    };
+    commit.metadata.get_str(key).ok_or(missing)
+}
+
+fn parse<T: serde::de::DeserializeOwned>(
+    checksum: &Checksum,
+    key: &'static str,
+    json: &str,
+) -> Result<T, QueryError> {
+    serde_json::from_str(json).map_err(|error| QueryError::Damaged {
+        commit: *checksum,
+        key,
+        reason: error.to_string(),
+    })
+}
