@@ -1,0 +1,121 @@
+//! The certificate authorities that servers must be vouched for by.
+
+use std::os::fd::BorrowedFd;
+use std::path::Path;
+use std::sync::Arc;
+
+use error_class::{Classified, ErrorClass};
+use ureq::tls::{Certificate, PemItem, RootCerts, parse_pem};
+
+use crate::limits;
+
+/// Where distributions keep the bundle of system-wide authorities, relative to the root.
+const SYSTEM_BUNDLES: &[&str] = &[
+    "etc/ssl/certs/ca-certificates.crt",
+    "etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",
+    "etc/pki/tls/certs/ca-bundle.crt",
+    "etc/ssl/ca-bundle.pem",
+    "etc/ssl/cert.pem",
+];
+
+/// Certificate authorities that are trusted. Cloning is cheap.
+#[derive(Debug, Clone, Default)]
+pub struct CaRoots(Arc<Vec<Certificate<'static>>>);
+
+impl CaRoots {
+    /// None at all: no HTTPS server is trusted.
+    #[must_use]
+    pub fn none() -> Self {
+        Self::default()
+    }
+
+    /// The authorities of the system below `root`: the file `chosen` if there is one (what
+    /// `SSL_CERT_FILE` says, which the caller reads), otherwise the first bundle found at the usual
+    /// places; none if there is no bundle.
+    ///
+    /// # Errors
+    /// A file cannot be read or is not a certificate bundle.
+    pub fn system(root: BorrowedFd<'_>, chosen: Option<&Path>) -> Result<Self, CaRootsError> {
+        let candidates: Vec<&Path> = match chosen {
+            Some(path) => vec![path],
+            None => SYSTEM_BUNDLES.iter().map(Path::new).collect(),
+        };
+        for path in candidates {
+            let bundle = durable::read_optional(root, path, limits::CA_BUNDLE)?;
+            if let Some(pem) = bundle {
+                return Self::none().with_pem(&path.to_string_lossy(), &pem);
+            }
+        }
+        Ok(Self::none())
+    }
+
+    /// These and the authorities in a PEM file; `origin` names it in messages. Anything else in the
+    /// file is ignored.
+    ///
+    /// # Errors
+    /// The file has a malformed certificate, or none.
+    pub fn with_pem(&self, origin: &str, pem: &[u8]) -> Result<Self, CaRootsError> {
+        let mut certificates = self.0.to_vec();
+        for item in parse_pem(pem) {
+            match item {
+                Ok(PemItem::Certificate(certificate)) => certificates.push(certificate),
+                Ok(_) => {}
+                Err(error) => {
+                    return Err(CaRootsError::Malformed {
+                        origin: origin.to_owned(),
+                        cause: error.to_string(),
+                    });
+                }
+            }
+        }
+        if certificates.len() == self.0.len() {
+            return Err(CaRootsError::Empty(origin.to_owned()));
+        }
+        Ok(Self(Arc::new(certificates)))
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub(super) fn to_ureq(&self) -> RootCerts {
+        RootCerts::Specific(Arc::clone(&self.0))
+    }
+}
+
+/// A bundle of certificate authorities is unusable.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CaRootsError {
+    /// It cannot be read.
+    #[error(transparent)]
+    Io(#[from] durable::Error),
+    /// It is not well-formed PEM.
+    #[error("certificate bundle {origin} is malformed: {cause}")]
+    Malformed {
+        /// The file.
+        origin: String,
+        /// Why.
+        cause: String,
+    },
+    /// It has no certificate.
+    #[error("certificate bundle {0} has no certificate")]
+    Empty(String),
+}
+
+impl Classified for CaRootsError {
+    fn class(&self) -> ErrorClass {
+        match self {
+            Self::Io(cause) => cause.class(),
+            Self::Malformed { .. } | Self::Empty(_) => ErrorClass::InvalidInput,
+        }
+    }
+}

@@ -1,0 +1,264 @@
+//! One exchange with a server: send, follow redirects, and say what went wrong.
+
+use std::collections::BTreeSet;
+use std::io;
+use std::sync::OnceLock;
+
+use ureq::http::{Method, Response, StatusCode, Uri, header};
+use ureq::tls::TlsConfig;
+use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver};
+use ureq::unversioned::transport::{DefaultConnector, NextTimeout};
+use ureq::{Agent, Body, Timeout};
+
+use super::CaRoots;
+use super::error::Problem;
+use super::url;
+use crate::context::{Context, Timeouts};
+use crate::limits;
+
+/// How many idle connections to one host are kept: one for each layer that may be fetched at once.
+const IDLE_PER_HOST: usize = 8;
+
+/// Makes requests. Connections are kept and used again.
+#[derive(Debug)]
+pub(super) struct Wire {
+    strict: Agent,
+    /// For insecure hosts: any certificate will do. Made when first needed.
+    lax: OnceLock<Agent>,
+    settings: Settings,
+}
+
+#[derive(Debug)]
+struct Settings {
+    roots: CaRoots,
+    user_agent: String,
+    timeouts: Timeouts,
+    insecure_hosts: BTreeSet<String>,
+}
+
+/// A request, as far as redirects keep it.
+#[derive(Debug, Default)]
+pub(super) struct Request<'a> {
+    /// Goes to the first server only.
+    pub(super) authorization: Option<&'a str>,
+    /// Go wherever the request goes.
+    pub(super) headers: Vec<(header::HeaderName, String)>,
+    /// Makes it a POST, which is never redirected.
+    pub(super) form: Option<&'a [(&'a str, &'a str)]>,
+}
+
+impl Wire {
+    pub(super) fn new(context: &Context) -> Self {
+        let settings = Settings {
+            roots: context.roots.clone(),
+            user_agent: context.user_agent.clone(),
+            timeouts: context.timeouts,
+            insecure_hosts: context.insecure_hosts.clone(),
+        };
+        Self {
+            strict: settings.agent(false),
+            lax: OnceLock::new(),
+            settings,
+        }
+    }
+
+    /// Whether plain HTTP may be spoken with a server.
+    pub(super) fn allows_plain_http(&self, uri: &Uri) -> bool {
+        url::is_loopback(uri.host().unwrap_or_default())
+            || url::is_insecure(uri, &self.settings.insecure_hosts)
+    }
+
+    /// Makes a request and follows redirects. The answer may have any other status.
+    pub(super) fn send(&self, uri: &Uri, request: &Request<'_>) -> Result<Response<Body>, Problem> {
+        let mut uri = uri.clone();
+        let mut authorization = request.authorization;
+        for _ in 0..=limits::REDIRECTS {
+            let response = self.exchange(&uri, authorization, request)?;
+            if !is_redirect(response.status()) || request.form.is_some() {
+                return Ok(response);
+            }
+            let next = redirect_target(&uri, &response)?;
+            if url::origin(&next) != url::origin(&uri) {
+                authorization = None;
+            }
+            tracing::debug!(from = %uri, to = url::shown_host(&next), "redirected");
+            uri = next;
+        }
+        Err(protocol(&uri, "too many redirects"))
+    }
+
+    fn exchange(
+        &self,
+        uri: &Uri,
+        authorization: Option<&str>,
+        request: &Request<'_>,
+    ) -> Result<Response<Body>, Problem> {
+        if uri.scheme_str() != Some("https") && !self.allows_plain_http(uri) {
+            let url = format!("http://{}", url::shown_host(uri));
+            return Err(Problem::PlainHttp { url });
+        }
+        let method = request.form.map_or(Method::GET, |_| Method::POST);
+        tracing::debug!(%method, host = url::shown_host(uri), path = uri.path(), "request");
+        self.run(self.agent(uri), uri, authorization, request)
+            .map_err(|error| problem(uri, error))
+    }
+
+    fn run(
+        &self,
+        agent: &Agent,
+        uri: &Uri,
+        authorization: Option<&str>,
+        request: &Request<'_>,
+    ) -> Result<Response<Body>, ureq::Error> {
+        let authorization = authorization.map(|value| (header::AUTHORIZATION, value.to_owned()));
+        let headers = request.headers.iter().cloned().chain(authorization);
+        match request.form {
+            None => headers
+                .fold(agent.get(uri), |builder, (name, value)| {
+                    builder.header(name, value)
+                })
+                .call(),
+            Some(form) => headers
+                .fold(agent.post(uri), |builder, (name, value)| {
+                    builder.header(name, value)
+                })
+                .send_form(form.iter().copied()),
+        }
+    }
+
+    fn agent(&self, uri: &Uri) -> &Agent {
+        if url::is_insecure(uri, &self.settings.insecure_hosts) {
+            self.lax.get_or_init(|| self.settings.agent(true))
+        } else {
+            &self.strict
+        }
+    }
+}
+
+impl Settings {
+    fn agent(&self, any_certificate: bool) -> Agent {
+        let tls = TlsConfig::builder()
+            .root_certs(self.roots.to_ureq())
+            .disable_verification(any_certificate)
+            .build();
+        let stall = Some(self.timeouts.stall);
+        let config = Agent::config_builder()
+            .tls_config(tls)
+            // The library would read the environment otherwise.
+            .proxy(None)
+            .http_status_as_error(false)
+            .max_redirects(0)
+            .max_redirects_will_error(false)
+            .user_agent(&self.user_agent)
+            .accept_encoding("identity")
+            .max_idle_connections_per_host(IDLE_PER_HOST)
+            .max_idle_connections(2 * IDLE_PER_HOST)
+            .timeout_resolve(Some(self.timeouts.resolve))
+            .timeout_connect(Some(self.timeouts.connect))
+            .timeout_recv_response(Some(self.timeouts.response))
+            .timeout_per_read(stall)
+            .timeout_per_write(stall)
+            .build();
+        Agent::with_parts(config, DefaultConnector::default(), HostResolver::default())
+    }
+}
+
+/// The usual resolver, with failures that can be told from those of a connection.
+#[derive(Debug, Default)]
+struct HostResolver(DefaultResolver);
+
+/// No address for a host; carried through the HTTP library.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct NoAddress(String);
+
+impl Resolver for HostResolver {
+    fn resolve(
+        &self,
+        uri: &Uri,
+        config: &ureq::config::Config,
+        timeout: NextTimeout,
+    ) -> Result<ResolvedSocketAddrs, ureq::Error> {
+        let resolved = self.0.resolve(uri, config, timeout);
+        resolved.map_err(|error| match error {
+            ureq::Error::Io(cause) => ureq::Error::Other(Box::new(NoAddress(cause.to_string()))),
+            other => other,
+        })
+    }
+}
+
+fn is_redirect(status: StatusCode) -> bool {
+    matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308)
+}
+
+fn redirect_target(uri: &Uri, response: &Response<Body>) -> Result<Uri, Problem> {
+    let location = header_text(response, header::LOCATION);
+    location
+        .and_then(|location| url::join(uri, location))
+        .ok_or_else(|| protocol(uri, "redirect without a usable location"))
+}
+
+/// A header of an answer, if it is text.
+pub(super) fn header_text(response: &Response<Body>, name: header::HeaderName) -> Option<&str> {
+    response.headers().get(name)?.to_str().ok()
+}
+
+pub(super) fn protocol(uri: &Uri, cause: impl Into<String>) -> Problem {
+    Problem::Protocol {
+        host: url::shown_host(uri),
+        cause: cause.into(),
+    }
+}
+
+/// What a failure of the HTTP library means.
+pub(super) fn problem(uri: &Uri, error: ureq::Error) -> Problem {
+    let host = url::shown_host(uri);
+    let tls = |host, cause| Problem::Tls { host, cause };
+    match error {
+        ureq::Error::Timeout(timeout) => Problem::Timeout {
+            host,
+            doing: activity(timeout),
+        },
+        ureq::Error::HostNotFound => Problem::Dns {
+            host,
+            cause: "it has none".to_owned(),
+        },
+        ureq::Error::Other(cause) if cause.is::<NoAddress>() => Problem::Dns {
+            host,
+            cause: cause.to_string(),
+        },
+        ureq::Error::Io(cause) => match cause.kind() {
+            // The TLS library's own failures arrive as these.
+            io::ErrorKind::InvalidData => tls(host, cause.to_string()),
+            io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock => Problem::Timeout {
+                host,
+                doing: "transferring",
+            },
+            _ => Problem::Connection { host, cause },
+        },
+        ureq::Error::Tls(cause) => tls(host, cause.to_owned()),
+        ureq::Error::Rustls(cause) => tls(host, cause.to_string()),
+        ureq::Error::ConnectionFailed => Problem::Connection {
+            host,
+            cause: io::ErrorKind::ConnectionRefused.into(),
+        },
+        other => Problem::Protocol {
+            host,
+            cause: other.to_string(),
+        },
+    }
+}
+
+fn activity(timeout: Timeout) -> &'static str {
+    match timeout {
+        Timeout::Resolve => "looking up its address",
+        Timeout::Connect => "connecting",
+        Timeout::SendRequest | Timeout::RecvResponse => "waiting for an answer",
+        _ => "transferring",
+    }
+}
+
+/// What a failed read of a body means.
+pub(super) fn body_problem(uri: &Uri, error: io::Error) -> Problem {
+    problem(uri, ureq::Error::from(error))
+}
