@@ -251,13 +251,13 @@ fn check_bootable(source: &dyn ImageSource, config: &RawConfig) -> Result<(), Pl
         config.config().architecture(),
         &source.platform().architecture,
     );
-    if found.to_string() == wanted.to_string() {
+    if found.to_string() == *wanted {
         return Ok(());
     }
     Err(PlanError::WrongArchitecture {
         image: image.clone(),
         found: found.to_string(),
-        wanted: wanted.to_string(),
+        wanted: wanted.clone(),
     })
 }
 

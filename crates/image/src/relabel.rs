@@ -1,6 +1,7 @@
 //! Giving a tree the SELinux labels of its own policy.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::io::Read as _;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -68,20 +69,17 @@ fn modes_of(txn: &Transaction<'_>, trees: &[&mut Tree]) -> Result<Modes, ReadErr
 }
 
 fn gather_modes(txn: &Transaction<'_>, dir: &Tree, modes: &mut Modes) -> Result<(), ReadError> {
-    if !modes.dirs.contains_key(&dir.meta) {
-        modes
-            .dirs
-            .insert(dir.meta, txn.repo().load_dirmeta(&dir.meta)?.mode);
+    if let Entry::Vacant(entry) = modes.dirs.entry(dir.meta) {
+        entry.insert(txn.repo().load_dirmeta(&dir.meta)?.mode);
     }
     for node in dir.children.values() {
         match node {
             Node::Dir(sub) => gather_modes(txn, sub, modes)?,
-            Node::Leaf(file) if !modes.files.contains_key(file) => {
-                modes
-                    .files
-                    .insert(*file, txn.repo().load_file_header(file)?.mode);
+            Node::Leaf(file) => {
+                if let Entry::Vacant(entry) = modes.files.entry(*file) {
+                    entry.insert(txn.repo().load_file_header(file)?.mode);
+                }
             }
-            Node::Leaf(_) => {}
         }
     }
     Ok(())
