@@ -172,9 +172,11 @@ mod tests {
         chunks.consume(4);
         assert_eq!(chunks.peek_at_least(1), b"f");
         let mut rest = Vec::new();
-        let missing = chunks
-            .copy(9, |piece| Ok::<_, ()>(rest.extend_from_slice(piece)))
-            .unwrap();
+        let take = |piece: &[u8]| {
+            rest.extend_from_slice(piece);
+            Ok::<_, ()>(())
+        };
+        let missing = chunks.copy(9, take).unwrap();
         assert_eq!(
             (rest.as_slice(), missing, chunks.offset()),
             (&b"fghijk"[..], 3, 11)

@@ -2,9 +2,8 @@
 
 use std::io::{self, BufRead, Read};
 
-use flate2::bufread::MultiGzDecoder;
-
 use crate::LayerError;
+use crate::gzip::Gunzip;
 
 /// Largest zstd window that is accepted, as a power of two: 128 MiB is what `zstd --long` uses and
 /// more than any image builder does; the memory of a pull depends on it.
@@ -52,7 +51,7 @@ impl Compression {
     pub(crate) fn reader<'a, R: BufRead + 'a>(self, blob: R) -> io::Result<Unpacked<'a, R>> {
         Ok(match self {
             Self::None => Unpacked::Plain(blob),
-            Self::Gzip => Unpacked::Gzip(Box::new(MultiGzDecoder::new(blob))),
+            Self::Gzip => Unpacked::Gzip(Box::new(Gunzip::new(blob))),
             Self::Zstd => {
                 let mut decoder = zstd::stream::read::Decoder::with_buffer(blob)?;
                 decoder.window_log_max(MAX_WINDOW_LOG)?;
@@ -65,17 +64,17 @@ impl Compression {
 /// The unpacked bytes of a blob.
 pub(crate) enum Unpacked<'a, R> {
     Plain(R),
-    Gzip(Box<MultiGzDecoder<R>>),
+    Gzip(Box<Gunzip<R>>),
     Zstd(Box<zstd::stream::read::Decoder<'a, R>>),
 }
 
 impl<R: BufRead> Unpacked<'_, R> {
-    /// The blob itself, wherever reading has come to.
-    pub(crate) fn into_inner(self) -> R {
+    /// The blob itself, wherever reading has come to, if it can be read on.
+    pub(crate) fn into_inner(self) -> Option<R> {
         match self {
-            Self::Plain(blob) => blob,
+            Self::Plain(blob) => Some(blob),
             Self::Gzip(decoder) => decoder.into_inner(),
-            Self::Zstd(decoder) => decoder.finish(),
+            Self::Zstd(decoder) => Some(decoder.finish()),
         }
     }
 }

@@ -9,6 +9,7 @@ mod compression;
 mod entries;
 mod error;
 mod file;
+mod gzip;
 mod links;
 mod object_set;
 mod paths;

@@ -152,6 +152,7 @@ fn fill(source: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
     Ok(filled)
 }
 
-fn drain(mut raw: impl Read) -> io::Result<()> {
-    io::copy(&mut raw, &mut io::sink()).map(drop)
+fn drain(raw: Option<impl Read>) -> io::Result<()> {
+    raw.map_or(Ok(0), |mut raw| io::copy(&mut raw, &mut io::sink()))
+        .map(drop)
 }

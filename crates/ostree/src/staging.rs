@@ -23,6 +23,7 @@ pub(crate) struct Staging {
     tmp: OwnedFd,
     name: PathBuf,
     dir: OwnedFd,
+    umask: u32,
     _lock: Lock,
 }
 
@@ -34,13 +35,18 @@ impl Staging {
             let name = PathBuf::from(format!("{PREFIX}{:016x}", random()?));
             // The lock comes first: a directory without one is up for removal.
             let lock = Lock::exclusive(tmp.as_fd(), &lock_name(&name), Duration::ZERO)?;
-            match rustix::fs::mkdirat(&tmp, &name, Mode::from_raw_mode(0o755)) {
+            match rustix::fs::mkdirat(&tmp, &name, Mode::from_raw_mode(0o777)) {
                 Ok(()) => {
                     let dir = open_dir(tmp.as_fd(), &name)?;
+                    // What is missing from the mode that was asked for is the umask; there is no
+                    // call that tells it without changing it for all threads.
+                    let stat = rustix::fs::fstat(&dir).during("look at", &name)?;
+                    let umask = !stat.st_mode & 0o777;
                     return Ok(Self {
                         tmp,
                         name,
                         dir,
+                        umask,
                         _lock: lock,
                     });
                 }
@@ -52,6 +58,11 @@ impl Staging {
 
     pub(crate) fn dir(&self) -> BorrowedFd<'_> {
         self.dir.as_fd()
+    }
+
+    /// The bits that new files do not get.
+    pub(crate) const fn umask(&self) -> u32 {
+        self.umask
     }
 
     /// Remove what transactions that died left behind.

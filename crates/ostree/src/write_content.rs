@@ -91,7 +91,8 @@ impl Transaction<'_> {
         {
             return self.stage_symlink(path, header);
         }
-        let Some(file) = self.create_staged(path, OFlags::EXCL)? else {
+        let created = self.created_permissions(header);
+        let Some(file) = self.create_staged(path, OFlags::EXCL, created)? else {
             return Ok(false);
         };
         let target;
@@ -192,35 +193,48 @@ impl Transaction<'_> {
         path: &str,
         header: &FileHeader,
     ) -> Result<(), WriteError> {
-        let permissions = match self.repo.mode() {
+        match self.repo.mode() {
             RepoMode::Bare => {
                 if !owned_by_us(header) {
                     let (uid, gid) = owner(header);
                     rustix::fs::fchown(file, uid, gid).during("change the owner of", path)?;
                 }
                 set_xattrs(file, path, &header.xattrs)?;
-                header.mode & 0o7777
             }
             RepoMode::BareUser => {
                 let meta = header.to_ostreemeta();
                 rustix::fs::fsetxattr(file, OSTREEMETA, &meta, XattrFlags::empty())
                     .during("set user.ostreemeta of", path)?;
-                if header.is_symlink() {
-                    0o644
-                } else {
-                    header.mode & 0o775 | 0o400
-                }
             }
-            RepoMode::BareUserOnly => header.mode & 0o7777,
-            RepoMode::Archive => 0o644,
-            RepoMode::BareSplitXattrs => return Err(WriteError::UnsupportedMode(self.repo.mode())),
-        };
-        rustix::fs::fchmod(file, Mode::from_raw_mode(permissions))
-            .during("set the mode of", path)?;
+            RepoMode::BareUserOnly | RepoMode::Archive | RepoMode::BareSplitXattrs => {}
+        }
+        let created = self.created_permissions(header);
+        self.set_permissions(file, path, created, self.stored_permissions(header))?;
         if self.repo.mode() != RepoMode::Archive {
             rustix::fs::futimens(file, &OBJECT_TIMES).during("set the time of", path)?;
         }
         Ok(())
+    }
+
+    /// The permissions of the file that stands for `header` in a repository of this mode.
+    const fn stored_permissions(&self, header: &FileHeader) -> u32 {
+        match self.repo.mode() {
+            RepoMode::BareUser if header.is_symlink() => 0o644,
+            RepoMode::BareUser => header.mode & 0o775 | 0o400,
+            RepoMode::Bare | RepoMode::BareUserOnly | RepoMode::BareSplitXattrs => {
+                header.mode & 0o7777
+            }
+            RepoMode::Archive => 0o644,
+        }
+    }
+
+    /// The permissions it is created with: never set-uid before the content is there, and writable where
+    /// an attribute has to be set on it.
+    const fn created_permissions(&self, header: &FileHeader) -> u32 {
+        match self.repo.mode() {
+            RepoMode::BareUser => 0o600,
+            _ => self.stored_permissions(header) & 0o777,
+        }
     }
 
     /// Write a regular file of `size` bytes as its content comes in; see [`ContentWriter`].
@@ -238,7 +252,7 @@ impl Transaction<'_> {
         self.space.take(size)?;
         let temp = format!("tmp-{}", COUNTER.fetch_add(1, Ordering::Relaxed));
         let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC;
-        let mode = Mode::from_raw_mode(0o600);
+        let mode = Mode::from_raw_mode(self.created_permissions(&header));
         let file = rustix::fs::openat(self.staging.dir(), &temp, flags, mode)
             .during("create object", &temp)?;
         let file = std::fs::File::from(file);

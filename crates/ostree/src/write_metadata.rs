@@ -1,6 +1,6 @@
 //! Writing metadata objects.
 
-use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::sync::atomic::Ordering;
 
 use durable::IoContext as _;
@@ -74,12 +74,11 @@ impl Transaction<'_> {
         let path = name.loose_path(self.repo.mode());
         let replace = name.kind == ObjectKind::CommitMeta;
         let exclusive = if replace { OFlags::TRUNC } else { OFlags::EXCL };
-        let Some(file) = self.create_staged(&path, exclusive)? else {
+        let Some(file) = self.create_staged(&path, exclusive, 0o644)? else {
             return Ok(());
         };
         durable::write_all(file.as_fd(), bytes).during("write object", &path)?;
-        rustix::fs::fchmod(&file, Mode::from_raw_mode(0o644)).during("set the mode of", &path)?;
-        Ok(())
+        self.set_permissions(file.as_fd(), &path, 0o644, 0o644)
     }
 
     /// Create the staged file at `path`; `None` when this transaction staged it already.
@@ -90,9 +89,10 @@ impl Transaction<'_> {
         &self,
         path: &str,
         how: OFlags,
+        permissions: u32,
     ) -> Result<Option<OwnedFd>, durable::Error> {
         let flags = OFlags::CREATE | OFlags::WRONLY | OFlags::CLOEXEC | how;
-        let mode = Mode::from_raw_mode(0o600);
+        let mode = Mode::from_raw_mode(permissions);
         let create = || rustix::fs::openat(self.staging.dir(), path, flags, mode);
         let created = match create() {
             Err(Errno::NOENT) => {
@@ -106,6 +106,22 @@ impl Transaction<'_> {
             Err(Errno::EXIST) => Ok(None),
             Err(error) => Err(error).during("create object", path),
         }
+    }
+
+    /// Give a file that was created with the permissions `created` those that it is to have; most
+    /// files have them already, which saves a call.
+    pub(crate) fn set_permissions(
+        &self,
+        file: BorrowedFd<'_>,
+        path: &str,
+        created: u32,
+        permissions: u32,
+    ) -> Result<(), WriteError> {
+        if permissions != created & !self.staging.umask() {
+            let mode = Mode::from_raw_mode(permissions);
+            rustix::fs::fchmod(file, mode).during("set the mode of", path)?;
+        }
+        Ok(())
     }
 
     /// Make the staged directory that `path` (`xx/…`) lies in.
