@@ -1,0 +1,41 @@
+# What a clone needs: Debian 12, Rust, root. `make help` lists the targets.
+SHELL := /bin/bash
+CARGO ?= cargo
+PREFIX ?= /usr/local
+# One place for built images and for the target directory, whatever CARGO_TARGET_DIR says.
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+LAB := $(or $(BOOTROOT_CACHE),$(TARGET)/lab)
+
+.PHONY: help setup build demo test check images bench install clean-lab
+
+help:
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
+
+setup: ## install the Debian packages that demo and tests need
+	@scripts/setup
+
+build: ## the release binary
+	$(CARGO) build --locked --release -p cli
+
+demo: setup build ## build a Debian image, pull, deploy, show status, boot it in QEMU
+	@BOOTROOT=$(TARGET)/release/bootroot BOOTROOT_CACHE=$(LAB) scripts/demo
+
+test: setup check images ## everything, ending with the test runner's summary
+	BOOTROOT_CACHE=$(abspath $(LAB)) scripts/run-tests
+
+check: ## format, lints, documentation
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --no-deps
+
+images: setup ## the image that tests boot (cached)
+	@BOOTROOT_CACHE=$(LAB) scripts/build-mini-image $(LAB)/mini
+
+bench: setup build ## measure against the real tools
+	$(CARGO) run --locked --release -p xtask -- bench
+
+install: build ## into $(DESTDIR)$(PREFIX)
+	install -Dm755 $(TARGET)/release/bootroot $(DESTDIR)$(PREFIX)/bin/bootroot
+
+clean-lab: ## remove the cached images
+	rm -rf $(LAB)
