@@ -1,13 +1,21 @@
 //! The environment variables that are read, all of them here.
 //!
 //! `BOOTROOT_LOG` filters the log as `RUST_LOG` does elsewhere; `BOOTROOT_CRASH_AT` is for tests.
-//! `NO_COLOR` and its relatives are read by `anstream`.
+//! `NO_COLOR` and its relatives are read by `anstream`. Credentials and certificates are looked for where
+//! `containers-auth.json(5)` and OpenSSL say.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use error_class::{Classified, ErrorClass};
 use tracing_subscriber::EnvFilter;
 
 const CRASH_AT: &str = "BOOTROOT_CRASH_AT";
 const LOG: &str = "BOOTROOT_LOG";
+
+/// Where `podman login` of root keeps credentials when there is no session.
+const OF_ROOT: &str = "/run/containers/0/auth.json";
 
 /// `BOOTROOT_CRASH_AT` cannot be understood.
 #[derive(Debug, thiserror::Error)]
@@ -59,9 +67,86 @@ pub(crate) fn start_log(verbose: u8) {
         .init();
 }
 
+/// The current time in seconds since 1970.
+pub(crate) fn now() -> u64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |since| since.as_secs())
+}
+
+/// The certificate authorities to trust, when the user says which.
+pub(crate) fn ca_bundle() -> Option<PathBuf> {
+    path("SSL_CERT_FILE")
+}
+
+/// Where the user has credentials for registries.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct UserCredentials {
+    /// The only file to use.
+    pub(crate) chosen: Option<PathBuf>,
+    /// The usual places, the most important first; they need not exist.
+    pub(crate) usual: Vec<PathBuf>,
+}
+
+/// Where the user has credentials for registries, as podman and docker keep them.
+pub(crate) fn credentials() -> UserCredentials {
+    credentials_by(path)
+}
+
+fn credentials_by(path: impl Fn(&str) -> Option<PathBuf>) -> UserCredentials {
+    let home = |below: &str| path("HOME").map(|home| home.join(below));
+    let runtime = path("XDG_RUNTIME_DIR").map(|dir| dir.join("containers/auth.json"));
+    let config = path("XDG_CONFIG_HOME").or_else(|| home(".config"));
+    let docker = path("DOCKER_CONFIG").or_else(|| home(".docker"));
+    let usual = [
+        runtime.or_else(|| Some(OF_ROOT.into())),
+        config.map(|dir| dir.join("containers/auth.json")),
+        docker.map(|dir| dir.join("config.json")),
+    ];
+    UserCredentials {
+        chosen: path("REGISTRY_AUTH_FILE"),
+        usual: usual.into_iter().flatten().collect(),
+    }
+}
+
+/// A variable that is a path; an empty one counts as not set.
+fn path(name: &str) -> Option<PathBuf> {
+    std::env::var_os(name)
+        .filter(|value: &OsString| !value.is_empty())
+        .map(PathBuf::from)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn credentials_are_where_podman_and_docker_keep_them() {
+        let session = [("HOME", "/h"), ("XDG_RUNTIME_DIR", "/run/user/7")];
+        let found = credentials_by(|name| {
+            session
+                .iter()
+                .find(|(key, _)| *key == name)
+                .map(|(_, value)| value.into())
+        });
+        let usual = [
+            "/run/user/7/containers/auth.json",
+            "/h/.config/containers/auth.json",
+            "/h/.docker/config.json",
+        ];
+        assert_eq!(
+            found,
+            UserCredentials {
+                chosen: None,
+                usual: usual.map(PathBuf::from).into()
+            }
+        );
+        let service = credentials_by(|_| None);
+        assert_eq!(
+            service.usual,
+            [PathBuf::from("/run/containers/0/auth.json")]
+        );
+    }
 
     #[test]
     fn a_crash_point_has_a_name_and_perhaps_a_count() {

@@ -4,7 +4,7 @@ use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
 use error_class::{Classified, ErrorClass};
-use host::Storage;
+use host::{Storage, StorageError};
 use ostree::Repo;
 use rustix::fs::{CWD, Mode, OFlags};
 use rustix::io::Errno;
@@ -57,29 +57,25 @@ impl Place {
     /// The stores that are there.
     pub(crate) fn open(&self) -> Result<Storage, Failure> {
         match self {
-            Self::Running => self
-                .running()
-                .hint("name a system with --sysroot DIR or a repository with --repo DIR"),
-            Self::Sysroot(path) => Ok(Storage::open(open_dir("the system root", path)?)?),
             Self::Repository(_) => Ok(Storage::of_repository(self.open_repository()?)),
+            Self::Sysroot(_) | Self::Running => self
+                .root()
+                .and_then(|root| Ok(Storage::open(root)?))
+                .map_err(|failure| self.advise(failure)),
         }
     }
 
-    fn running(&self) -> Result<Storage, Failure> {
-        Ok(Storage::open(self.root()?)?)
-    }
-
-    /// The physical root, for verbs that make a system out of an empty directory.
+    /// The physical root, also for verbs that make a system out of an empty directory.
     pub(crate) fn root(&self) -> Result<OwnedFd, Failure> {
         match self {
             Self::Running => Ok(open_dir("the running system", Path::new(RUNNING))?),
             Self::Sysroot(path) => Ok(open_dir("the system root", path)?),
-            Self::Repository(_) => Err(NeedsSystem.into()),
+            Self::Repository(_) => {
+                Err(StorageError::NoSystem).hint("use --sysroot DIR instead of --repo DIR")
+            }
         }
     }
-}
 
-impl Place {
     /// Where the repository is. Without options that is the current directory when it is a repository,
     /// as with the `ostree` command, and else that of the running system.
     pub(crate) fn repository_path(&self) -> PathBuf {
@@ -93,23 +89,33 @@ impl Place {
 
     /// The repository alone, for verbs that care for nothing else.
     pub(crate) fn open_repository(&self) -> Result<Repo, Failure> {
-        Ok(Repo::open_at(CWD, &self.repository_path())?)
+        let repo = Repo::open_at(CWD, &self.repository_path());
+        repo.map_err(|error| self.advise(error.into()))
+    }
+
+    /// What to do when there is nothing there.
+    fn advise(&self, failure: Failure) -> Failure {
+        if !failure.is_not_found() {
+            return failure;
+        }
+        failure.with_hint(match self {
+            Self::Running => {
+                "name a system with --sysroot DIR, or a repository with --repo DIR".to_owned()
+            }
+            Self::Sysroot(path) => format!(
+                "`bootroot deploy --sysroot {}` makes a system there",
+                path.display()
+            ),
+            Self::Repository(path) => format!(
+                "`bootroot ostree init --repo {}` makes a repository there",
+                path.display()
+            ),
+        })
     }
 }
 
 fn is_repository(path: &Path) -> bool {
     path.join("config").is_file() && path.join("objects").is_dir()
-}
-
-/// A verb that works on deployments was given a bare repository.
-#[derive(Debug, thiserror::Error)]
-#[error("this needs a system, not only a repository")]
-pub(crate) struct NeedsSystem;
-
-impl Classified for NeedsSystem {
-    fn class(&self) -> ErrorClass {
-        ErrorClass::InvalidInput
-    }
 }
 
 /// Opens a directory of the user's choice; everything below works on the descriptor.

@@ -5,12 +5,14 @@ mod board;
 mod descriptor;
 mod jsonl;
 mod plain;
+mod table;
 mod warnings;
 
 use std::io::IsTerminal;
 use std::time::Instant;
 
 pub(crate) use self::board::Board;
+pub(crate) use self::table::Table;
 
 use self::bars::Bars;
 use self::board::{Painter, Running, Tasks};

@@ -1,6 +1,7 @@
 //! What the command can do: one file per verb. What is here only dispatches.
 
 mod completions;
+mod image;
 mod man;
 mod ostree;
 
@@ -12,6 +13,9 @@ use crate::outcome::{Exit, Failure};
 /// What the command can do.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Verb {
+    /// Pull, list and remove container images
+    #[command(subcommand)]
+    Image(image::Image),
     /// Work on the OSTree repository itself, as the `ostree` command does
     #[command(subcommand)]
     Ostree(ostree::Ostree),
@@ -23,6 +27,7 @@ impl Verb {
     /// Does it.
     pub(crate) fn run(self, context: &Context) -> Result<Exit, Failure> {
         match self {
+            Self::Image(verb) => verb.run(context),
             Self::Ostree(verb) => verb.run(context),
             Self::Completions(verb) => verb.run(context),
             Self::Man(verb) => verb.run(context),

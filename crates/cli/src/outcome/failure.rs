@@ -42,6 +42,11 @@ impl Failure {
         }
     }
 
+    /// Whether something that was named is not there.
+    pub(crate) fn is_not_found(&self) -> bool {
+        self.class == ErrorClass::NotFound
+    }
+
     /// The exit code.
     pub(crate) fn exit_code(&self) -> u8 {
         self.face().code

@@ -4,12 +4,17 @@ mod history;
 mod list;
 mod metadata;
 mod pull;
+mod reference;
 mod remove;
+mod source;
 
 use clap::Subcommand;
 
 use crate::context::Context;
 use crate::outcome::{Exit, Failure};
+
+/// What to do about an image that is not stored.
+const WHAT_IS_STORED: &str = "`bootroot image list` shows what is stored";
 
 /// Container images in the store.
 #[derive(Debug, Subcommand)]

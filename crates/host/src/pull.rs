@@ -1,0 +1,313 @@
+//! Bringing an image into the store, and finding out whether there is a newer one.
+
+use std::collections::BTreeMap;
+
+use error_class::{Classified, ErrorClass};
+use image::{
+    ImportError, ImportOptions, ImportPlan, Imported, LayeredImageState, PlanError, Prepared,
+    prepare,
+};
+use oci::digest::Digest;
+use oci::reference::{ImageReference, OstreeImageReference, SignatureSource};
+use oci::source::{Error as SourceError, open_verified};
+use ostree::Repo;
+use ostree_format::Checksum;
+use progress::{Interrupt, Progress, TaskKind};
+use serde::Serialize;
+
+use crate::layer_sum::LayerSum;
+use crate::text::{text, text_or_null};
+use crate::{Access, AccessError};
+
+/// Choices of a pull.
+#[derive(Debug, Clone, Default)]
+#[non_exhaustive]
+pub struct PullOptions {
+    /// Store the image under this name instead of the one it is fetched by.
+    pub target: Option<ImageReference>,
+    /// Write no name for the image.
+    pub no_imgref: bool,
+    /// Refuse images that are not labelled as bootable, or are for another processor.
+    pub require_bootable: bool,
+    /// Keep layers that no image needs any more.
+    pub skip_collection: bool,
+    /// The current time in seconds since 1970, for images that do not say when they were made.
+    pub now: u64,
+}
+
+/// An image as it is stored after a pull (`docs/image-pull.schema.json`).
+#[derive(Debug, Clone, Serialize)]
+pub struct Pulled {
+    schema: &'static str,
+    /// Whether anything was fetched or written; the image was there already otherwise.
+    pub changed: bool,
+    /// The image as it was asked for.
+    #[serde(serialize_with = "text")]
+    pub image: OstreeImageReference,
+    /// The name it is stored under; none when no name was wanted.
+    #[serde(serialize_with = "text_or_null")]
+    pub stored_as: Option<ImageReference>,
+    /// The digest of its manifest.
+    #[serde(serialize_with = "text")]
+    pub digest: Digest,
+    /// The version that it says it has.
+    pub version: Option<String>,
+    /// The commit whose tree is the whole image.
+    #[serde(serialize_with = "text")]
+    pub commit: Checksum,
+    /// The encapsulated commit that it is based on, if it is.
+    #[serde(serialize_with = "text_or_null")]
+    pub base_commit: Option<Checksum>,
+    /// Its layers.
+    pub layers: LayerCount,
+    /// Compressed bytes that were fetched.
+    pub bytes_fetched: u64,
+    /// Entries that were not kept: by layer, by top-level directory.
+    pub filtered: BTreeMap<String, BTreeMap<String, u32>>,
+}
+
+/// The layers of an image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct LayerCount {
+    /// How many there are.
+    pub total: usize,
+    /// How many of them were fetched, or would have to be.
+    pub fetched: usize,
+}
+
+/// Whether a pull would change anything (`docs/image-check.schema.json`).
+#[derive(Debug, Clone, Serialize)]
+pub struct Check {
+    schema: &'static str,
+    /// Whether it would.
+    pub update_available: bool,
+    /// The image as it was asked for.
+    #[serde(serialize_with = "text")]
+    pub image: OstreeImageReference,
+    /// The digest of the manifest at the source.
+    #[serde(serialize_with = "text")]
+    pub digest: Digest,
+    /// The version that the image at the source says it has.
+    pub version: Option<String>,
+    /// The digest of the manifest that is stored under the name, if any is.
+    #[serde(serialize_with = "text_or_null")]
+    pub stored_digest: Option<Digest>,
+    /// The version of the stored image.
+    pub stored_version: Option<String>,
+    /// The layers of the image at the source.
+    pub layers: LayerCount,
+    /// Compressed bytes that a pull would fetch.
+    pub bytes_to_fetch: u64,
+}
+
+/// Why an image was not pulled. What is stored under the name is as it was.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PullError {
+    /// The way to the image.
+    #[error(transparent)]
+    Access(#[from] AccessError),
+    /// The image or its registry.
+    #[error(transparent)]
+    Source(#[from] Box<SourceError>),
+    /// The signature cannot be verified, so the image must not be used.
+    #[error(
+        "the signature that {image} requires cannot be verified: signatures of OSTree remotes are not supported"
+    )]
+    RemoteSignature {
+        /// The image.
+        image: OstreeImageReference,
+    },
+    /// What is to be done cannot be found out.
+    #[error(transparent)]
+    Plan(#[from] Box<PlanError>),
+    /// It cannot be done.
+    #[error(transparent)]
+    Import(#[from] Box<ImportError>),
+}
+
+impl Classified for PullError {
+    fn class(&self) -> ErrorClass {
+        match self {
+            Self::Access(error) => error.class(),
+            Self::Source(error) => error.class(),
+            Self::RemoteSignature { .. } => ErrorClass::Untrusted,
+            Self::Plan(error) => error.class(),
+            Self::Import(error) => error.class(),
+        }
+    }
+}
+
+/// Brings an image into the repository. Layers that are there already are not fetched.
+///
+/// # Errors
+/// [`PullError`]; layers that were complete by then stay and are not fetched again.
+pub fn pull(
+    repo: &Repo,
+    image: &OstreeImageReference,
+    access: &Access,
+    options: &PullOptions,
+    progress: &dyn Progress,
+    interrupt: &Interrupt,
+) -> Result<Pulled, PullError> {
+    refuse_remote_signature(image)?;
+    let context = access.context(&image.imgref, interrupt)?;
+    let source = open_verified(image, &context).map_err(Box::new)?;
+    let choices = import_options(options);
+    let stored_as = stored_as(image, options);
+    match prepare(repo, source.as_ref(), &choices, progress).map_err(Box::new)? {
+        Prepared::AlreadyPresent(state) => Ok(already_present(image, stored_as, &state)),
+        Prepared::Ready(plan) => {
+            let sum = LayerSum::new(progress, whole(image, &plan), plan.bytes_to_fetch());
+            let imported = plan
+                .import(repo, source.as_ref(), &choices, &sum, interrupt)
+                .map_err(Box::new)?;
+            sum.done();
+            Ok(fetched(image, stored_as, imported))
+        }
+    }
+}
+
+/// Finds out whether a pull would change anything; fetches no layer.
+///
+/// # Errors
+/// [`PullError`].
+pub fn check(
+    repo: &Repo,
+    image: &OstreeImageReference,
+    access: &Access,
+    options: &PullOptions,
+    progress: &dyn Progress,
+    interrupt: &Interrupt,
+) -> Result<Check, PullError> {
+    refuse_remote_signature(image)?;
+    let context = access.context(&image.imgref, interrupt)?;
+    let source = open_verified(image, &context).map_err(Box::new)?;
+    let prepared =
+        prepare(repo, source.as_ref(), &import_options(options), progress).map_err(Box::new)?;
+    Ok(match prepared {
+        Prepared::AlreadyPresent(state) => up_to_date(image, &state),
+        Prepared::Ready(plan) => available(image, &plan),
+    })
+}
+
+/// An image whose signature nobody verifies must not pass for a verified one.
+fn refuse_remote_signature(image: &OstreeImageReference) -> Result<(), PullError> {
+    match image.sigverify {
+        SignatureSource::OstreeRemote(_) => Err(PullError::RemoteSignature {
+            image: image.clone(),
+        }),
+        _ => Ok(()),
+    }
+}
+
+fn import_options(options: &PullOptions) -> ImportOptions {
+    let mut choices = ImportOptions::default();
+    choices.target.clone_from(&options.target);
+    choices.no_imgref = options.no_imgref;
+    choices.require_bootable = options.require_bootable;
+    choices.skip_collection = options.skip_collection;
+    choices.now = options.now;
+    choices
+}
+
+fn stored_as(image: &OstreeImageReference, options: &PullOptions) -> Option<ImageReference> {
+    let name = options.target.as_ref().unwrap_or(&image.imgref);
+    (!options.no_imgref).then(|| name.clone())
+}
+
+fn whole(image: &OstreeImageReference, plan: &ImportPlan) -> TaskKind {
+    let layers = plan.layers.len();
+    let present = layers - plan.to_fetch().count();
+    TaskKind::Pull {
+        image: format!("{image:#}"),
+        layers,
+        present,
+    }
+}
+
+fn already_present(
+    image: &OstreeImageReference,
+    stored_as: Option<ImageReference>,
+    state: &LayeredImageState,
+) -> Pulled {
+    let imported = (0, 0, BTreeMap::new());
+    describe(image, stored_as, state, false, imported)
+}
+
+fn fetched(
+    image: &OstreeImageReference,
+    stored_as: Option<ImageReference>,
+    imported: Imported,
+) -> Pulled {
+    let what = (
+        imported.layers_fetched,
+        imported.bytes_fetched,
+        imported.filtered,
+    );
+    describe(image, stored_as, &imported.state, true, what)
+}
+
+fn describe(
+    image: &OstreeImageReference,
+    stored_as: Option<ImageReference>,
+    state: &LayeredImageState,
+    changed: bool,
+    (fetched, bytes_fetched, filtered): (usize, u64, BTreeMap<String, BTreeMap<String, u32>>),
+) -> Pulled {
+    Pulled {
+        schema: "bootroot.image-pull/1",
+        changed,
+        image: image.clone(),
+        stored_as,
+        digest: state.manifest_digest.clone(),
+        version: state.version().map(str::to_owned),
+        commit: state.merge_commit,
+        base_commit: state.base_commit,
+        layers: LayerCount {
+            total: state.manifest.layers().len(),
+            fetched,
+        },
+        bytes_fetched,
+        filtered,
+    }
+}
+
+fn up_to_date(image: &OstreeImageReference, state: &LayeredImageState) -> Check {
+    Check {
+        schema: CHECK_SCHEMA,
+        update_available: false,
+        image: image.clone(),
+        digest: state.manifest_digest.clone(),
+        version: state.version().map(str::to_owned),
+        stored_digest: Some(state.manifest_digest.clone()),
+        stored_version: state.version().map(str::to_owned),
+        layers: LayerCount {
+            total: state.manifest.layers().len(),
+            fetched: 0,
+        },
+        bytes_to_fetch: 0,
+    }
+}
+
+fn available(image: &OstreeImageReference, plan: &ImportPlan) -> Check {
+    let previous = plan.previous.as_deref();
+    Check {
+        schema: CHECK_SCHEMA,
+        update_available: true,
+        image: image.clone(),
+        digest: plan.manifest.digest().clone(),
+        version: plan.version().map(str::to_owned),
+        stored_digest: previous.map(|state| state.manifest_digest.clone()),
+        stored_version: previous
+            .and_then(LayeredImageState::version)
+            .map(str::to_owned),
+        layers: LayerCount {
+            total: plan.layers.len(),
+            fetched: plan.to_fetch().count(),
+        },
+        bytes_to_fetch: plan.bytes_to_fetch(),
+    }
+}
+
+const CHECK_SCHEMA: &str = "bootroot.image-check/1";
