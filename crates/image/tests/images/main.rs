@@ -1,0 +1,8 @@
+//! Pulling images into repositories, compared with the real `ostree` and with data of the existing tools.
+
+mod bad_images;
+mod golden;
+mod merging;
+mod resuming;
+mod selinux;
+mod support;
