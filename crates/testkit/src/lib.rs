@@ -5,6 +5,7 @@
 //! is ever skipped silently.
 
 mod binary;
+pub mod boot;
 pub mod disk;
 mod golden;
 mod manifest;

@@ -1,0 +1,73 @@
+//! Booting what was deployed: for real in QEMU, or as far as a mount namespace goes.
+//!
+//! The work is done by the programs in `scripts/`; each says in its first lines what it needs.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::{run, stdout, target_dir, workspace_root};
+
+/// An OCI directory with a tiny bootable image under the tags `v1` and `v2` (they differ in
+/// `os-release`, `/etc/mini.conf` and `/etc/new.conf`), built on first use: **read-only**.
+///
+/// # Panics
+/// When it cannot be built: it needs a Debian mirror the first time.
+pub fn mini_image() -> PathBuf {
+    let image = cache().join("mini");
+    run(script("build-mini-image").arg(&image));
+    image
+}
+
+/// Deploys an image (`OCI_DIR:TAG`) into an offline sysroot with the real programs (umoci and
+/// `ostree`), for comparison with what bootroot makes of it.
+pub fn deploy_with_ostree(image: &str, sysroot: &Path, stateroot: &str, options: &[&str]) {
+    let mut deploy = script("deploy-with-ostree");
+    run(deploy.arg(image).arg(sysroot).arg(stateroot).args(options));
+}
+
+/// Runs a shell script in the default deployment of an offline sysroot, after the real
+/// `ostree-prepare-root` has set it up in a private mount namespace; returns its output. Takes a
+/// tenth of a second. What the script writes to `/etc` and `/var` stays in the sysroot.
+///
+/// # Panics
+/// When the deployment cannot be set up or the script fails.
+pub fn fake_boot(sysroot: &Path, shell_script: &str) -> String {
+    stdout(
+        script("fake-boot")
+            .arg(sysroot)
+            .args(["/bin/sh", "-euc", shell_script]),
+    )
+}
+
+/// Boots the default deployment of an offline sysroot in QEMU until it says that it is up, and
+/// returns what it printed about itself. The sysroot is not modified. A script at
+/// `var/bootroot-test.sh` in the stateroot is run in the guest.
+///
+/// # Panics
+/// When the marker does not appear, with the end of the console.
+pub fn boot(sysroot: &Path, kernel_arguments: &[&str]) -> String {
+    stdout(script("boot-sysroot").arg(sysroot).args(kernel_arguments))
+}
+
+/// As [`boot`], but the guest's disk is kept in `disk` with all that the guest wrote, so that
+/// [`boot_disk`] can boot it again.
+pub fn boot_keeping(sysroot: &Path, disk: &Path) -> String {
+    stdout(script("boot-sysroot").env("KEEP_DISK", disk).arg(sysroot))
+}
+
+/// Boots the default entry of a disk that [`boot_keeping`] left, which the guest writes to.
+pub fn boot_disk(disk: &Path) -> String {
+    stdout(script("boot-disk").env("DISK_WRITABLE", "1").arg(disk))
+}
+
+fn cache() -> PathBuf {
+    std::env::var_os("BOOTROOT_CACHE").map_or_else(|| target_dir().join("lab"), PathBuf::from)
+}
+
+fn script(name: &str) -> Command {
+    let mut command = Command::new(workspace_root().join("scripts").join(name));
+    command
+        .env("BOOTROOT_CACHE", cache())
+        .env("BOOT_TIMEOUT", "120");
+    command
+}
