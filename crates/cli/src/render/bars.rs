@@ -77,7 +77,7 @@ fn message(task: &Running) -> String {
     match &task.kind {
         TaskKind::Pull {
             layers, present, ..
-        } => format!("{present} of {layers} layers already present"),
+        } => format!("{present}/{layers} layers present"),
         kind => kind.to_string(),
     }
 }
@@ -86,12 +86,12 @@ fn message(task: &Running) -> String {
 fn style(task: &Running) -> ProgressStyle {
     let template = match (&task.kind, task.total) {
         (TaskKind::Pull { .. }, _) => {
-            "{bar:30.cyan} {bytes}/{total_bytes} {binary_bytes_per_sec} {eta}  {msg}"
+            "{bar:20.cyan} {bytes}/{total_bytes} {binary_bytes_per_sec} {eta} {wide_msg}"
         }
-        (TaskKind::FetchLayer { .. }, Some(_)) => "  {bar:28} {bytes}/{total_bytes}  {msg}",
-        (_, None) => "{spinner} {msg} {elapsed}",
-        (kind, Some(_)) if kind.unit() == Unit::Bytes => "{bar:30} {bytes}/{total_bytes}  {msg}",
-        _ => "{bar:30} {human_pos}/{human_len}  {msg}",
+        (TaskKind::FetchLayer { .. }, Some(_)) => "  {bar:18} {bytes}/{total_bytes} {wide_msg}",
+        (_, None) => "{spinner} {elapsed} {wide_msg}",
+        (kind, Some(_)) if kind.unit() == Unit::Bytes => "{bar:20} {bytes}/{total_bytes} {wide_msg}",
+        _ => "{bar:20} {human_pos}/{human_len} {wide_msg}",
     };
     ProgressStyle::with_template(template).expect("the templates above are well-formed")
 }
