@@ -1,2 +1,16 @@
-//! Development tasks.
-fn main() {}
+//! Development tasks. `cargo xtask bench` measures bootroot beside the real tools in one run.
+
+mod bench;
+mod measure;
+mod report;
+mod scratch;
+
+use anyhow::{Result, bail};
+
+fn main() -> Result<()> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    match arguments.first().map(String::as_str) {
+        Some("bench") => bench::run(&arguments[1..]),
+        _ => bail!("usage: cargo xtask bench IMAGE_DIR... [--rounds N]\n  each IMAGE_DIR is an OCI directory with the tags v1 and v2"),
+    }
+}
