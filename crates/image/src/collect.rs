@@ -11,7 +11,7 @@ use ostree_format::Checksum;
 use ostree_format::refs::Refspec;
 use progress::{Interrupt, Silent};
 
-use crate::import::ImportError;
+use crate::ImportError;
 use crate::keys::{
     BASE_IMAGE_PREFIX, DEPLOYMENT_PREFIXES, IMAGE_PREFIX, LAYER_PREFIX, META_MANIFEST_DIGEST,
 };

@@ -9,7 +9,7 @@ use ostree_format::Checksum;
 use ostree_format::refs::Refspec;
 use progress::{Interrupt, Progress, Task, TaskKind};
 
-use crate::import::ImportError;
+use crate::ImportError;
 use crate::layout::LayerRole;
 use crate::plan::LayerState;
 use crate::refs::ref_for_digest;

@@ -4,69 +4,23 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use error_class::{Classified, ErrorClass};
+use error_class::{Classified as _, ErrorClass};
 use file_contexts::Policy;
-use layer::{LayerError, PathPolicy};
-use oci::digest::Digest;
-use oci::reference::ImageReference;
-use oci::source::{Error as SourceError, ImageSource};
-use ostree::{Expect, ReadError, Repo, Stats, TransactionOptions, Tree, WriteError};
-use ostree_format::refs::Refspec;
-use ostree_format::{Checksum, Commit, Metadata};
-use progress::{Interrupt, Interrupted, Progress, Task, TaskKind};
+use layer::PathPolicy;
+use oci::source::ImageSource;
+use ostree::{Repo, Stats, Tree, WriteError};
+use ostree_format::Checksum;
+use progress::{Interrupt, Progress, Task, TaskKind};
 
 use crate::collect::{PullLock, collect_layers};
 use crate::fetch::{Fetched, Fetcher};
-use crate::keys::{META_CONFIG, META_MANIFEST, META_MANIFEST_DIGEST};
-use crate::labels::{PolicyError, policy_of};
+use crate::labels::policy_of;
 use crate::layout::LayerRole;
-use crate::merge::{MergeError, merge};
 use crate::plan::{ImportPlan, LayerState};
-use crate::query::{LayeredImageState, QueryError, query_image_commit};
-use crate::refs::{RefNameError, ref_for_digest, ref_for_image};
-use crate::relabel::relabel;
+use crate::query::{LayeredImageState, query_image_commit};
 use crate::root_config::has_writable_root;
 use crate::stored_layer::StoredLayer;
-
-/// Choices of a pull.
-#[derive(Debug, Clone)]
-#[non_exhaustive]
-pub struct ImportOptions {
-    /// Store the image under this name instead of the one it is fetched by.
-    pub target: Option<ImageReference>,
-    /// Write no ref for the image: only its layers stay, until somebody collects them.
-    pub no_imgref: bool,
-    /// Refuse images that are not labelled as bootable, or are for another processor.
-    pub require_bootable: bool,
-    /// Fetch nothing.
-    pub offline: bool,
-    /// Keep layers that no image needs any more.
-    pub skip_collection: bool,
-    /// The commit whose policy labels the layers of images without an encapsulated base.
-    pub policy_commit: Option<Checksum>,
-    /// Keep `/var`; see [`PathPolicy::retain_var`].
-    pub retain_var: bool,
-    /// How many layers are fetched at once; 0 is one per processor, but at least two and at most four.
-    pub parallel_layers: usize,
-    /// The time of the merge commit when the image does not say when it was created, in seconds since 1970.
-    pub now: u64,
-}
-
-impl Default for ImportOptions {
-    fn default() -> Self {
-        Self {
-            target: None,
-            no_imgref: false,
-            require_bootable: false,
-            offline: false,
-            skip_collection: false,
-            policy_commit: None,
-            retain_var: true,
-            parallel_layers: 0,
-            now: 0,
-        }
-    }
-}
+use crate::{ImportError, ImportOptions};
 
 /// What a pull did.
 #[derive(Debug)]
@@ -81,100 +35,6 @@ pub struct Imported {
     pub stats: Stats,
     /// Entries that were not kept: by layer, by top-level directory.
     pub filtered: BTreeMap<String, BTreeMap<String, u32>>,
-}
-
-/// Why a plan was not carried out. Layers that were complete are stored and not fetched again.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum ImportError {
-    /// A layer is damaged or holds what cannot be stored.
-    #[error("layer {digest}: {source}")]
-    Layer {
-        /// The layer.
-        digest: Digest,
-        /// What is wrong.
-        source: Box<LayerError>,
-    },
-    /// A layer could not be fetched whole.
-    #[error("layer {digest}: {source}")]
-    Blob {
-        /// The layer.
-        digest: Digest,
-        /// What is wrong.
-        source: Box<SourceError>,
-    },
-    /// The image or its registry.
-    #[error(transparent)]
-    Source(#[from] Box<SourceError>),
-    /// The layers do not give a tree.
-    #[error(transparent)]
-    Merge(#[from] MergeError),
-    /// The image's SELinux policy cannot be used.
-    #[error(transparent)]
-    Policy(#[from] PolicyError),
-    /// There is not enough space for what is to be fetched.
-    #[error(
-        "not enough space: {needed} bytes are to be fetched, {available} bytes are available above the \
-         repository's reserve; free some space, for example by removing images"
-    )]
-    NoSpace {
-        /// Compressed bytes to fetch.
-        needed: u64,
-        /// Bytes that may be written.
-        available: u64,
-    },
-    /// The repository did not take something.
-    #[error(transparent)]
-    Write(#[from] WriteError),
-    /// Something that is stored cannot be read.
-    #[error(transparent)]
-    Read(#[from] ReadError),
-    /// What was written cannot be described.
-    #[error(transparent)]
-    Query(#[from] QueryError),
-    /// The image has a name that no ref can have.
-    #[error(transparent)]
-    Name(#[from] RefNameError),
-    /// The plan does not belong to the image.
-    #[error("the plan does not fit the image's manifest")]
-    Planless,
-    /// Stop was asked for.
-    #[error(transparent)]
-    Interrupted(#[from] Interrupted),
-}
-
-impl ImportError {
-    pub(crate) fn layer(digest: &Digest, source: LayerError) -> Self {
-        Self::Layer {
-            digest: digest.clone(),
-            source: Box::new(source),
-        }
-    }
-
-    pub(crate) fn blob(digest: &Digest, source: SourceError) -> Self {
-        Self::Blob {
-            digest: digest.clone(),
-            source: Box::new(source),
-        }
-    }
-}
-
-impl Classified for ImportError {
-    fn class(&self) -> ErrorClass {
-        match self {
-            Self::Layer { source, .. } => source.class(),
-            Self::Blob { source, .. } | Self::Source(source) => source.class(),
-            Self::Merge(error) => error.class(),
-            Self::Policy(error) => error.class(),
-            Self::NoSpace { .. } => ErrorClass::NoSpace,
-            Self::Write(error) => error.class(),
-            Self::Read(error) => error.class(),
-            Self::Query(error) => error.class(),
-            Self::Name(error) => error.class(),
-            Self::Planless => ErrorClass::InvalidInput,
-            Self::Interrupted(error) => error.class(),
-        }
-    }
 }
 
 impl ImportPlan {
@@ -232,22 +92,22 @@ impl ImportPlan {
 }
 
 /// An import on its way.
-struct Import<'a> {
-    plan: &'a ImportPlan,
-    fetcher: Fetcher<'a>,
-    options: &'a ImportOptions,
-    done: Outcome,
+pub(crate) struct Import<'a> {
+    pub(crate) plan: &'a ImportPlan,
+    pub(crate) fetcher: Fetcher<'a>,
+    pub(crate) options: &'a ImportOptions,
+    pub(crate) done: Outcome,
 }
 
 /// What was done so far.
-struct Outcome {
+pub(crate) struct Outcome {
     /// The commit of each layer.
-    commits: Vec<Option<Checksum>>,
+    pub(crate) commits: Vec<Option<Checksum>>,
     /// Trees of layers that were fetched just now.
-    trees: HashMap<usize, StoredLayer>,
+    pub(crate) trees: HashMap<usize, StoredLayer>,
     layers_fetched: usize,
     bytes_fetched: u64,
-    stats: Stats,
+    pub(crate) stats: Stats,
     filtered: BTreeMap<String, BTreeMap<String, u32>>,
 }
 
@@ -423,133 +283,6 @@ impl Import<'_> {
                 }
             }
         }
-    }
-
-    /// The layers above the base, with their trees.
-    fn derived_layers(&mut self) -> Result<Vec<(usize, StoredLayer)>, ImportError> {
-        let mut layers = Vec::new();
-        for (index, layer) in self.plan.layers.iter().enumerate() {
-            if layer.role != LayerRole::Derived {
-                continue;
-            }
-            let stored = match self.done.trees.remove(&index) {
-                Some(tree) => tree,
-                None => {
-                    let commit = self.done.commits[index].ok_or(ImportError::Planless)?;
-                    StoredLayer::load(self.fetcher.repo, &commit)?
-                }
-            };
-            layers.push((index, stored));
-        }
-        Ok(layers)
-    }
-
-    fn write_merge(&mut self, base: Option<Tree>) -> Result<Checksum, ImportError> {
-        let (repo, progress) = (self.fetcher.repo, self.fetcher.progress);
-        let task = Task::begin(
-            progress,
-            TaskKind::Merge,
-            Some(self.plan.layers.len() as u64),
-        );
-        let parent = base
-            .as_ref()
-            .and(self.done.commits.first().copied().flatten());
-        let layers = self.derived_layers()?;
-        let digests = |index: usize| &self.plan.layers[index].digest;
-        let numbered = layers
-            .iter()
-            .map(|(index, stored)| (digests(*index), stored.clone()));
-        let mut merged = merge(repo, base, numbered)?;
-        let txn = repo.begin(TransactionOptions::default())?;
-        if !layers.is_empty()
-            && let Some(policy) = policy_of(repo, &merged)?
-        {
-            self.relabel(&txn, &policy, &mut merged, layers)?;
-        }
-        let contents = txn.write_tree(&merged)?;
-        let commit = txn.write_commit(&self.merge_commit(parent, contents, merged.meta))?;
-        self.set_refs(&txn, commit)?;
-        let stats = txn.commit(progress, self.fetcher.interrupt)?;
-        self.done.stats.add(&stats);
-        task.done();
-        Ok(commit)
-    }
-
-    /// Label the merged tree by its own policy, and the layers with it, so that they share objects.
-    fn relabel(
-        &self,
-        txn: &ostree::Transaction<'_>,
-        policy: &Policy,
-        merged: &mut Tree,
-        mut layers: Vec<(usize, StoredLayer)>,
-    ) -> Result<(), ImportError> {
-        let mut trees = vec![merged];
-        trees.extend(layers.iter_mut().map(|(_, stored)| &mut stored.tree));
-        relabel(
-            txn,
-            policy,
-            &mut trees,
-            self.fetcher.progress,
-            self.fetcher.interrupt,
-        )?;
-        for (index, stored) in layers {
-            let commit = stored.write(txn)?;
-            let refspec = Refspec::local(ref_for_digest(&self.plan.layers[index].digest)?);
-            txn.set_ref(refspec, Expect::Any, Some(commit));
-        }
-        Ok(())
-    }
-
-    fn merge_commit(&self, parent: Option<Checksum>, contents: Checksum, meta: Checksum) -> Commit {
-        // In the order of the existing importer, which sorts them.
-        let mut metadata = Metadata::new();
-        metadata.insert(META_CONFIG, self.plan.config.canonical());
-        metadata.insert(META_MANIFEST, self.plan.manifest.canonical());
-        metadata.insert(
-            META_MANIFEST_DIGEST,
-            self.plan.manifest.digest().to_string(),
-        );
-        Commit {
-            metadata,
-            parent,
-            related: Vec::new(),
-            subject: String::new(),
-            body: String::new(),
-            timestamp: self.timestamp(),
-            contents,
-            meta,
-        }
-    }
-
-    /// When the image was created, by its manifest or its config.
-    fn timestamp(&self) -> u64 {
-        let annotations = self.plan.manifest.manifest().annotations().as_ref();
-        annotations
-            .and_then(|annotations| annotations.get("org.opencontainers.image.created"))
-            .or(self.plan.config.config().created().as_ref())
-            .and_then(|time| chrono::DateTime::parse_from_rfc3339(time).ok())
-            .and_then(|time| u64::try_from(time.timestamp()).ok())
-            .unwrap_or(self.options.now)
-    }
-
-    fn set_refs(&self, txn: &ostree::Transaction<'_>, commit: Checksum) -> Result<(), ImportError> {
-        // Layers that were found under another digest get a ref of their own.
-        for (layer, stored) in self.plan.layers.iter().zip(&self.done.commits) {
-            let refspec = Refspec::local(ref_for_digest(&layer.digest)?);
-            let present = self
-                .fetcher
-                .repo
-                .read_ref(&refspec)
-                .map_err(WriteError::from)?;
-            if present.is_none() {
-                txn.set_ref(refspec, Expect::Any, *stored);
-            }
-        }
-        if !self.options.no_imgref {
-            let refspec = Refspec::local(ref_for_image(&self.plan.stored_as)?);
-            txn.set_ref(refspec, Expect::Any, Some(commit));
-        }
-        Ok(())
     }
 }
 

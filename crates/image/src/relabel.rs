@@ -12,7 +12,7 @@ use ostree_format::{Checksum, ObjectKind, ObjectName, Xattrs};
 use progress::{Interrupt, Progress, Task, TaskKind};
 use tree::{Dir, Node};
 
-use crate::import::ImportError;
+use crate::ImportError;
 
 /// Content up to this size is held in memory while it is copied.
 const IN_MEMORY: u64 = 1024 * 1024;
