@@ -12,7 +12,7 @@ use super::challenge::{Challenge, Realm};
 use super::client::{Client, answer_problem};
 use super::error::{CredentialUse, Problem, Wanted};
 use super::url;
-use super::wire::{Request, body_problem, protocol};
+use super::wire::{Request, body_problem, protocol, settle};
 use crate::credentials::{Lookup, Secret};
 use crate::limits;
 
@@ -44,11 +44,12 @@ impl Access {
     pub(super) fn renew(
         &mut self,
         client: &Client,
-        response: &Response<Body>,
+        response: Response<Body>,
     ) -> Result<(), Problem> {
-        if let Some(challenge) = challenge_of(response) {
+        if let Some(challenge) = challenge_of(&response) {
             self.challenge = Some(challenge);
         }
+        settle(response);
         self.authorization = authorize(client, self.challenge.as_ref())?;
         self.generation += 1;
         Ok(())
@@ -64,7 +65,7 @@ impl Access {
         };
         match Self::ping_at(client, format!("http://{host}")) {
             // No HTTP server either, or one that expects TLS: the first finding says more.
-            Err(Problem::Connection { .. } | Problem::Refused { .. }) => Err(secure),
+            Err(Problem::Connection { .. } | Problem::Refused { status: 400, .. }) => Err(secure),
             other => other,
         }
     }
@@ -81,6 +82,7 @@ impl Access {
                 404 => return Err(protocol(&uri, "there is no registry API at /v2/")),
                 _ => return Err(answer_problem(client, &Wanted::Api, response)),
             };
+        settle(response);
         Ok(Self {
             base,
             challenge,

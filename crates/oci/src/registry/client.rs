@@ -136,7 +136,7 @@ impl Client {
         let access = self.access()?;
         let mut answer = self.send(&access, path, headers)?;
         if answer.response.status().as_u16() == 401 {
-            let access = self.renewed_access(access.generation, &answer.response)?;
+            let access = self.renewed_access(access.generation, answer.response)?;
             answer = self.send(&access, path, headers)?;
         }
         match answer.response.status().as_u16() {
@@ -173,11 +173,7 @@ impl Client {
     }
 
     /// Another authorization than that of `generation`, unless another thread has got one already.
-    fn renewed_access(
-        &self,
-        generation: u64,
-        response: &Response<Body>,
-    ) -> Result<Access, Problem> {
+    fn renewed_access(&self, generation: u64, response: Response<Body>) -> Result<Access, Problem> {
         let mut access = self.access.lock().unwrap_or_else(PoisonError::into_inner);
         let access = match &mut *access {
             Some(access) => access,

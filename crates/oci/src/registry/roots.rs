@@ -34,19 +34,26 @@ impl CaRoots {
     /// places; none if there is no bundle.
     ///
     /// # Errors
-    /// A file cannot be read or is not a certificate bundle.
+    /// A file cannot be read or is not a certificate bundle; the chosen one is missing.
     pub fn system(root: BorrowedFd<'_>, chosen: Option<&Path>) -> Result<Self, CaRootsError> {
-        let candidates: Vec<&Path> = match chosen {
-            Some(path) => vec![path],
-            None => SYSTEM_BUNDLES.iter().map(Path::new).collect(),
-        };
-        for path in candidates {
-            let bundle = durable::read_optional(root, path, limits::CA_BUNDLE)?;
-            if let Some(pem) = bundle {
-                return Self::none().with_pem(&path.to_string_lossy(), &pem);
+        if let Some(path) = chosen {
+            return Self::from_file(root, path)?.ok_or_else(|| {
+                let path = path.display().to_string();
+                CaRootsError::Missing(path)
+            });
+        }
+        for path in SYSTEM_BUNDLES {
+            if let Some(roots) = Self::from_file(root, Path::new(path))? {
+                return Ok(roots);
             }
         }
         Ok(Self::none())
+    }
+
+    fn from_file(root: BorrowedFd<'_>, path: &Path) -> Result<Option<Self>, CaRootsError> {
+        let pem = durable::read_optional(root, path, limits::CA_BUNDLE)?;
+        let parse = |pem: Vec<u8>| Self::none().with_pem(&path.to_string_lossy(), &pem);
+        pem.map(parse).transpose()
     }
 
     /// These and the authorities in a PEM file; `origin` names it in messages. Anything else in the
@@ -98,6 +105,9 @@ pub enum CaRootsError {
     /// It cannot be read.
     #[error(transparent)]
     Io(#[from] durable::Error),
+    /// It was chosen and is not there.
+    #[error("certificate bundle {0} does not exist")]
+    Missing(String),
     /// It is not well-formed PEM.
     #[error("certificate bundle {origin} is malformed: {cause}")]
     Malformed {
@@ -115,6 +125,7 @@ impl Classified for CaRootsError {
     fn class(&self) -> ErrorClass {
         match self {
             Self::Io(cause) => cause.class(),
+            Self::Missing(_) => ErrorClass::NotFound,
             Self::Malformed { .. } | Self::Empty(_) => ErrorClass::InvalidInput,
         }
     }

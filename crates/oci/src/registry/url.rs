@@ -53,7 +53,12 @@ pub(super) fn is_insecure(uri: &Uri, insecure_hosts: &BTreeSet<String>) -> bool 
 pub(super) fn join(base: &Uri, location: &str) -> Option<Uri> {
     let scheme = base.scheme_str()?;
     let authority = base.authority()?;
-    let full = if location.starts_with("https://") || location.starts_with("http://") {
+    let full = if let Some((foreign, _)) = location.split_once("://")
+        && foreign.bytes().all(|b| b.is_ascii_alphanumeric())
+    {
+        if !matches!(foreign, "http" | "https") {
+            return None;
+        }
         location.to_owned()
     } else if location.starts_with("//") {
         format!("{scheme}:{location}")
@@ -118,7 +123,13 @@ mod tests {
         ] {
             assert_eq!(join(&base, location).unwrap().to_string(), expected);
         }
-        for bad in ["http://", "https:///path", "http://a b/"] {
+        for bad in [
+            "http://",
+            "https:///path",
+            "http://a b/",
+            "ftp://a/",
+            "file:///etc",
+        ] {
             assert_eq!(join(&base, bad), None, "{bad}");
         }
     }

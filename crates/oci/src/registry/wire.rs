@@ -1,7 +1,7 @@
 //! One exchange with a server: send, follow redirects, and say what went wrong.
 
 use std::collections::BTreeSet;
-use std::io;
+use std::io::{self, Read};
 use std::sync::OnceLock;
 
 use ureq::http::{Method, Response, StatusCode, Uri, header};
@@ -78,6 +78,7 @@ impl Wire {
                 return Ok(response);
             }
             let next = redirect_target(&uri, &response)?;
+            settle(response);
             if url::origin(&next) != url::origin(&uri) {
                 authorization = None;
             }
@@ -201,6 +202,14 @@ fn redirect_target(uri: &Uri, response: &Response<Body>) -> Result<Uri, Problem>
 /// A header of an answer, if it is text.
 pub(super) fn header_text(response: &Response<Body>, name: header::HeaderName) -> Option<&str> {
     response.headers().get(name)?.to_str().ok()
+}
+
+/// Reads what is left of an answer that is not needed, if that is little: its connection can then be
+/// used again.
+pub(super) fn settle(response: Response<Body>) {
+    let reader = response.into_body().into_reader();
+    // The connection is closed if this fails, which is all that happens.
+    let _copied = io::copy(&mut reader.take(limits::ERROR_BODY), &mut io::sink());
 }
 
 pub(super) fn protocol(uri: &Uri, cause: impl Into<String>) -> Problem {

@@ -1,0 +1,11 @@
+//! Images from every transport: made by the real tools, damaged on purpose, served by a real
+//! registry and by one that misbehaves.
+
+mod archives;
+mod authentication;
+mod faults;
+mod layouts;
+mod registries;
+mod scene;
+mod server;
+mod writers;
