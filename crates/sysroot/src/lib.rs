@@ -1,1 +1,53 @@
-//! Stateroots, deployments, boot entries, staging.
+//! The deploy engine: stateroots, deployments, boot entries.
+//!
+//! A sysroot is a physical root with `/ostree` and `/boot`. What is in it, and the order in which it
+//! changes, are those of libostree, so that both programs work on the same system. Two rules hold
+//! throughout: whatever changes something needs the lock ([`Locked`]), and the links that decide what
+//! boots move last, in one step each, after everything that they lead to is on disk. At whatever
+//! instruction the process dies, the old or the new set of deployments boots, and repeating the call
+//! cleans up and completes.
+//!
+//! Knows nothing of images and networks: it deploys commits that are in the repository.
+//!
+//! Source of the layout: libostree's documentation ("Deployments", "Atomic upgrades") and the
+//! behaviour of the `ostree admin` commands, which the tests compare with.
+
+mod attributes;
+mod boot;
+mod boot_config;
+mod bootloader;
+mod copy;
+mod damage;
+mod deployment;
+mod deployment_id;
+mod dir;
+mod etc;
+mod immutable;
+mod kernel;
+mod layout;
+mod load;
+mod lock;
+mod origin;
+mod running;
+mod source;
+mod staged;
+mod stateroot;
+mod sysroot;
+
+pub use boot::{BootError, BootPlan, BootSwitch, PlannedEntry};
+pub use boot_config::{BootConfig, BootConfigError, BootloaderChoice};
+pub use bootloader::GeneratedLoader;
+pub use damage::{Damage, DamagedEntry};
+pub use deployment::{Deployment, Problem, Unlocked};
+pub use deployment_id::{DeploymentId, InvalidDeploymentName};
+pub use etc::{EtcBlock, EtcConflict, EtcLeaf, EtcMeta, EtcPlan, EtcTree};
+pub use kernel::{BootFile, Kernel, KernelError};
+pub use layout::Layout;
+pub use load::{LoadError, State};
+pub use lock::SysrootLockError;
+pub use origin::Origin;
+pub use running::Running;
+pub use source::SourceError;
+pub use staged::{StagedData, StagedError};
+pub use stateroot::{InvalidStateroot, StaterootError, StaterootName};
+pub use sysroot::{BootDirError, EntryNames, Locked, OpenSysrootError, Sysroot, SysrootOptions};

@@ -1,0 +1,102 @@
+//! The system that is running, when the sysroot is its own.
+
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use std::path::Path;
+
+use durable::IoContext as _;
+use ostree_format::Metadata;
+use ostree_format::gvariant::Value;
+
+use crate::staged::{StagedData, StagedError};
+use crate::{DeploymentId, dir};
+
+/// Largest state file in `/run` that is read.
+const MAX_STATE: u64 = 16 * 1024 * 1024;
+
+const BOOTED: &str = "ostree-booted";
+const STAGED: &str = "ostree/staged-deployment";
+const STAGED_LOCKED: &str = "ostree/staged-deployment-locked";
+
+/// The running system: where its state is, and which directory it was booted from.
+///
+/// Only whoever knows that the sysroot is the running system's own may make one; then the booted
+/// deployment is found and kept from harm.
+#[derive(Debug)]
+pub struct Running {
+    run: OwnedFd,
+    /// Device and inode of the deployment directory.
+    root: (u64, u64),
+}
+
+impl Running {
+    /// Look at `/run` and `/`. `None` when the system was not booted by OSTree.
+    ///
+    /// # Errors
+    /// What the system said. A damaged `ostree-booted` counts as an empty one, as it was before it
+    /// said anything.
+    pub fn look(run: OwnedFd, root: BorrowedFd<'_>) -> Result<Option<Self>, durable::Error> {
+        let booted = durable::read_optional(run.as_fd(), Path::new(BOOTED), MAX_STATE)?;
+        let Some(booted) = booted else {
+            return Ok(None);
+        };
+        let stat = rustix::fs::fstat(root).during("look at", "/")?;
+        let root = backing_root(&booted).unwrap_or((stat.st_dev, stat.st_ino));
+        Ok(Some(Self { run, root }))
+    }
+
+    /// Whether the directory with this device and inode is the one that was booted.
+    pub(crate) fn is_root(&self, device: u64, inode: u64) -> bool {
+        self.root == (device, inode)
+    }
+
+    /// What is staged, if anything is.
+    pub(crate) fn staged(&self) -> Result<Option<Result<StagedData, StagedError>>, durable::Error> {
+        let bytes = durable::read_optional(self.run.as_fd(), Path::new(STAGED), MAX_STATE)?;
+        let Some(bytes) = bytes else { return Ok(None) };
+        let mut staged = StagedData::from_bytes(&bytes);
+        if let Ok(data) = &mut staged {
+            // Older versions say it by a file of its own.
+            data.locked |= dir::exists(self.run.as_fd(), STAGED_LOCKED)?;
+        }
+        Ok(Some(staged))
+    }
+
+    /// Whether the deployment carries this mark until the next boot, for example
+    /// `unlocked-development`.
+    pub(crate) fn has_mark(&self, id: &DeploymentId, mark: &str) -> Result<bool, durable::Error> {
+        let path = format!("ostree/deployment-state/{}/{mark}", id.directory());
+        dir::exists(self.run.as_fd(), path)
+    }
+}
+
+/// The directory below what is mounted as the root, as `ostree-prepare-root` has recorded it.
+fn backing_root(booted: &[u8]) -> Option<(u64, u64)> {
+    let dict = Metadata::from_bytes(booted).ok()?;
+    match dict.get("backing-root-device-inode")?.as_tuple()? {
+        [Value::U64(device), Value::U64(inode)] => Some((*device, *inode)),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs::{self, File};
+
+    #[test]
+    fn knows_its_root() {
+        let scratch = tempfile::tempdir().unwrap();
+        let open = || OwnedFd::from(File::open(scratch.path()).unwrap());
+        assert!(Running::look(open(), open().as_fd()).unwrap().is_none());
+        fs::write(scratch.path().join(BOOTED), "").unwrap();
+        let stat = rustix::fs::fstat(open()).unwrap();
+        let running = Running::look(open(), open().as_fd()).unwrap().unwrap();
+        assert!(running.is_root(stat.st_dev, stat.st_ino));
+        let mut dict = Metadata::new();
+        let root = Value::Tuple(vec![Value::U64(7), Value::U64(8)]);
+        dict.insert("backing-root-device-inode", root);
+        fs::write(scratch.path().join(BOOTED), dict.to_bytes()).unwrap();
+        let running = Running::look(open(), open().as_fd()).unwrap().unwrap();
+        assert!(running.is_root(7, 8));
+    }
+}
