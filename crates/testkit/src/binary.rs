@@ -1,6 +1,9 @@
 //! Where cargo put things: the workspace, its target directory, the built command.
 
+use std::fs;
 use std::path::{Path, PathBuf};
+
+use tempfile::TempDir;
 
 /// The root of this checkout.
 pub fn workspace_root() -> PathBuf {
@@ -22,6 +25,19 @@ pub fn target_dir() -> PathBuf {
         .ancestors()
         .find(|dir| dir.join("CACHEDIR.TAG").exists());
     tagged.map_or_else(|| workspace_root().join("target"), Path::to_path_buf)
+}
+
+/// An empty directory in the target directory, removed when dropped.
+///
+/// Unlike `/tmp` it lies on the same file system as [`golden`](crate::golden) data, so that hard
+/// links work, and on one that has extended attributes.
+///
+/// # Panics
+/// When it cannot be made.
+pub fn scratch_dir() -> TempDir {
+    let parent = target_dir().join("scratch");
+    fs::create_dir_all(&parent).expect("the target directory is writable");
+    tempfile::tempdir_in(parent).expect("the target directory is writable")
 }
 
 /// The `bootroot` command, as built beside the running test.
@@ -61,7 +77,7 @@ mod tests {
 
     #[test]
     fn workspace_root_holds_the_workspace_manifest() {
-        let manifest = std::fs::read_to_string(workspace_root().join("Cargo.toml")).unwrap();
+        let manifest = fs::read_to_string(workspace_root().join("Cargo.toml")).unwrap();
         assert!(manifest.contains("[workspace]"));
     }
 

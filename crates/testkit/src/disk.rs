@@ -22,7 +22,7 @@ pub struct ScratchFs {
 /// # Panics
 /// When it cannot be made or mounted.
 pub fn scratch_fs(size: u64) -> ScratchFs {
-    let dir = tempfile::tempdir().expect("a temporary directory can be made");
+    let dir = crate::scratch_dir();
     let (image, mount_point) = (dir.path().join("disk.img"), dir.path().join("mnt"));
     File::create(&image)
         .and_then(|file| file.set_len(size))

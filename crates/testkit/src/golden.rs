@@ -36,7 +36,7 @@ pub fn golden(group: &str) -> PathBuf {
 /// It is unpacked afresh: a copy by hard links would let a test that writes into a repository's
 /// objects spoil the shared one.
 pub fn golden_copy(group: &str) -> TempDir {
-    let dir = tempfile::tempdir().expect("a temporary directory can be made");
+    let dir = crate::scratch_dir();
     unpack(&archive(group), dir.path());
     dir
 }

@@ -15,7 +15,7 @@ mod run;
 pub mod tar;
 mod tool;
 
-pub use binary::{bootroot_bin, target_dir, workspace_root};
+pub use binary::{bootroot_bin, scratch_dir, target_dir, workspace_root};
 pub use golden::{golden, golden_copy};
 pub use manifest::{TreeManifest, manifest};
 pub use registry::{HTPASSWD_PASSWORD, HTPASSWD_USER, Registry};

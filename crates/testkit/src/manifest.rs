@@ -188,7 +188,7 @@ mod tests {
 
     #[test]
     fn checkout_by_libostree_equals_the_recorded_one() {
-        let dir = tempfile::tempdir().unwrap();
+        let dir = crate::scratch_dir();
         let tree = dir.path().join("tree");
         let repo = golden("repos").join("bare");
         let repo = format!("--repo={}", repo.display());
@@ -202,7 +202,7 @@ mod tests {
 
     #[test]
     fn differences_name_the_path() {
-        let dir = tempfile::tempdir().unwrap();
+        let dir = crate::scratch_dir();
         fs::write(dir.path().join("same"), "x").unwrap();
         fs::write(dir.path().join("new\nline"), "a").unwrap();
         let before = manifest(dir.path());

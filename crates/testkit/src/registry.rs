@@ -113,7 +113,7 @@ impl Registry {
     }
 
     fn with(options: Options) -> Self {
-        let dir = tempfile::tempdir().expect("a temporary directory can be made");
+        let dir = crate::scratch_dir();
         // The port is free when looked up and may be taken when the server binds it: try again.
         for _ in 0..5 {
             let port = free_port();

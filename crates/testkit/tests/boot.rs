@@ -4,7 +4,7 @@ use testkit::boot::{boot_disk, boot_keeping, deploy_with_ostree, fake_boot, mini
 
 #[test]
 fn mini_image_boots_twice_and_keeps_what_it_wrote() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = testkit::scratch_dir();
     let (sysroot, disk) = (dir.path().join("sysroot"), dir.path().join("disk.img"));
     let image = format!("{}:v1", mini_image().display());
     deploy_with_ostree(&image, &sysroot, "mini", &["--karg=rw"]);

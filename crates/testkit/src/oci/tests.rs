@@ -31,7 +31,7 @@ fn copy(layout: &LayoutBuilder, tag: &str) -> std::process::Command {
 }
 
 fn layout() -> (tempfile::TempDir, LayoutBuilder) {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = crate::scratch_dir();
     let layout = LayoutBuilder::new(dir.path().join("oci"));
     (dir, layout)
 }

@@ -7,7 +7,7 @@ use super::*;
 use crate::{command, fails, manifest, run};
 
 fn extract(archive: &[u8]) -> tempfile::TempDir {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = crate::scratch_dir();
     let file = dir.path().join("archive.tar");
     fs::write(&file, archive).unwrap();
     fs::create_dir(dir.path().join("out")).unwrap();
@@ -19,7 +19,7 @@ fn extract(archive: &[u8]) -> tempfile::TempDir {
 }
 
 fn list(archive: &[u8]) -> String {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = crate::scratch_dir();
     fs::write(dir.path().join("archive.tar"), archive).unwrap();
     let mut tar = command("tar");
     tar.args(["--numeric-owner", "-tvf"])
@@ -149,7 +149,7 @@ fn sparse_files_in_all_four_ways() {
 
 #[test]
 fn lies_are_noticed_by_tar() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = crate::scratch_dir();
     let file = dir.path().join("bad.tar");
     fs::write(
         &file,
