@@ -201,7 +201,7 @@ impl Repo {
         (&mut file)
             .take(limits::MAX_SYMLINK_TARGET as u64 + 2)
             .read_to_string(&mut target)
-            .during("read link", path)?;
+            .map_err(|error| unreadable(name, path, error))?;
         let target = target.trim_end_matches('\0').to_owned();
         let header = FileHeader::from_ostreemeta(&value, Some(target)).map_err(damaged)?;
         Ok(FileObject {
@@ -214,7 +214,8 @@ impl Repo {
     fn open_archived(&self, name: ObjectName, path: &str) -> Result<FileObject, ReadError> {
         let mut file = BufReader::new(self.open_object(name, path)?);
         let mut frame = [0u8; 8];
-        file.read_exact(&mut frame).during("read object", path)?;
+        file.read_exact(&mut frame)
+            .map_err(|error| unreadable(name, path, error))?;
         let [a, b, c, d, ..] = frame;
         let length = u64::from(u32::from_be_bytes([a, b, c, d]));
         if length > limits::MAX_METADATA_SIZE {
@@ -224,7 +225,7 @@ impl Repo {
         (&mut file)
             .take(length)
             .read_to_end(&mut header)
-            .during("read object", path)?;
+            .map_err(|error| unreadable(name, path, error))?;
         let (header, size) = FileHeader::from_archive_header(&header)
             .map_err(|source| ReadError::Damaged { name, source })?;
         let (size, content) = if header.is_symlink() {
@@ -251,6 +252,20 @@ fn plain(header: FileHeader, file: File, stat: &Stat) -> FileObject {
 
 fn bad(name: ObjectName, reason: &'static str) -> ReadError {
     ReadError::BadContent { name, reason }
+}
+
+/// What is wrong with the object itself is told apart from what is wrong with the disk.
+fn unreadable(name: ObjectName, path: &str, source: io::Error) -> ReadError {
+    match source.kind() {
+        io::ErrorKind::UnexpectedEof => bad(name, "it ends within its header"),
+        io::ErrorKind::IsADirectory => bad(name, "a directory where a file is expected"),
+        io::ErrorKind::InvalidData => bad(name, "its target is not UTF-8"),
+        _ => ReadError::Io(durable::Error {
+            verb: "read object",
+            path: path.into(),
+            source,
+        }),
+    }
 }
 
 /// The path of `path` below `dir` as the kernel resolves it for calls that take no descriptor.

@@ -6,10 +6,10 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use error_class::{Classified, ErrorClass};
-use ostree_format::{Checksum, Commit, DirTree, FormatError, ObjectKind, ObjectName};
+use ostree_format::{Checksum, Commit, DirTree, FormatError, ObjectKind, ObjectName, limits};
 use progress::{Interrupt, Interrupted, Progress, Task, TaskKind};
 
-use crate::{ReadError, RefError, Repo};
+use crate::{Partial, ReadError, RefError, Repo};
 
 /// Choices of a verification.
 #[derive(Debug, Clone, Default)]
@@ -49,6 +49,12 @@ pub enum Damage {
         /// Where in the commit's tree.
         path: String,
     },
+    /// An earlier verification marked the commit, because objects were missing or were removed.
+    #[error("commit {commit} lost objects: an earlier fsck marked it as incomplete")]
+    LostObjects {
+        /// The commit.
+        commit: Checksum,
+    },
     /// A ref names a commit that is not there.
     #[error("ref {name} names commit {commit}, which is not in the repository")]
     DanglingRef {
@@ -71,7 +77,9 @@ impl Classified for Damage {
             Self::Object(error) => error.class(),
             Self::Ref(error) => error.class(),
             Self::Io(error) => error.class(),
-            Self::Missing { .. } | Self::DanglingRef { .. } => ErrorClass::Corrupt,
+            Self::Missing { .. } | Self::LostObjects { .. } | Self::DanglingRef { .. } => {
+                ErrorClass::Corrupt
+            }
         }
     }
 }
@@ -180,11 +188,15 @@ impl Repo {
                 self.load_detached_metadata(&name.checksum)?;
                 return Ok(());
             }
+            ObjectKind::FileXattrs => {
+                let bytes = self.load_bytes(name)?.ok_or(ReadError::Missing(*name))?;
+                ostree_format::Xattrs::from_bytes(&bytes).map_err(damaged)?;
+                Checksum::of(&bytes)
+            }
             // Not named by their own content.
-            ObjectKind::TombstoneCommit
-            | ObjectKind::PayloadLink
-            | ObjectKind::FileXattrs
-            | ObjectKind::FileXattrsLink => return Ok(()),
+            ObjectKind::TombstoneCommit | ObjectKind::PayloadLink | ObjectKind::FileXattrsLink => {
+                return Ok(());
+            }
         };
         if actual == name.checksum {
             return Ok(());
@@ -228,11 +240,20 @@ impl Repo {
             let Ok(commit) = self.load_commit(&name.checksum) else {
                 continue;
             };
-            if self.is_partial(&name.checksum).unwrap_or(false) {
-                report.partial_commits += 1;
-                continue;
+            match self.partial(&name.checksum) {
+                Ok(None) => report.commits += 1,
+                Ok(Some(Partial::Fetch)) => {
+                    report.partial_commits += 1;
+                    continue;
+                }
+                // Walked all the same, so that what is missing is named.
+                Ok(Some(Partial::Damage)) => {
+                    report.commits += 1;
+                    let commit = name.checksum;
+                    report.damage.push(Damage::LostObjects { commit });
+                }
+                Err(error) => report.damage.push(error.into()),
             }
-            report.commits += 1;
             let mut walk = Walk {
                 repo: self,
                 present: &present,
@@ -250,21 +271,25 @@ impl Repo {
     }
 
     fn verify_refs(&self, report: &mut FsckReport) {
-        let refs = match self.list_refs() {
+        let refs = match self.ref_files() {
             Ok(refs) => refs,
             Err(error) => return report.damage.push(error.into()),
         };
-        for (refspec, commit) in refs {
-            match self.has_object(&ObjectName::new(commit, ObjectKind::Commit)) {
-                Ok(true) => {}
-                Ok(false) => {
-                    report.damage.push(Damage::DanglingRef {
-                        name: refspec.to_string(),
-                        commit,
-                    });
-                }
+        for found in refs {
+            let name = found.shown();
+            match found.commit {
+                Ok(Some(commit)) => report.damage.extend(self.dangling(name, commit)),
+                Ok(None) => {}
                 Err(error) => report.damage.push(error.into()),
             }
+        }
+    }
+
+    fn dangling(&self, name: String, commit: Checksum) -> Option<Damage> {
+        match self.has_object(&ObjectName::new(commit, ObjectKind::Commit)) {
+            Ok(true) => None,
+            Ok(false) => Some(Damage::DanglingRef { name, commit }),
+            Err(error) => Some(error.into()),
         }
     }
 }
@@ -289,6 +314,10 @@ impl Walk<'_> {
         let name = ObjectName::new(*contents, ObjectKind::DirTree);
         if self.seen.contains(&name) || !self.need(name, path, report) {
             return;
+        }
+        // More would not be checked out either, and must not use up the stack here.
+        if path.matches('/').count() > limits::MAX_DEPTH {
+            return report.damage.push(ReadError::TooDeep(*contents).into());
         }
         // A damaged dirtree was reported when it was hashed.
         let Ok(tree) = self.repo.load_dirtree(contents) else {

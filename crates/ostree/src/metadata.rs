@@ -110,13 +110,4 @@ impl Repo {
         let bytes = self.load_bytes(&name)?.ok_or(ReadError::Missing(name))?;
         parse(&bytes).map_err(|source| ReadError::Damaged { name, source })
     }
-
-    /// Whether the commit is marked as partial: some of its objects were never fetched.
-    ///
-    /// # Errors
-    /// What the system said.
-    pub fn is_partial(&self, commit: &Checksum) -> Result<bool, durable::Error> {
-        let path = format!("state/{commit}.commitpartial");
-        Ok(durable::read_optional(self.dir(), Path::new(&path), 64)?.is_some())
-    }
 }

@@ -7,6 +7,7 @@ use error_class::{Classified, ErrorClass};
 use ostree_format::refs::{InvalidRef, RefName, Refspec};
 use ostree_format::{Checksum, ObjectKind};
 use rustix::fs::{AtFlags, Dir, FileType};
+use rustix::io::Errno;
 
 use crate::repo::open_dir;
 use crate::{ReadError, Repo};
@@ -38,6 +39,14 @@ pub enum RefError {
     /// The commit has no parent, but `^` asked for it.
     #[error("commit {0} has no parent")]
     NoParent(Checksum),
+    /// A ref and a directory of refs would have the same name.
+    #[error("ref {name} cannot be written: there is {with}")]
+    Conflict {
+        /// The ref.
+        name: String,
+        /// What is in the way.
+        with: &'static str,
+    },
     /// A commit on the way could not be read.
     #[error(transparent)]
     Read(#[from] ReadError),
@@ -50,7 +59,9 @@ impl Classified for RefError {
     fn class(&self) -> ErrorClass {
         match self {
             Self::NotFound(_) | Self::NoParent(_) => ErrorClass::NotFound,
-            Self::Invalid(_) | Self::Ambiguous(_) => ErrorClass::InvalidInput,
+            Self::Invalid(_) | Self::Ambiguous(_) | Self::Conflict { .. } => {
+                ErrorClass::InvalidInput
+            }
             Self::Damaged { .. } => ErrorClass::Corrupt,
             Self::Read(error) => error.class(),
             Self::Io(error) => error.class(),
@@ -60,6 +71,54 @@ impl Classified for RefError {
 
 /// What a user may write for a commit: a checksum, the beginning of one, a ref, any of them with `^`.
 pub type Rev = str;
+
+/// Whose ref it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum RefOwner {
+    /// This repository's.
+    Local,
+    /// A remote's, as it was when it was pulled.
+    Remote(String),
+    /// That of a collection that is mirrored here.
+    Mirror(String),
+}
+
+impl RefOwner {
+    fn directory(&self) -> String {
+        match self {
+            Self::Local => "refs/heads".to_owned(),
+            Self::Remote(name) => format!("refs/remotes/{name}"),
+            Self::Mirror(name) => format!("refs/mirrors/{name}"),
+        }
+    }
+
+    fn remote(&self) -> Option<String> {
+        match self {
+            Self::Remote(name) => Some(name.clone()),
+            Self::Local | Self::Mirror(_) => None,
+        }
+    }
+}
+
+/// One ref as it stands on disk.
+#[derive(Debug)]
+pub(crate) struct RefFile {
+    pub(crate) owner: RefOwner,
+    pub(crate) name: RefName,
+    /// `None` when it was removed meanwhile, or is an alias of nothing.
+    pub(crate) commit: Result<Option<Checksum>, RefError>,
+}
+
+impl RefFile {
+    /// The name for messages: `remote:name` or `(collection, name)`, as libostree prints them.
+    pub(crate) fn shown(&self) -> String {
+        match &self.owner {
+            RefOwner::Local => self.name.to_string(),
+            RefOwner::Remote(remote) => format!("{remote}:{}", self.name),
+            RefOwner::Mirror(collection) => format!("({collection}, {})", self.name),
+        }
+    }
+}
 
 /// Where a ref's file stands below the repository.
 pub(crate) fn ref_path(refspec: &Refspec) -> String {
@@ -144,7 +203,7 @@ impl Repo {
     }
 
     fn find_in_remotes(&self, name: &RefName) -> Result<Option<Checksum>, RefError> {
-        for remote in self.remotes_with_refs()? {
+        for remote in self.directories_in("refs/remotes")? {
             let refspec = Refspec {
                 remote: Some(remote),
                 name: name.clone(),
@@ -156,14 +215,15 @@ impl Repo {
         Ok(None)
     }
 
-    fn remotes_with_refs(&self) -> Result<Vec<String>, RefError> {
-        let mut remotes: Vec<String> = self
-            .names_in("refs/remotes")?
+    /// Names of the directories in a directory below the repository, sorted.
+    fn directories_in(&self, path: &str) -> Result<Vec<String>, RefError> {
+        let names = self.names_in(path)?;
+        let mut names: Vec<String> = names
             .into_iter()
             .filter_map(|(name, is_dir)| is_dir.then_some(name))
             .collect();
-        remotes.sort_unstable();
-        Ok(remotes)
+        names.sort_unstable();
+        Ok(names)
     }
 
     /// The one commit whose checksum begins with `prefix`.
@@ -190,9 +250,17 @@ impl Repo {
     /// The first ref that cannot be read.
     pub fn list_refs(&self) -> Result<Vec<(Refspec, Checksum)>, RefError> {
         let mut refs = Vec::new();
-        self.collect_refs(None, "", &mut refs)?;
-        for remote in self.remotes_with_refs()? {
-            self.collect_refs(Some(&remote), "", &mut refs)?;
+        for found in self.ref_files()? {
+            if let RefOwner::Mirror(_) = found.owner {
+                continue;
+            }
+            let remote = found.owner.remote();
+            let name = found.name;
+            refs.extend(
+                found
+                    .commit?
+                    .map(|commit| (Refspec { remote, name }, commit)),
+            );
         }
         refs.sort();
         Ok(refs)
@@ -203,60 +271,97 @@ impl Repo {
     /// # Errors
     /// The first ref that cannot be read.
     pub fn list_refs_below(&self, prefix: &RefName) -> Result<Vec<(RefName, Checksum)>, RefError> {
+        let mut found = Vec::new();
+        self.collect_refs(&RefOwner::Local, prefix.as_str(), &mut found)?;
         let mut refs = Vec::new();
-        self.collect_refs(None, prefix.as_str(), &mut refs)?;
+        for found in found {
+            refs.extend(found.commit?.map(|commit| (found.name, commit)));
+        }
         refs.sort();
-        Ok(refs
-            .into_iter()
-            .map(|(refspec, commit)| (refspec.name, commit))
-            .collect())
+        Ok(refs)
+    }
+
+    /// The refs that follow another ref, sorted, each with what it follows.
+    ///
+    /// # Errors
+    /// What the system said.
+    pub fn list_ref_aliases(&self) -> Result<Vec<(RefName, RefName)>, RefError> {
+        let mut aliases = Vec::new();
+        for found in self.ref_files()? {
+            if found.owner == RefOwner::Local
+                && let Some(target) = self.alias_target(&found.name)?
+            {
+                aliases.push((found.name, target));
+            }
+        }
+        aliases.sort();
+        Ok(aliases)
+    }
+
+    fn alias_target(&self, name: &RefName) -> Result<Option<RefName>, RefError> {
+        let path = format!("refs/heads/{name}");
+        let target = match rustix::fs::readlinkat(self.dir(), &path, Vec::new()) {
+            Ok(target) => target,
+            Err(Errno::INVAL | Errno::NOENT) => return Ok(None),
+            Err(error) => return Err(error).during("read link", &path).map_err(Into::into),
+        };
+        let mut parts: Vec<&str> = name.as_str().split('/').collect();
+        parts.pop();
+        for part in target.to_str().unwrap_or_default().split('/') {
+            if part == ".." {
+                parts.pop();
+            } else {
+                parts.push(part);
+            }
+        }
+        Ok(parts.join("/").parse().ok())
+    }
+
+    /// Every ref file there is, also those of mirrored collections and those that are damaged.
+    pub(crate) fn ref_files(&self) -> Result<Vec<RefFile>, RefError> {
+        let mut found = Vec::new();
+        self.collect_refs(&RefOwner::Local, "", &mut found)?;
+        for remote in self.directories_in("refs/remotes")? {
+            self.collect_refs(&RefOwner::Remote(remote), "", &mut found)?;
+        }
+        for collection in self.directories_in("refs/mirrors")? {
+            self.collect_refs(&RefOwner::Mirror(collection), "", &mut found)?;
+        }
+        Ok(found)
     }
 
     fn collect_refs(
         &self,
-        remote: Option<&str>,
+        owner: &RefOwner,
         below: &str,
-        refs: &mut Vec<(Refspec, Checksum)>,
+        found: &mut Vec<RefFile>,
     ) -> Result<(), RefError> {
-        let base = match remote {
-            None => "refs/heads".to_owned(),
-            Some(remote) => format!("refs/remotes/{remote}"),
-        };
-        let dir = if below.is_empty() {
-            base.clone()
-        } else {
-            format!("{base}/{below}")
-        };
-        for (name, is_dir) in self.names_in(&dir)? {
+        let base = owner.directory();
+        for (name, is_dir) in self.names_in(&format!("{base}/{below}"))? {
             let name = if below.is_empty() {
                 name
             } else {
                 format!("{below}/{name}")
             };
             if is_dir {
-                self.collect_refs(remote, &name, refs)?;
+                self.collect_refs(owner, &name, found)?;
                 continue;
             }
             // Temporary files of a writer are no valid names and are passed over.
             let Ok(ref_name) = name.parse::<RefName>() else {
                 continue;
             };
-            if let Some(commit) = self.read_ref_file(&format!("{base}/{name}"), || name.clone())? {
-                let remote = remote.map(ToOwned::to_owned);
-                refs.push((
-                    Refspec {
-                        remote,
-                        name: ref_name,
-                    },
-                    commit,
-                ));
-            }
+            found.push(RefFile {
+                owner: owner.clone(),
+                name: ref_name,
+                commit: self.read_ref_file(&format!("{base}/{name}"), || name.clone()),
+            });
         }
         Ok(())
     }
 
     /// Names in a directory below the repository, each with whether it is a directory.
-    fn names_in(&self, path: &str) -> Result<Vec<(String, bool)>, durable::Error> {
+    pub(crate) fn names_in(&self, path: &str) -> Result<Vec<(String, bool)>, durable::Error> {
         let dir = match open_dir(self.dir(), Path::new(path)) {
             Err(error)
                 if matches!(
@@ -288,27 +393,5 @@ impl Repo {
             names.push((name.to_owned(), is_dir));
         }
         Ok(names)
-    }
-
-    /// Write or remove a ref's file; nothing is synced.
-    pub(crate) fn write_ref(
-        &self,
-        refspec: &Refspec,
-        commit: Option<&Checksum>,
-    ) -> Result<(), durable::Error> {
-        let path = ref_path(refspec);
-        let path = Path::new(&path);
-        match commit {
-            Some(commit) => {
-                if let Some(parent) = path.parent() {
-                    durable::create_dir_all(self.dir(), parent, 0o777)?;
-                }
-                durable::publish_no_sync(self.dir(), path, format!("{commit}\n").as_bytes(), 0o644)
-            }
-            None => match rustix::fs::unlinkat(self.dir(), path, AtFlags::empty()) {
-                Ok(()) | Err(rustix::io::Errno::NOENT) => Ok(()),
-                Err(error) => Err(error).during("remove ref", path),
-            },
-        }
     }
 }

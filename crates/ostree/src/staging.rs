@@ -8,7 +8,7 @@ use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use durable::{IoContext as _, Lock, LockError};
+use durable::{IoContext as _, Lock, LockError, crash_point};
 use rustix::fs::{AtFlags, Mode};
 use rustix::io::Errno;
 
@@ -35,6 +35,7 @@ impl Staging {
             let name = PathBuf::from(format!("{PREFIX}{:016x}", random()?));
             // The lock comes first: a directory without one is up for removal.
             let lock = Lock::exclusive(tmp.as_fd(), &lock_name(&name), Duration::ZERO)?;
+            crash_point("staging:locked");
             match rustix::fs::mkdirat(&tmp, &name, Mode::from_raw_mode(0o777)) {
                 Ok(()) => {
                     let dir = open_dir(tmp.as_fd(), &name)?;
@@ -65,25 +66,69 @@ impl Staging {
         self.umask
     }
 
-    /// Remove what transactions that died left behind.
-    pub(crate) fn reclaim(repo: &Repo) -> Result<(), durable::Error> {
-        for entry in rustix::fs::Dir::read_from(repo.tmp()).during("list", "tmp")? {
+    /// Remove what transactions that died left behind, and whatever else is older in `tmp` than the
+    /// config allows (`core.tmp-expiry-secs`).
+    pub(crate) fn reclaim(&self, repo: &Repo) -> Result<(), durable::Error> {
+        let now = self.made_at()?;
+        for entry in rustix::fs::Dir::read_from(&self.tmp).during("list", "tmp")? {
             let entry = entry.during("list", "tmp")?;
             let Ok(name) = entry.file_name().to_str() else {
                 continue;
             };
-            if !name.starts_with(PREFIX) || name.ends_with("-lock") {
+            // Libostree makes the cache when it opens a repository, and reclaims its own directories.
+            let foreign = name.starts_with("staging-") && !name.starts_with(PREFIX);
+            if matches!(name, "." | ".." | "cache") || foreign && !name.ends_with("-lock") {
                 continue;
             }
             let name = Path::new(name);
-            let lock = Lock::exclusive(repo.tmp(), &lock_name(name), Duration::ZERO);
-            if let Ok(_lock) = lock {
-                durable::remove_all(repo.tmp(), name)?;
-                durable::remove_all(repo.tmp(), &lock_name(name))?;
+            if is_staging(name) {
+                self.reclaim_staging(name)?;
+            } else if self.is_expired(name, now, repo.config().tmp_expiry)? {
+                durable::remove_all(self.tmp.as_fd(), name)?;
             }
         }
         Ok(())
     }
+
+    /// The file system's own time, which is the one that the ages of files are measured by.
+    fn made_at(&self) -> Result<i64, durable::Error> {
+        let stat = rustix::fs::fstat(&self.dir).during("look at", &self.name)?;
+        Ok(stat.st_mtime)
+    }
+
+    fn reclaim_staging(&self, name: &Path) -> Result<(), durable::Error> {
+        if let Ok(_lock) = Lock::exclusive(self.tmp.as_fd(), &lock_name(name), Duration::ZERO) {
+            durable::remove_all(self.tmp.as_fd(), name)?;
+            durable::remove_all(self.tmp.as_fd(), &lock_name(name))?;
+        }
+        Ok(())
+    }
+
+    /// Whether `name` is old, and no lock of a directory that is still there.
+    fn is_expired(&self, name: &Path, now: i64, after: Duration) -> Result<bool, durable::Error> {
+        let look =
+            |name: &Path| match rustix::fs::statat(&self.tmp, name, AtFlags::SYMLINK_NOFOLLOW) {
+                Ok(stat) => Ok(Some(stat.st_mtime)),
+                Err(Errno::NOENT) => Ok(None),
+                Err(error) => Err(error).during("look at", name),
+            };
+        let Some(modified) = look(name)? else {
+            return Ok(false);
+        };
+        let age = u64::try_from(now.saturating_sub(modified)).unwrap_or_default();
+        if age <= after.as_secs() {
+            return Ok(false);
+        }
+        match name.to_str().and_then(|name| name.strip_suffix("-lock")) {
+            Some(locked) => Ok(look(Path::new(locked))?.is_none()),
+            None => Ok(true),
+        }
+    }
+}
+
+fn is_staging(name: &Path) -> bool {
+    name.to_str()
+        .is_some_and(|name| name.starts_with(PREFIX) && !name.ends_with("-lock"))
 }
 
 impl Drop for Staging {

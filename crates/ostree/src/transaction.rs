@@ -7,13 +7,11 @@ use durable::{IoContext as _, Lock, LockError, crash_point};
 use error_class::{Classified, ErrorClass};
 use ostree_format::refs::Refspec;
 use ostree_format::{Checksum, ObjectName, RepoMode};
-use progress::{Interrupt, Interrupted, Progress, Task, TaskKind};
-use rustix::fs::{AtFlags, Dir, FileType, Mode, RenameFlags};
-use rustix::io::Errno;
+use progress::{Interrupt, Interrupted, Progress};
 
 use crate::space::Space;
 use crate::staging::Staging;
-use crate::{RefError, Repo};
+use crate::{RefEdit, RefError, Repo};
 
 /// Choices of a transaction.
 #[derive(Debug, Clone, Default)]
@@ -95,6 +93,21 @@ pub enum WriteError {
         /// The file's mode.
         file_mode: u32,
     },
+    /// The repository's mode keeps neither owners nor extended attributes, but the file has some.
+    #[error(
+        "a repository of mode {mode} keeps no owners or extended attributes, but the file has owner \
+         {uid}:{gid} and {xattrs} attributes"
+    )]
+    OwnerForbidden {
+        /// The repository's mode.
+        mode: RepoMode,
+        /// The file's owner.
+        uid: u32,
+        /// The file's group.
+        gid: u32,
+        /// How many attributes it has.
+        xattrs: usize,
+    },
     /// Objects cannot be written in this mode.
     #[error("writing to a repository of mode {0} is not supported")]
     UnsupportedMode(RepoMode),
@@ -146,7 +159,9 @@ impl Classified for WriteError {
     fn class(&self) -> ErrorClass {
         match self {
             Self::NoSpace { .. } => ErrorClass::NoSpace,
-            Self::ModeForbidden { .. } | Self::UnsupportedMode(_) => ErrorClass::Unsupported,
+            Self::ModeForbidden { .. } | Self::OwnerForbidden { .. } | Self::UnsupportedMode(_) => {
+                ErrorClass::Unsupported
+            }
             Self::NameNotUtf8 { .. } => ErrorClass::InvalidInput,
             Self::SizeMismatch { .. } | Self::ChecksumMismatch { .. } => ErrorClass::Corrupt,
             Self::RefChanged { .. } => ErrorClass::Locked,
@@ -168,7 +183,7 @@ pub struct Transaction<'r> {
     pub(crate) space: Space,
     pub(crate) counters: Counters,
     options: TransactionOptions,
-    refs: Mutex<Vec<(Refspec, Expect, Option<Checksum>)>>,
+    refs: Mutex<Vec<RefEdit>>,
     /// Set by the first failed write: what is staged may be incomplete and must not be published.
     poisoned: AtomicBool,
     _lock: Option<Lock>,
@@ -203,10 +218,11 @@ impl Repo {
     /// [`WriteError::Lock`] when somebody prunes for too long, or what the system said.
     pub fn begin(&self, options: TransactionOptions) -> Result<Transaction<'_>, WriteError> {
         let lock = self.lock_shared()?;
-        Staging::reclaim(self)?;
+        let staging = Staging::create(self)?;
+        staging.reclaim(self)?;
         Ok(Transaction {
             repo: self,
-            staging: Staging::create(self)?,
+            staging,
             space: Space::of(self)?,
             counters: Counters::default(),
             options,
@@ -224,12 +240,16 @@ impl Transaction<'_> {
         self.repo
     }
 
-    /// Let `refspec` name `commit` (or nothing) once the transaction is committed.
-    pub fn set_ref(&self, refspec: Refspec, expect: Expect, commit: Option<Checksum>) {
+    /// Let the ref `name` hold `commit` (or nothing) once the transaction is committed.
+    pub fn set_ref(&self, name: Refspec, expect: Expect, commit: Option<Checksum>) {
         self.refs
             .lock()
             .unwrap_or_else(std::sync::PoisonError::into_inner)
-            .push((refspec, expect, commit));
+            .push(RefEdit {
+                name,
+                expect,
+                commit,
+            });
     }
 
     /// Remember that a write failed; used by the writers.
@@ -237,18 +257,28 @@ impl Transaction<'_> {
         self.poisoned.store(true, Ordering::Relaxed);
     }
 
+    /// Every writer returns through here: a failed write must not be forgotten by its caller.
+    pub(crate) fn guarded<T>(&self, result: Result<T, WriteError>) -> Result<T, WriteError> {
+        result.inspect_err(|_| self.poison())
+    }
+
     /// Make everything visible: sync, publish the objects, sync, move the refs.
     ///
     /// # Errors
-    /// On [`WriteError::RefChanged`] nothing is visible. After any later error objects may be there, but
-    /// no ref names them unless all of them are; the same transaction may be tried again.
+    /// After an error objects may be there, but no ref names them unless all of them are. On
+    /// [`WriteError::RefChanged`] no ref has moved. Staged objects that were not published are gone.
     pub fn commit(
-        self,
+        mut self,
         progress: &dyn Progress,
         interrupt: &Interrupt,
     ) -> Result<Stats, WriteError> {
         interrupt.check()?;
-        self.check_refs()?;
+        let edits = std::mem::take(
+            self.refs
+                .get_mut()
+                .unwrap_or_else(std::sync::PoisonError::into_inner),
+        );
+        self.repo.check_refs(&edits)?;
         if self.poisoned.load(Ordering::Relaxed) {
             let source = std::io::Error::other("an earlier write of the transaction failed");
             return Err(source)
@@ -268,102 +298,10 @@ impl Transaction<'_> {
             }
         }
         crash_point("transaction:published");
-        self.move_refs(fsync)?;
-        Ok(stats)
-    }
-
-    fn check_refs(&self) -> Result<(), WriteError> {
-        let refs = self
-            .refs
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
-        for (name, expect, _) in refs.iter() {
-            let found = match expect {
-                Expect::Any => continue,
-                Expect::Absent | Expect::Exactly(_) => self.repo.read_ref(name)?,
-            };
-            let wanted = match expect {
-                Expect::Exactly(commit) => Some(*commit),
-                Expect::Any | Expect::Absent => None,
-            };
-            if found != wanted {
-                return Err(WriteError::RefChanged {
-                    name: name.clone(),
-                    found,
-                });
-            }
-        }
-        Ok(())
-    }
-
-    fn move_refs(&self, fsync: bool) -> Result<(), WriteError> {
-        let refs = self
-            .refs
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
-        if refs.is_empty() {
-            return Ok(());
-        }
-        for (name, _, commit) in refs.iter() {
-            self.repo.write_ref(name, commit.as_ref())?;
-            crash_point("transaction:ref-written");
-        }
-        self.repo.touch()?;
-        if fsync && !self.options.defer_ref_sync {
+        self.repo.move_refs(&edits)?;
+        if fsync && !edits.is_empty() && !self.options.defer_ref_sync {
             durable::sync_filesystem(self.repo.dir())?;
         }
-        Ok(())
-    }
-
-    /// Move every staged object to its final place.
-    fn publish(&self, progress: &dyn Progress, count: u64) -> Result<(), WriteError> {
-        let task = Task::begin(progress, TaskKind::Publish, Some(count));
-        for head in 0..=u8::MAX {
-            let head = format!("{head:02x}");
-            task.advance(self.publish_head(&head)?);
-            crash_point("transaction:head-published");
-        }
-        task.done();
-        Ok(())
-    }
-
-    /// Move the objects of one `xx`; how many they were.
-    fn publish_head(&self, head: &str) -> Result<u64, durable::Error> {
-        let (staging, objects) = (self.staging.dir(), self.repo.objects());
-        let dir = match crate::repo::open_dir(staging, head.as_ref()) {
-            Err(error) if error.source.kind() == std::io::ErrorKind::NotFound => return Ok(0),
-            other => other?,
-        };
-        let mut names = Vec::new();
-        for entry in Dir::read_from(&dir).during("list", head)? {
-            let entry = entry.during("list", head)?;
-            if entry.file_type() != FileType::Directory {
-                names.push(entry.file_name().to_owned());
-            }
-        }
-        let count = names.len() as u64;
-        match rustix::fs::mkdirat(objects, head, Mode::from_raw_mode(0o777)) {
-            Ok(()) | Err(Errno::EXIST) => {}
-            Err(error) => return Err(error).during("create", head),
-        }
-        let target = crate::repo::open_dir(objects, head.as_ref())?;
-        for name in names {
-            let flags = if name.to_bytes().ends_with(b".commitmeta") {
-                // Detached metadata is named by its commit, not by its own content: the new one counts.
-                RenameFlags::empty()
-            } else {
-                RenameFlags::NOREPLACE
-            };
-            match rustix::fs::renameat_with(&dir, &name, &target, &name, flags) {
-                Ok(()) => {}
-                // The same object: somebody else published it meanwhile.
-                Err(Errno::EXIST) => rustix::fs::unlinkat(&dir, &name, AtFlags::empty())
-                    .during("remove", name.to_string_lossy().as_ref())?,
-                Err(error) => {
-                    return Err(error).during("publish object", name.to_string_lossy().as_ref());
-                }
-            }
-        }
-        Ok(count)
+        Ok(stats)
     }
 }

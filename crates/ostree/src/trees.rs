@@ -48,7 +48,7 @@ impl Transaction<'_> {
     /// # Errors
     /// [`WriteError::NameNotUtf8`] names the path; otherwise what the system said.
     pub fn write_tree(&self, tree: &Tree) -> Result<Checksum, WriteError> {
-        self.write_subtree(tree, &mut Vec::new())
+        self.guarded(self.write_subtree(tree, &mut Vec::new()))
     }
 
     fn write_subtree(&self, dir: &Tree, path: &mut Vec<u8>) -> Result<Checksum, WriteError> {

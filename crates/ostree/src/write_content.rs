@@ -54,15 +54,22 @@ impl Transaction<'_> {
         content: &[u8],
     ) -> Result<bool, WriteError> {
         self.counters.content_total.fetch_add(1, Ordering::Relaxed);
+        self.guarded(self.add_file(checksum, header, content))
+    }
+
+    fn add_file(
+        &self,
+        checksum: Checksum,
+        header: &FileHeader,
+        content: &[u8],
+    ) -> Result<bool, WriteError> {
         let name = ObjectName::new(checksum, ObjectKind::File);
         if self.repo.has_object(&name)? {
             return Ok(false);
         }
         self.space.take(content.len() as u64)?;
         let path = name.loose_path(self.repo.mode());
-        let new = self
-            .stage_file(&path, header, content)
-            .inspect_err(|_| self.poison())?;
+        let new = self.stage_file(&path, header, content)?;
         if new {
             self.count_new_content(content.len() as u64);
         }
@@ -130,16 +137,28 @@ impl Transaction<'_> {
     fn check_mode(&self, header: &FileHeader) -> Result<(), WriteError> {
         match self.repo.mode() {
             RepoMode::BareSplitXattrs => Err(WriteError::UnsupportedMode(self.repo.mode())),
-            RepoMode::BareUserOnly
-                if !header.is_symlink() && header.mode & !BARE_USER_ONLY_BITS != 0 =>
-            {
-                Err(WriteError::ModeForbidden {
-                    mode: self.repo.mode(),
-                    file_mode: header.mode,
-                })
-            }
+            RepoMode::BareUserOnly => self.check_user_only(header),
             _ => Ok(()),
         }
+    }
+
+    /// What this mode cannot keep would be lost, and the object would not hash to its name.
+    fn check_user_only(&self, header: &FileHeader) -> Result<(), WriteError> {
+        if !header.is_symlink() && header.mode & !BARE_USER_ONLY_BITS != 0 {
+            return Err(WriteError::ModeForbidden {
+                mode: self.repo.mode(),
+                file_mode: header.mode,
+            });
+        }
+        if (header.uid, header.gid) != (0, 0) || !header.xattrs.is_empty() {
+            return Err(WriteError::OwnerForbidden {
+                mode: self.repo.mode(),
+                uid: header.uid,
+                gid: header.gid,
+                xattrs: header.xattrs.len(),
+            });
+        }
+        Ok(())
     }
 
     fn stage_symlink(&self, path: &str, header: &FileHeader) -> Result<bool, WriteError> {
@@ -240,14 +259,19 @@ impl Transaction<'_> {
     /// Write a regular file of `size` bytes as its content comes in; see [`ContentWriter`].
     ///
     /// # Errors
-    /// [`WriteError`] when there is no room or the mode cannot hold the file.
+    /// [`WriteError`] when there is no room or the mode cannot hold the file; the transaction cannot
+    /// be committed then.
     pub fn content_writer(
         &self,
         header: FileHeader,
         size: u64,
     ) -> Result<ContentWriter<'_>, WriteError> {
-        static COUNTER: AtomicU64 = AtomicU64::new(0);
         self.counters.content_total.fetch_add(1, Ordering::Relaxed);
+        self.guarded(self.open_writer(header, size))
+    }
+
+    fn open_writer(&self, header: FileHeader, size: u64) -> Result<ContentWriter<'_>, WriteError> {
+        static COUNTER: AtomicU64 = AtomicU64::new(0);
         self.check_mode(&header)?;
         self.space.take(size)?;
         let temp = format!("tmp-{}", COUNTER.fetch_add(1, Ordering::Relaxed));
@@ -302,12 +326,8 @@ impl Write for ContentWriter<'_> {
     }
 
     fn write_all(&mut self, buffer: &[u8]) -> io::Result<()> {
-        self.hasher.update(buffer);
-        self.written += buffer.len() as u64;
-        match &mut self.sink {
-            Sink::Plain(file) => file.write_all(buffer),
-            Sink::Deflate(encoder) => encoder.write_all(buffer),
-        }
+        let txn = self.txn;
+        self.take_in(buffer).inspect_err(|_| txn.poison())
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -316,14 +336,34 @@ impl Write for ContentWriter<'_> {
 }
 
 impl ContentWriter<'_> {
+    fn take_in(&mut self, buffer: &[u8]) -> io::Result<()> {
+        self.written = self.written.saturating_add(buffer.len() as u64);
+        if self.written > self.size {
+            // Only so much was counted against the reserve, so not one byte more is stored.
+            return Err(io::Error::other(format!(
+                "content is longer than the {} bytes that were announced",
+                self.size
+            )));
+        }
+        self.hasher.update(buffer);
+        match &mut self.sink {
+            Sink::Plain(file) => file.write_all(buffer),
+            Sink::Deflate(encoder) => encoder.write_all(buffer),
+        }
+    }
+
     /// Take in the next piece of the content.
     ///
     /// # Errors
     /// [`WriteError`]; the transaction cannot be committed then.
     pub fn write_piece(&mut self, piece: &[u8]) -> Result<(), WriteError> {
-        let written = self.write_all(piece).during("write object", &self.temp);
-        written
-            .inspect_err(|_| self.txn.poison())
+        let (expected, actual) = (self.size, self.written.saturating_add(piece.len() as u64));
+        if actual > expected {
+            self.txn.poison();
+            return Err(WriteError::SizeMismatch { expected, actual });
+        }
+        self.write_all(piece)
+            .during("write object", &self.temp)
             .map_err(Into::into)
     }
 
@@ -334,7 +374,7 @@ impl ContentWriter<'_> {
     /// system said. The transaction cannot be committed then.
     pub fn finish(self) -> Result<Checksum, WriteError> {
         let txn = self.txn;
-        self.complete().inspect_err(|_| txn.poison())
+        txn.guarded(self.complete())
     }
 
     fn complete(self) -> Result<Checksum, WriteError> {

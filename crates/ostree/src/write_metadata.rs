@@ -48,8 +48,7 @@ impl Transaction<'_> {
         self.counters
             .metadata_written
             .fetch_add(1, Ordering::Relaxed);
-        self.stage_metadata(&name, &metadata.to_bytes())
-            .inspect_err(|_| self.poison())
+        self.guarded(self.stage_metadata(&name, &metadata.to_bytes()))
     }
 
     /// Write a metadata object that is named by its own checksum, unless it is stored.
@@ -59,14 +58,19 @@ impl Transaction<'_> {
     pub fn write_metadata(&self, kind: ObjectKind, bytes: &[u8]) -> Result<Checksum, WriteError> {
         let name = ObjectName::new(Checksum::of(bytes), kind);
         self.counters.metadata_total.fetch_add(1, Ordering::Relaxed);
-        if !self.repo.has_object(&name)? {
-            self.stage_metadata(&name, bytes)
-                .inspect_err(|_| self.poison())?;
-            self.counters
-                .metadata_written
-                .fetch_add(1, Ordering::Relaxed);
-        }
+        self.guarded(self.add_metadata(&name, bytes))?;
         Ok(name.checksum)
+    }
+
+    fn add_metadata(&self, name: &ObjectName, bytes: &[u8]) -> Result<(), WriteError> {
+        if self.repo.has_object(name)? {
+            return Ok(());
+        }
+        self.stage_metadata(name, bytes)?;
+        self.counters
+            .metadata_written
+            .fetch_add(1, Ordering::Relaxed);
+        Ok(())
     }
 
     fn stage_metadata(&self, name: &ObjectName, bytes: &[u8]) -> Result<(), WriteError> {

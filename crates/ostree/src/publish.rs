@@ -1,0 +1,96 @@
+//! Moving staged objects to their final places.
+//!
+//! Commits come last: whoever dies half-way leaves objects that nothing names, never a commit whose
+//! tree is not there.
+
+use std::ffi::{CStr, CString};
+use std::os::fd::{AsFd as _, BorrowedFd};
+
+use durable::{IoContext as _, crash_point};
+use progress::{Progress, Task, TaskKind};
+use rustix::fs::{AtFlags, Dir, FileType, Mode, RenameFlags};
+use rustix::io::Errno;
+
+use crate::repo::open_dir;
+use crate::{Transaction, WriteError};
+
+impl Transaction<'_> {
+    /// Move every staged object; `count` is how many there are about, for the progress.
+    pub(crate) fn publish(&self, progress: &dyn Progress, count: u64) -> Result<(), WriteError> {
+        let task = Task::begin(progress, TaskKind::Publish, Some(count));
+        let mut commits = Vec::new();
+        for head in 0..=u8::MAX {
+            let head = format!("{head:02x}");
+            let (others, found): (Vec<_>, Vec<_>) = self
+                .staged_in(&head)?
+                .into_iter()
+                .partition(|name| !name.to_bytes().ends_with(b".commit"));
+            self.publish_in(&head, &others)?;
+            task.advance(others.len() as u64);
+            crash_point("transaction:head-published");
+            commits.extend(found.into_iter().map(|name| (head.clone(), name)));
+        }
+        for (head, name) in commits {
+            self.publish_in(&head, &[name])?;
+            task.advance(1);
+            crash_point("transaction:commit-published");
+        }
+        task.done();
+        Ok(())
+    }
+
+    /// Names of the staged objects of one `xx`.
+    fn staged_in(&self, head: &str) -> Result<Vec<CString>, durable::Error> {
+        let dir = match open_dir(self.staging.dir(), head.as_ref()) {
+            Err(error) if error.source.kind() == std::io::ErrorKind::NotFound => {
+                return Ok(Vec::new());
+            }
+            other => other?,
+        };
+        let mut names = Vec::new();
+        for entry in Dir::read_from(&dir).during("list", head)? {
+            let entry = entry.during("list", head)?;
+            if entry.file_type() != FileType::Directory {
+                names.push(entry.file_name().to_owned());
+            }
+        }
+        Ok(names)
+    }
+
+    fn publish_in(&self, head: &str, names: &[CString]) -> Result<(), durable::Error> {
+        if names.is_empty() {
+            return Ok(());
+        }
+        let objects = self.repo.objects();
+        match rustix::fs::mkdirat(objects, head, Mode::from_raw_mode(0o777)) {
+            Ok(()) | Err(Errno::EXIST) => {}
+            Err(error) => return Err(error).during("create", head),
+        }
+        let source = open_dir(self.staging.dir(), head.as_ref())?;
+        let target = open_dir(objects, head.as_ref())?;
+        names.iter().try_for_each(|name| {
+            publish_one(source.as_fd(), target.as_fd(), name).during(
+                "publish object",
+                format!("{head}/{}", name.to_string_lossy()),
+            )
+        })
+    }
+}
+
+fn publish_one(
+    source: BorrowedFd<'_>,
+    target: BorrowedFd<'_>,
+    name: &CStr,
+) -> rustix::io::Result<()> {
+    let flags = if name.to_bytes().ends_with(b".commitmeta") {
+        // Detached metadata is named by its commit, not by its own content: the new one counts.
+        RenameFlags::empty()
+    } else {
+        RenameFlags::NOREPLACE
+    };
+    match rustix::fs::renameat_with(source, name, target, name, flags) {
+        // The same object: somebody else published it meanwhile.
+        Err(Errno::EXIST) => rustix::fs::unlinkat(source, name, AtFlags::empty()),
+        other => other,
+    }
+}
