@@ -4,7 +4,7 @@ use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
 use error_class::{Classified, ErrorClass};
-use host::{Storage, StorageError};
+use host::{RunningSystem, Storage, StorageError};
 use ostree::Repo;
 use rustix::fs::{CWD, Mode, OFlags};
 use rustix::io::Errno;
@@ -60,7 +60,7 @@ impl Place {
             Self::Repository(_) => Ok(Storage::of_repository(self.open_repository()?)),
             Self::Sysroot(_) | Self::Running => self
                 .root()
-                .and_then(|root| Ok(Storage::open(root)?))
+                .and_then(|root| Ok(Storage::open(root, self.running()?)?))
                 .map_err(|failure| self.advise(failure)),
         }
     }
@@ -74,6 +74,16 @@ impl Place {
                 Err(StorageError::NoSystem).hint("use --sysroot DIR instead of --repo DIR")
             }
         }
+    }
+
+    /// What tells which deployment was booted, for the running system only.
+    fn running(&self) -> Result<Option<RunningSystem>, Failure> {
+        if !matches!(self, Self::Running) {
+            return Ok(None);
+        }
+        let run = open_dir("the runtime directory", Path::new("/run"))?;
+        let root = open_dir("the root directory", Path::new("/"))?;
+        Ok(Some(RunningSystem { run, root }))
     }
 
     /// Where the repository is. Without options that is the current directory when it is a repository,

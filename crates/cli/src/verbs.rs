@@ -4,6 +4,7 @@ mod completions;
 mod image;
 mod man;
 mod ostree;
+mod status;
 
 use clap::Subcommand;
 
@@ -16,6 +17,7 @@ pub(crate) enum Verb {
     /// Pull, list and remove container images
     #[command(subcommand)]
     Image(image::Image),
+    Status(status::Status),
     /// Work on the OSTree repository itself, as the `ostree` command does
     #[command(subcommand)]
     Ostree(ostree::Ostree),
@@ -29,6 +31,7 @@ impl Verb {
         match self {
             Self::Image(verb) => verb.run(context),
             Self::Ostree(verb) => verb.run(context),
+            Self::Status(verb) => verb.run(context),
             Self::Completions(verb) => verb.run(context),
             Self::Man(verb) => verb.run(context),
         }

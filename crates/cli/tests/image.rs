@@ -515,6 +515,65 @@ fn progress_counts_layers_and_bytes() {
     assert_eq!(ended(present)["outcome"], "skipped");
 }
 
+#[test]
+fn without_a_terminal_a_pull_is_one_line() {
+    let bench = Bench::new();
+    let output = bench
+        .run(&format!("image pull {}", bench.image("v1")))
+        .output()
+        .unwrap();
+    let said = said(&output);
+    assert!(
+        said.starts_with("pulling ") && said.contains("2 of 2 layers to fetch"),
+        "{said}"
+    );
+    assert_eq!(said.lines().count(), 1);
+    let quiet = bench
+        .run(&format!("image pull {} --quiet", bench.image("v2")))
+        .output()
+        .unwrap();
+    assert_eq!(support::said(&quiet), "");
+}
+
+#[test]
+fn on_a_terminal_a_slow_pull_has_bars_that_go_away() {
+    let mut bench = Bench::new();
+    let slow = layer(&[
+        Entry::dir("usr"),
+        Entry::file("usr/noise", noise(128 << 10)),
+    ]);
+    let manifest = bench.images.tag("slow", &Image::bootable().layer(slow));
+    let (listener, host) = server();
+    drop(serve_slowly(
+        listener,
+        bench.images.dir().to_owned(),
+        &manifest,
+    ));
+    let result = bench.dir.path().join("result");
+    let pull = format!("image pull registry:{host}/os:v1 >{}", result.display());
+    let command = format!(
+        "{} --repo {} {pull}",
+        env!("CARGO_BIN_EXE_bootroot"),
+        bench.repo().display()
+    );
+    let mut script = testkit::command("script");
+    let screen = answer(
+        script
+            .args(["-qec", &command, "/dev/null"])
+            .env("TERM", "xterm"),
+    );
+    assert!(
+        screen.contains("layer 1/1") && screen.contains("0/1 layers present"),
+        "{screen:?}"
+    );
+    // The last thing that happens to the screen is that its lines are cleared.
+    assert!(
+        screen.trim_end().ends_with("\u{1b}[2K") || screen.ends_with("\u{1b}[1A"),
+        "{screen:?}"
+    );
+    assert!(fs::read_to_string(result).unwrap().contains("pulled\n"));
+}
+
 /// A server that takes connections.
 fn server() -> (TcpListener, String) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();

@@ -11,6 +11,7 @@ mod image_metadata;
 mod image_remove;
 mod layer_sum;
 mod pull;
+mod status;
 mod storage;
 mod stored;
 mod text;
@@ -21,5 +22,8 @@ pub use image_list::{ImageEntry, ImageList, image_list};
 pub use image_metadata::{Document, image_metadata};
 pub use image_remove::{Removal, RemoveError, image_remove};
 pub use pull::{Check, LayerCount, PullError, PullOptions, Pulled, check, pull};
-pub use storage::{Storage, StorageError};
+pub use status::{
+    DamagedStatus, DeploymentStatus, Fixable, ImageStatus, Role, Staged, Status, Update, status,
+};
+pub use storage::{RunningSystem, Storage, StorageError};
 pub use stored::StoredError;

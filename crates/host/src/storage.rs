@@ -1,10 +1,11 @@
 //! What a host stores things in.
 
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
 use error_class::{Classified, ErrorClass};
 use ostree::{OpenError, Repo};
+use sysroot::{OpenSysrootError, Running, Sysroot, SysrootOptions};
 
 /// The repository below a physical root.
 const REPOSITORY: &str = "ostree/repo";
@@ -13,7 +14,17 @@ const REPOSITORY: &str = "ostree/repo";
 #[derive(Debug)]
 pub struct Storage {
     root: Option<OwnedFd>,
+    running: Option<RunningSystem>,
     repo: Repo,
+}
+
+/// Directories of the running system that tell what was booted.
+#[derive(Debug)]
+pub struct RunningSystem {
+    /// `/run`.
+    pub run: OwnedFd,
+    /// `/`.
+    pub root: OwnedFd,
 }
 
 /// Why the stores cannot be used.
@@ -21,11 +32,20 @@ pub struct Storage {
 #[non_exhaustive]
 pub enum StorageError {
     /// The repository cannot be opened.
-    #[error("cannot open the repository")]
+    #[error(transparent)]
     Repository(#[from] OpenError),
     /// What was asked for needs deployments, but there is only a repository.
     #[error("this needs a system, not only a repository")]
     NoSystem,
+    /// The deployments cannot be reached.
+    #[error(transparent)]
+    Sysroot(#[from] OpenSysrootError),
+    /// It cannot be told what was booted.
+    #[error(transparent)]
+    Running(#[from] durable::Error),
+    /// A directory descriptor cannot be copied.
+    #[error("cannot copy a directory descriptor")]
+    Descriptor(#[source] std::io::Error),
 }
 
 impl Classified for StorageError {
@@ -33,19 +53,24 @@ impl Classified for StorageError {
         match self {
             Self::Repository(error) => error.class(),
             Self::NoSystem => ErrorClass::InvalidInput,
+            Self::Sysroot(error) => error.class(),
+            Self::Running(error) => error.class(),
+            Self::Descriptor(error) => error.class(),
         }
     }
 }
 
 impl Storage {
-    /// The stores below a physical root, which must have a repository.
+    /// The stores below a physical root, which must have a repository. `running` says that it is the root
+    /// of the running system.
     ///
     /// # Errors
     /// [`StorageError::Repository`].
-    pub fn open(root: OwnedFd) -> Result<Self, StorageError> {
+    pub fn open(root: OwnedFd, running: Option<RunningSystem>) -> Result<Self, StorageError> {
         let repo = Repo::open_at(root.as_fd(), Path::new(REPOSITORY))?;
         Ok(Self {
             root: Some(root),
+            running,
             repo,
         })
     }
@@ -53,7 +78,11 @@ impl Storage {
     /// A repository that has no system around it.
     #[must_use]
     pub fn of_repository(repo: Repo) -> Self {
-        Self { root: None, repo }
+        Self {
+            root: None,
+            running: None,
+            repo,
+        }
     }
 
     /// The repository.
@@ -62,14 +91,25 @@ impl Storage {
         &self.repo
     }
 
-    /// The physical root.
+    /// The deployments.
     ///
     /// # Errors
-    /// [`StorageError::NoSystem`] when there is only a repository.
-    pub fn root(&self) -> Result<BorrowedFd<'_>, StorageError> {
-        self.root
-            .as_ref()
-            .map(AsFd::as_fd)
-            .ok_or(StorageError::NoSystem)
+    /// [`StorageError::NoSystem`] when there is only a repository, and whatever keeps deployments from
+    /// being reached.
+    pub fn sysroot(&self) -> Result<Sysroot, StorageError> {
+        let root = self.root.as_ref().ok_or(StorageError::NoSystem)?;
+        let running = match &self.running {
+            Some(system) => Running::look(copy(&system.run)?, system.root.as_fd())?,
+            None => None,
+        };
+        Ok(Sysroot::open(
+            copy(root)?,
+            SysrootOptions::default(),
+            running,
+        )?)
     }
+}
+
+fn copy(fd: &OwnedFd) -> Result<OwnedFd, StorageError> {
+    fd.try_clone().map_err(StorageError::Descriptor)
 }

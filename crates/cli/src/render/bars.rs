@@ -90,7 +90,9 @@ fn style(task: &Running) -> ProgressStyle {
         }
         (TaskKind::FetchLayer { .. }, Some(_)) => "  {bar:18} {bytes}/{total_bytes} {wide_msg}",
         (_, None) => "{spinner} {elapsed} {wide_msg}",
-        (kind, Some(_)) if kind.unit() == Unit::Bytes => "{bar:20} {bytes}/{total_bytes} {wide_msg}",
+        (kind, Some(_)) if kind.unit() == Unit::Bytes => {
+            "{bar:20} {bytes}/{total_bytes} {wide_msg}"
+        }
         _ => "{bar:20} {human_pos}/{human_len} {wide_msg}",
     };
     ProgressStyle::with_template(template).expect("the templates above are well-formed")
