@@ -1,19 +1,14 @@
 //! The `dir:` transport: `manifest.json` and blobs side by side in one directory, as
 //! containers/image writes it (containers-transports(5)).
 
-use std::io::Read;
-
-use oci_spec::image::Descriptor;
-
 use crate::context::Context;
 use crate::digest::{Algorithm, Digest};
+use crate::file_image::{self, Arrangement, Top};
 use crate::files::{DirFiles, Files};
-use crate::layout::{LayoutError, layout_error, layout_result, open_blob_file, read_document};
+use crate::layout::LayoutError;
 use crate::limits;
-use crate::manifest::Document;
-use crate::platform::Platform;
 use crate::reference::{ImageReference, PathReference};
-use crate::source::{Error, ImageSource, blob_digest};
+use crate::source::{Error, ImageSource};
 
 const MANIFEST: &str = "manifest.json";
 
@@ -23,71 +18,29 @@ const MANIFEST: &str = "manifest.json";
 /// The directory cannot be opened or has no manifest.
 pub fn open(reference: &ImageReference, context: &Context) -> Result<Box<dyn ImageSource>, Error> {
     let name = PathReference::whole(&reference.name);
-    let opened = DirFiles::open(context.files(), &name.path)
-        .map_err(LayoutError::from)
-        .and_then(|files| LocalDir::open(files, reference, context));
-    layout_result(reference, opened)
-}
-
-#[derive(Debug)]
-struct LocalDir {
-    reference: ImageReference,
-    platform: Platform,
-    files: DirFiles,
-    manifest: Vec<u8>,
-}
-
-impl LocalDir {
-    fn open(
-        files: DirFiles,
-        reference: &ImageReference,
-        context: &Context,
-    ) -> Result<Self, LayoutError> {
+    let files = DirFiles::open(context.files(), &name.path);
+    file_image::open(reference, context, files, |files| {
         let manifest = files.read(MANIFEST, limits::MANIFEST)?;
-        Ok(Self {
-            reference: reference.clone(),
-            platform: context.platform.clone(),
-            files,
-            manifest: manifest.ok_or(LayoutError::NotALayout(MANIFEST))?,
+        let manifest = manifest.ok_or(LayoutError::NotALayout(MANIFEST))?;
+        Ok((SideBySide, Top::Bare(manifest)))
+    })
+}
+
+/// Files are called by their digests.
+#[derive(Debug)]
+struct SideBySide;
+
+impl Arrangement for SideBySide {
+    /// The bare digits, as everything is SHA-256; others are marked.
+    fn blob(&self, digest: &Digest) -> Option<String> {
+        Some(match digest.algorithm() {
+            Algorithm::Sha256 => digest.hex().to_owned(),
+            other => format!("{}-{}", other.name(), digest.hex()),
         })
     }
-}
 
-/// What a blob's file is called: the bare digits, as everything is SHA-256; others are marked.
-fn blob_path(digest: &Digest) -> String {
-    match digest.algorithm() {
-        Algorithm::Sha256 => digest.hex().to_owned(),
-        other => format!("{}-{}", other.name(), digest.hex()),
-    }
-}
-
-impl ImageSource for LocalDir {
-    fn reference(&self) -> &ImageReference {
-        &self.reference
-    }
-
-    fn platform(&self) -> &Platform {
-        &self.platform
-    }
-
-    fn top(&self) -> Result<Document, Error> {
-        Ok(Document::new(self.manifest.clone(), None))
-    }
-
-    fn document(&self, descriptor: &Descriptor) -> Result<Document, Error> {
-        let digest = blob_digest(&self.reference, descriptor)?;
-        let path = format!("{}.manifest.json", blob_path(&digest));
-        read_document(&self.files, &path, descriptor, &self.reference)
-    }
-
-    fn open_blob(
-        &self,
-        descriptor: &Descriptor,
-        offset: u64,
-    ) -> Result<Box<dyn Read + Send>, Error> {
-        let digest = blob_digest(&self.reference, descriptor)?;
-        let path = blob_path(&digest);
-        open_blob_file(&self.files, &path, &digest, descriptor.size(), offset)
-            .map_err(|cause| layout_error(&self.reference, cause))
+    fn document(&self, digest: &Digest) -> Option<String> {
+        let blob = self.blob(digest)?;
+        Some(format!("{blob}.manifest.json"))
     }
 }

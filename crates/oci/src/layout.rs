@@ -1,20 +1,17 @@
 //! OCI image layouts: a directory with `index.json` and `blobs/` (OCI image specification,
 //! image-layout.md).
 
-use std::io::Read;
-
-use oci_spec::image::{Descriptor, ImageIndex};
+use oci_spec::image::ImageIndex;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use crate::context::Context;
 use crate::digest::Digest;
-use crate::files::{DirFiles, Files};
+use crate::file_image::{self, Arrangement, Top};
+use crate::files::{DirFiles, FileError, Files};
 use crate::limits;
-use crate::manifest::Document;
-use crate::platform::Platform;
 use crate::reference::{ImageReference, PathReference};
-use crate::source::{Error, ImageSource, blob_digest};
+use crate::source::{Error, ImageSource};
 
 mod error;
 mod select;
@@ -39,58 +36,35 @@ pub fn open_dir(
     reference: &ImageReference,
     context: &Context,
 ) -> Result<Box<dyn ImageSource>, Error> {
-    let name = PathReference::parse(&reference.name);
-    let opened = DirFiles::open(context.files(), &name.path)
-        .map_err(LayoutError::from)
-        .and_then(|files| Layout::open(files, &name, reference, context));
-    layout_result(reference, opened)
+    open(reference, context, |path| {
+        DirFiles::open(context.files(), path)
+    })
 }
 
-/// Attaches the image to an error, and hides what kind of source it is.
-pub(crate) fn layout_result<S: ImageSource + 'static>(
+/// Opens an image in a layout, wherever the files of the layout are.
+pub(crate) fn open<F: Files + 'static>(
     reference: &ImageReference,
-    opened: Result<S, LayoutError>,
+    context: &Context,
+    open_files: impl FnOnce(&str) -> Result<F, FileError>,
 ) -> Result<Box<dyn ImageSource>, Error> {
-    match opened {
-        Ok(source) => Ok(Box::new(source)),
-        Err(cause) => Err(layout_error(reference, cause)),
-    }
-}
-
-pub(crate) fn layout_error(reference: &ImageReference, cause: LayoutError) -> Error {
-    Error::Layout {
-        reference: reference.clone(),
-        cause: Box::new(cause),
-    }
-}
-
-/// An image in a layout, wherever the files of the layout are.
-#[derive(Debug)]
-pub(crate) struct Layout<F> {
-    reference: ImageReference,
-    platform: Platform,
-    files: F,
-    top: Descriptor,
-}
-
-impl<F: Files> Layout<F> {
-    /// Finds the image that `name` selects.
-    pub(crate) fn open(
-        files: F,
-        name: &PathReference,
-        reference: &ImageReference,
-        context: &Context,
-    ) -> Result<Self, LayoutError> {
-        check_marker(&files)?;
+    let name = PathReference::parse(&reference.name);
+    let files = open_files(&name.path);
+    file_image::open(reference, context, files, |files| {
+        check_marker(files)?;
         let index: ImageIndex =
-            read_json(&files, INDEX, limits::MANIFEST)?.ok_or(LayoutError::NotALayout(INDEX))?;
+            read_json(files, INDEX, limits::MANIFEST)?.ok_or(LayoutError::NotALayout(INDEX))?;
         let top = select::select(index.manifests(), &name.selector, &context.platform)?;
-        Ok(Self {
-            reference: reference.clone(),
-            platform: context.platform.clone(),
-            files,
-            top: top.clone(),
-        })
+        Ok((Blobs, Top::Described(Box::new(top.clone()))))
+    })
+}
+
+/// Manifests are blobs like all others.
+#[derive(Debug)]
+struct Blobs;
+
+impl Arrangement for Blobs {
+    fn blob(&self, digest: &Digest) -> Option<String> {
+        Some(blob_path(digest))
     }
 }
 
@@ -126,83 +100,7 @@ pub(crate) fn read_json<T: DeserializeOwned>(
     }
 }
 
-/// Where a layout keeps a blob. A digest has only lower-case hexadecimal digits, so this cannot
-/// leave the layout.
+/// Where a layout keeps a blob.
 pub(crate) fn blob_path(digest: &Digest) -> String {
     format!("blobs/{}/{}", digest.algorithm().name(), digest.hex())
-}
-
-/// Opens the file that holds a blob and compares its size.
-pub(crate) fn open_blob_file(
-    files: &impl Files,
-    path: &str,
-    digest: &Digest,
-    size: u64,
-    offset: u64,
-) -> Result<Box<dyn Read + Send>, LayoutError> {
-    let file = files.open(path, offset)?;
-    let file = file.ok_or_else(|| LayoutError::MissingBlob(digest.clone()))?;
-    if file.size != size {
-        return Err(LayoutError::WrongSize {
-            digest: digest.clone(),
-            size,
-            actual: file.size,
-        });
-    }
-    Ok(file.reader)
-}
-
-/// Reads a manifest or index and checks it.
-pub(crate) fn read_document(
-    files: &impl Files,
-    path: &str,
-    descriptor: &Descriptor,
-    reference: &ImageReference,
-) -> Result<Document, Error> {
-    let digest = blob_digest(reference, descriptor)?;
-    let read = files
-        .read(path, limits::MANIFEST)
-        .map_err(LayoutError::from);
-    let bytes =
-        read.and_then(|bytes| bytes.ok_or_else(|| LayoutError::MissingBlob(digest.clone())));
-    let bytes = bytes.map_err(|cause| layout_error(reference, cause))?;
-    Document::described(bytes, descriptor, &digest).map_err(|cause| Error::Content {
-        reference: reference.clone(),
-        cause: Box::new(cause),
-    })
-}
-
-impl<F: Files> ImageSource for Layout<F> {
-    fn reference(&self) -> &ImageReference {
-        &self.reference
-    }
-
-    fn platform(&self) -> &Platform {
-        &self.platform
-    }
-
-    fn top(&self) -> Result<Document, Error> {
-        self.document(&self.top)
-    }
-
-    fn document(&self, descriptor: &Descriptor) -> Result<Document, Error> {
-        let digest = blob_digest(&self.reference, descriptor)?;
-        read_document(
-            &self.files,
-            &blob_path(&digest),
-            descriptor,
-            &self.reference,
-        )
-    }
-
-    fn open_blob(
-        &self,
-        descriptor: &Descriptor,
-        offset: u64,
-    ) -> Result<Box<dyn Read + Send>, Error> {
-        let digest = blob_digest(&self.reference, descriptor)?;
-        let path = blob_path(&digest);
-        open_blob_file(&self.files, &path, &digest, descriptor.size(), offset)
-            .map_err(|cause| layout_error(&self.reference, cause))
-    }
 }

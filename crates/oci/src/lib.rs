@@ -27,6 +27,7 @@ pub mod registry;
 pub mod sink;
 pub mod source;
 
+mod file_image;
 mod files;
 
 pub use files::FileError;

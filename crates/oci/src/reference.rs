@@ -20,5 +20,6 @@ mod transport;
 pub use image::{ImageReference, ImageReferenceError};
 pub use ostree::{OstreeImageReference, OstreeImageReferenceError, SignatureSource};
 pub use path::{PathReference, Selector};
+pub(crate) use registry::split_port;
 pub use registry::{RegistryReference, RegistryReferenceError};
 pub use transport::{Transport, UnknownTransport};

@@ -13,13 +13,12 @@ use serde::Deserialize;
 use super::tar::TarFiles;
 use crate::context::Context;
 use crate::digest::{Algorithm, Digest, Hasher};
+use crate::file_image::{self, Arrangement, Top};
 use crate::files::Files;
-use crate::layout::{LayoutError, layout_error, layout_result, open_blob_file, read_json};
-use crate::manifest::Document;
+use crate::layout::{LayoutError, read_json};
 use crate::media_type::Compression;
-use crate::platform::Platform;
 use crate::reference::{ImageReference, PathReference, RegistryReference, Selector};
-use crate::source::{Error, ImageSource, blob_digest};
+use crate::source::{Error, ImageSource};
 use crate::{canonical, limits, media_type};
 
 const MANIFEST: &str = "manifest.json";
@@ -35,20 +34,27 @@ pub fn open_docker(
     context: &Context,
 ) -> Result<Box<dyn ImageSource>, Error> {
     let name = PathReference::parse(&reference.name);
-    let opened = TarFiles::open(context.files(), &name.path)
-        .map_err(LayoutError::from)
-        .and_then(|files| DockerArchive::open(files, &name.selector, reference, context));
-    layout_result(reference, opened)
+    let files = TarFiles::open(context.files(), &name.path);
+    file_image::open(reference, context, files, |files| {
+        let images: Vec<Saved> = read_json(files, MANIFEST, limits::MANIFEST)?
+            .ok_or(LayoutError::NotALayout(MANIFEST))?;
+        let image = select(&images, &name.selector)?;
+        let mut finder = Finder::new(files);
+        let (config, diff_ids) = finder.config(image)?;
+        let layers = finder.layers(image, &diff_ids)?;
+        let manifest = synthesized(config, layers).into_bytes();
+        Ok((finder.found, Top::Bare(manifest)))
+    })
 }
 
-#[derive(Debug)]
-struct DockerArchive {
-    reference: ImageReference,
-    platform: Platform,
-    files: TarFiles,
-    manifest: String,
-    /// Where each blob is.
-    paths: HashMap<Digest, String>,
+/// Where each blob is. The manifest is no index, so there are no further documents.
+#[derive(Debug, Default)]
+struct Places(HashMap<Digest, String>);
+
+impl Arrangement for Places {
+    fn blob(&self, digest: &Digest) -> Option<String> {
+        self.0.get(digest).cloned()
+    }
 }
 
 /// An image in `manifest.json`.
@@ -61,32 +67,8 @@ struct Saved {
     layers: Vec<String>,
 }
 
-impl DockerArchive {
-    fn open(
-        files: TarFiles,
-        selector: &Selector,
-        reference: &ImageReference,
-        context: &Context,
-    ) -> Result<Self, LayoutError> {
-        let images: Vec<Saved> = read_json(&files, MANIFEST, limits::MANIFEST)?
-            .ok_or(LayoutError::NotALayout(MANIFEST))?;
-        let image = select(&images, selector)?;
-        let mut blobs = Blobs::new(&files);
-        let config = blobs.config(image)?;
-        let layers = blobs.layers(image, &config.1)?;
-        let paths = blobs.paths;
-        Ok(Self {
-            reference: reference.clone(),
-            platform: context.platform.clone(),
-            manifest: synthesized(config.0, layers),
-            files,
-            paths,
-        })
-    }
-}
-
 fn select<'a>(images: &'a [Saved], selector: &Selector) -> Result<&'a Saved, LayoutError> {
-    let present = || images.iter().flat_map(names).collect();
+    let present = || images.iter().enumerate().flat_map(names).collect();
     let found = match selector {
         Selector::Only => match images {
             [_, _, ..] => return Err(LayoutError::SeveralImages(present())),
@@ -102,9 +84,14 @@ fn select<'a>(images: &'a [Saved], selector: &Selector) -> Result<&'a Saved, Lay
     })
 }
 
-fn names(image: &Saved) -> Vec<String> {
+/// What a user can append to mean an image: its names, or its position when it has none.
+fn names((position, image): (usize, &Saved)) -> Vec<String> {
     let tags = image.repo_tags.iter().flatten();
-    tags.map(|tag| format!(":{tag}")).collect()
+    let names: Vec<_> = tags.map(|tag| format!(":{tag}")).collect();
+    if names.is_empty() {
+        return vec![format!(":@{position}")];
+    }
+    names
 }
 
 /// Compares names in full, so that `os` and `docker.io/library/os:latest` are the same.
@@ -124,19 +111,19 @@ fn is_named(image: &Saved, wanted: &str) -> bool {
 }
 
 /// Finds the blobs of an image and what they are called.
-struct Blobs<'a> {
+struct Finder<'a> {
     files: &'a TarFiles,
-    paths: HashMap<Digest, String>,
+    found: Places,
 }
 
-impl<'a> Blobs<'a> {
+impl<'a> Finder<'a> {
     fn new(files: &'a TarFiles) -> Self {
-        let paths = HashMap::new();
-        Self { files, paths }
+        let found = Places::default();
+        Self { files, found }
     }
 
     fn add(&mut self, digest: &Digest, path: &str) {
-        self.paths.insert(digest.clone(), path.to_owned());
+        self.found.0.insert(digest.clone(), path.to_owned());
     }
 
     fn config(&mut self, image: &Saved) -> Result<(Descriptor, Vec<Digest>), LayoutError> {
@@ -237,40 +224,4 @@ fn synthesized(config: Descriptor, layers: Vec<Descriptor>) -> String {
         .build()
         .expect("all required members are set");
     canonical::to_string(&manifest).expect("a manifest has only text keys")
-}
-
-impl ImageSource for DockerArchive {
-    fn reference(&self) -> &ImageReference {
-        &self.reference
-    }
-
-    fn platform(&self) -> &Platform {
-        &self.platform
-    }
-
-    fn top(&self) -> Result<Document, Error> {
-        let bytes = self.manifest.clone().into_bytes();
-        Ok(Document::new(bytes, Some(media_type::OCI_MANIFEST)))
-    }
-
-    fn document(&self, descriptor: &Descriptor) -> Result<Document, Error> {
-        // The manifest made by `top` is no index, so there is nothing to refer to.
-        let digest = blob_digest(&self.reference, descriptor)?;
-        Err(layout_error(
-            &self.reference,
-            LayoutError::MissingBlob(digest),
-        ))
-    }
-
-    fn open_blob(
-        &self,
-        descriptor: &Descriptor,
-        offset: u64,
-    ) -> Result<Box<dyn Read + Send>, Error> {
-        let digest = blob_digest(&self.reference, descriptor)?;
-        let path = self.paths.get(&digest);
-        path.ok_or_else(|| LayoutError::MissingBlob(digest.clone()))
-            .and_then(|path| open_blob_file(&self.files, path, &digest, descriptor.size(), offset))
-            .map_err(|cause| layout_error(&self.reference, cause))
-    }
 }

@@ -2,8 +2,8 @@
 
 use super::tar::TarFiles;
 use crate::context::Context;
-use crate::layout::{Layout, LayoutError, layout_result};
-use crate::reference::{ImageReference, PathReference};
+use crate::layout;
+use crate::reference::ImageReference;
 use crate::source::{Error, ImageSource};
 
 /// Opens an image in a layout archive: `oci-archive:path`, `oci-archive:path:tag` or
@@ -15,9 +15,7 @@ pub fn open_oci(
     reference: &ImageReference,
     context: &Context,
 ) -> Result<Box<dyn ImageSource>, Error> {
-    let name = PathReference::parse(&reference.name);
-    let opened = TarFiles::open(context.files(), &name.path)
-        .map_err(LayoutError::from)
-        .and_then(|files| Layout::open(files, &name, reference, context));
-    layout_result(reference, opened)
+    layout::open(reference, context, |path| {
+        TarFiles::open(context.files(), path)
+    })
 }

@@ -29,7 +29,7 @@ pub enum LayoutError {
         cause: serde_json::Error,
     },
     /// There are images, but not the wanted one.
-    #[error("there is no {wanted}; there is: {}", listed(.present))]
+    #[error("there is no {wanted}{}", instead(.present))]
     NoSuchImage {
         /// What was asked for.
         wanted: Selector,
@@ -37,7 +37,7 @@ pub enum LayoutError {
         present: Vec<String>,
     },
     /// There are several images and nothing says which is meant.
-    #[error("there are several images, append one of the names: {}", listed(.0))]
+    #[error("there are several images, append one of the names: {}", .0.join(", "))]
     SeveralImages(Vec<String>),
     /// Several images have the wanted name, and none suits the platform.
     #[error(transparent)]
@@ -79,12 +79,11 @@ pub enum LayoutError {
     },
 }
 
-fn listed(names: &[String]) -> String {
-    if names.is_empty() {
-        "no image that has a name".to_owned()
-    } else {
-        names.join(", ")
+fn instead(present: &[String]) -> String {
+    if present.is_empty() {
+        return String::new();
     }
+    format!("; there is: {}", present.join(", "))
 }
 
 impl Classified for LayoutError {

@@ -380,4 +380,18 @@ mod tests {
         let printed = serde_json::to_string(&parsed).unwrap();
         assert_eq!(printed, r#""ostree-unverified-registry:quay.io/a/b""#);
     }
+
+    proptest::proptest! {
+        #[test]
+        fn what_is_accepted_prints_as_something_equal(
+            scheme in "(ostree-(image-signed|(unverified|remote)-(image|registry)))?",
+            rest in "(:[a-z]{0,4})?:(registry|docker|oci|dir)?(:|//)?[a-z/.:@]{0,12}",
+        ) {
+            let text = format!("{scheme}{rest}");
+            if let Ok(parsed) = text.parse::<OstreeImageReference>() {
+                let printed = parsed.to_string();
+                proptest::prop_assert_eq!(printed.parse::<OstreeImageReference>().unwrap(), parsed);
+            }
+        }
+    }
 }

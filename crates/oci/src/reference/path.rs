@@ -77,7 +77,7 @@ impl Selector {
 impl fmt::Display for Selector {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Only => f.write_str("the only image"),
+            Self::Only => f.write_str("image"),
             Self::Name(name) => write!(f, "image {name:?}"),
             Self::Digest(digest) => write!(f, "image {digest}"),
             Self::Position(n) => write!(f, "image number {n}"),

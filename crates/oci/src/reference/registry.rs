@@ -386,4 +386,17 @@ mod tests {
             assert!(bad.parse::<RegistryReference>().is_err(), "{bad}");
         }
     }
+
+    proptest::proptest! {
+        #[test]
+        fn what_is_accepted_prints_as_itself(
+            text in r"([a-zA-Z0-9.]{1,6}(:[0-9]{1,3})?/)?[a-z0-9._/-]{0,12}(:[A-Za-z0-9_.-]{0,5})?",
+        ) {
+            if let Ok(parsed) = text.parse::<RegistryReference>() {
+                let printed = parsed.to_string();
+                proptest::prop_assert!(printed.ends_with(text.trim_start_matches("index.")));
+                proptest::prop_assert_eq!(printed.parse::<RegistryReference>().unwrap(), parsed);
+            }
+        }
+    }
 }

@@ -171,4 +171,13 @@ mod tests {
             assert_eq!(Challenge::best([value].into_iter()), None, "{value}");
         }
     }
+
+    proptest::proptest! {
+        #[test]
+        fn no_header_is_a_surprise(value in r#"([a-zA-Z]* ?[a-z=",\\ é]{0,12})*"#) {
+            for (scheme, _) in parse(&value) {
+                proptest::prop_assert!(!scheme.contains(char::is_whitespace));
+            }
+        }
+    }
 }

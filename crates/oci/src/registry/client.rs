@@ -51,7 +51,7 @@ impl Client {
             .credentials
             .lookup(name.registry(), name.repository());
         Self {
-            wire: Wire::new(context),
+            wire: Wire::new(name.registry(), context),
             credentials,
             policy: context.retry,
             interrupt: context.interrupt.clone(),

@@ -117,16 +117,15 @@ fn http_date(text: &str) -> Option<u64> {
         "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
     ];
     let mut parts = text.split_once(", ")?.1.split([' ', ':']);
-    let day: u64 = parts.next()?.parse().ok()?;
-    let name = parts.next()?;
+    let mut next = || parts.next();
+    let number = |text: &str, limit: u64| text.parse().ok().filter(|n: &u64| *n <= limit);
+    let day = number(next()?, 31)?;
+    let name = next()?;
     let month = MONTHS.iter().position(|month| *month == name)? as u64;
-    let year: u64 = parts
-        .next()?
-        .parse()
-        .ok()
-        .filter(|y| (1..=9999).contains(y))?;
-    let mut number = || parts.next()?.parse::<u64>().ok();
-    let (hour, minute, second) = (number()?, number()?, number()?);
+    let year = number(next()?, 9999).filter(|year| *year > 0)?;
+    let hour = number(next()?, 23)?;
+    let minute = number(next()?, 59)?;
+    let second = number(next()?, 60)?;
     // Years that begin in March put the leap day last; the months' lengths then follow a formula.
     let year_from_march = year - u64::from(month < 2);
     let month_from_march = (month + 10) % 12;
@@ -230,6 +229,12 @@ mod tests {
             ("Thu, 01 Jan 2026 00:00:20 GMT", None, None),
             ("soon", Some(date), None),
             ("-1", None, None),
+            ("Thu, 32 Jan 2026 00:00:20 GMT", Some(date), None),
+            (
+                "Thu, 01 Jan 99999999999999999999 00:00:20 GMT",
+                Some(date),
+                None,
+            ),
         ] {
             let expected = seconds.map(Duration::from_secs);
             assert_eq!(retry_after(Some(value), date), expected, "{value}");

@@ -182,4 +182,15 @@ mod tests {
         let url = with_query("https://t.io/x", &[("service", "a b"), ("s", "é")]);
         assert_eq!(url, "https://t.io/x?service=a%20b&s=%C3%A9");
     }
+
+    proptest::proptest! {
+        #[test]
+        fn redirects_lead_to_a_host_or_nowhere(location in r"[a-z0-9:/?#@.%\[\] é]{0,30}") {
+            let base: Uri = "https://reg.io/v2/a?b".parse().unwrap();
+            if let Some(target) = join(&base, &location) {
+                proptest::prop_assert!(matches!(target.scheme_str(), Some("http" | "https")));
+                proptest::prop_assert!(!target.host().unwrap().is_empty());
+            }
+        }
+    }
 }

@@ -15,6 +15,7 @@ use super::error::Problem;
 use super::url;
 use crate::context::{Context, Timeouts};
 use crate::limits;
+use crate::reference::split_port;
 
 /// How many idle connections to one host are kept: one for each layer that may be fetched at once.
 const IDLE_PER_HOST: usize = 8;
@@ -23,6 +24,8 @@ const IDLE_PER_HOST: usize = 8;
 #[derive(Debug)]
 pub(super) struct Wire {
     strict: Agent,
+    /// Whether the registry is on this machine. Another must not lead us to servers here.
+    registry_is_local: bool,
     /// For insecure hosts: any certificate will do. Made when first needed.
     lax: OnceLock<Agent>,
     settings: Settings,
@@ -48,7 +51,8 @@ pub(super) struct Request<'a> {
 }
 
 impl Wire {
-    pub(super) fn new(context: &Context) -> Self {
+    /// For a registry, `host` or `host:port`.
+    pub(super) fn new(registry: &str, context: &Context) -> Self {
         let settings = Settings {
             roots: context.roots.clone(),
             user_agent: context.user_agent.clone(),
@@ -56,6 +60,7 @@ impl Wire {
             insecure_hosts: context.insecure_hosts.clone(),
         };
         Self {
+            registry_is_local: url::is_loopback(split_port(registry).0),
             strict: settings.agent(false),
             lax: OnceLock::new(),
             settings,
@@ -64,8 +69,8 @@ impl Wire {
 
     /// Whether plain HTTP may be spoken with a server.
     pub(super) fn allows_plain_http(&self, uri: &Uri) -> bool {
-        url::is_loopback(uri.host().unwrap_or_default())
-            || url::is_insecure(uri, &self.settings.insecure_hosts)
+        let local = || url::is_loopback(uri.host().unwrap_or_default());
+        url::is_insecure(uri, &self.settings.insecure_hosts) || (self.registry_is_local && local())
     }
 
     /// Makes a request and follows redirects. The answer may have any other status.
@@ -270,4 +275,27 @@ fn activity(timeout: Timeout) -> &'static str {
 /// What a failed read of a body means.
 pub(super) fn body_problem(uri: &Uri, error: io::Error) -> Problem {
     problem(uri, ureq::Error::from(error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn allowed(registry: &str, url: &str) -> bool {
+        let directory = std::fs::File::open(".").unwrap();
+        let mut context = Context::new(directory.into());
+        context.insecure_hosts.insert("insecure.io".to_owned());
+        Wire::new(registry, &context).allows_plain_http(&url.parse().unwrap())
+    }
+
+    #[test]
+    fn plain_http_is_for_this_machine_and_for_marked_hosts() {
+        assert!(allowed("localhost:5000", "http://localhost:5000/"));
+        assert!(allowed("[::1]:5000", "http://127.0.0.1:80/"));
+        assert!(allowed("quay.io", "http://insecure.io/"));
+        assert!(!allowed("quay.io", "http://quay.io/"));
+        assert!(!allowed("localhost", "http://quay.io/"));
+        // A registry elsewhere has no business with servers here.
+        assert!(!allowed("quay.io", "http://127.0.0.1:80/"));
+    }
 }

@@ -282,9 +282,9 @@ fn broken_docker_archives_are_refused() {
         (
             &two,
             config(&[]),
-            "there are several images, append one of the names: :os:1",
+            "there are several images, append one of the names: :os:1, :@1",
         ),
-        ("[]", config(&[]), "there is no the only image"),
+        ("[]", config(&[]), "there is no image"),
         ("{}", config(&[]), "manifest.json is malformed"),
     ] {
         let files = [

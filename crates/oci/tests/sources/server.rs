@@ -62,12 +62,12 @@ impl Reply {
         }
     }
 
-    pub(crate) fn header(mut self, name: &str, value: impl ToString) -> Self {
-        self.headers.push((name.to_owned(), value.to_string()));
+    pub(crate) fn header(mut self, name: &str, value: impl Into<String>) -> Self {
+        self.headers.push((name.to_owned(), value.into()));
         self
     }
 
-    pub(crate) fn redirect(location: impl ToString) -> Self {
+    pub(crate) fn redirect(location: impl Into<String>) -> Self {
         Self::new(307, "").header("Location", location)
     }
 
