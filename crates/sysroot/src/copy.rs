@@ -248,7 +248,7 @@ mod tests {
         let place = |name| Place::new(base.as_fd(), Path::new(name));
         let mut skipped = Vec::new();
         tree(place("a"), place("b"), Xattrs::Copy, &mut |name| {
-            skipped.push(shown(name))
+            skipped.push(shown(name));
         })
         .unwrap();
         assert_eq!(skipped, ["fifo"]);

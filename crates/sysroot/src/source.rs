@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io::Read;
-use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd as _, OwnedFd};
 
 use durable::IoContext as _;
 use error_class::{Classified, ErrorClass};
@@ -74,10 +74,6 @@ pub(crate) struct Directory(OwnedFd);
 impl Directory {
     pub(crate) const fn new(root: OwnedFd) -> Self {
         Self(root)
-    }
-
-    pub(crate) fn root(&self) -> BorrowedFd<'_> {
-        self.0.as_fd()
     }
 
     fn open_in(&self, path: &str, flags: OFlags) -> Result<Option<OwnedFd>, durable::Error> {

@@ -178,8 +178,8 @@ impl Sysroot {
                 .all(|deployment| !deployment.lacks_boot_files())
             && pairs().all(|(old, new)| self.boots_alike(old, new));
         if !alike {
-            let to = state.boot_version.other();
-            let links = self.sub_boot_version(to)?.other();
+            // Whatever is left of that set is removed before: its links begin anew.
+            let (to, links) = (state.boot_version.other(), SubBootVersion::ONE);
             return Ok(BootSwitch::Entries { to, links });
         }
         if pairs().all(|(old, new)| old.id == new.id) {

@@ -1,0 +1,151 @@
+use std::os::fd::AsFd as _;
+use std::path::Path;
+
+use durable::{Error, IoContext as _, crash_point};
+use file_contexts::Policy;
+use ostree::CheckoutOptions;
+use progress::{Interrupt, Progress};
+
+use super::DeployError;
+use super::plan::{Basis, DeployPlan};
+use super::var::VarStep;
+use crate::boot::BootSwitch;
+use crate::{DeploymentId, Locked, attributes, dir, immutable};
+
+impl Locked<'_> {
+    /// Deploy what was planned. `policy` gives the labels of what is copied; without one, copies have
+    /// those that the commit says.
+    ///
+    /// What an interrupted call has left behind is removed first. When this returns, the new
+    /// deployment is on disk and boots next (unless it was planned otherwise).
+    ///
+    /// # Errors
+    /// [`DeployError`]; [`DeployError::Outdated`] when deployments have changed since.
+    pub fn apply_deploy(
+        &self,
+        plan: &DeployPlan,
+        policy: Option<&Policy>,
+        progress: &dyn Progress,
+        interrupt: &Interrupt,
+    ) -> Result<DeploymentId, DeployError> {
+        check(plan)?;
+        interrupt.check()?;
+        let state = self.load().map_err(crate::BootError::from)?;
+        if Basis::of(&state) != plan.basis {
+            return Err(DeployError::Outdated);
+        }
+        self.cleanup()?;
+        // Nobody may prune objects while they are linked.
+        let lock = self.repo().lock_shared();
+        let _lock = lock.map_err(|error| crate::DeploymentRefError::Write(error.into()))?;
+        let step = VarStep {
+            id: &plan.deployment,
+            policy,
+            progress,
+            interrupt,
+        };
+        if let Err(error) = self.make_deployment(plan, step) {
+            // What counts is the first failure; the next call cleans up as well.
+            let _left_behind = self.remove_deployment(&plan.deployment);
+            return Err(error);
+        }
+        crash_point("sysroot:deployment-made");
+        self.add_planned_refs(plan)?;
+        self.apply_boot(&plan.boot, policy, progress)?;
+        self.cleanup()?;
+        Ok(plan.deployment.clone())
+    }
+
+    fn make_deployment(&self, plan: &DeployPlan, step: VarStep<'_>) -> Result<(), DeployError> {
+        let id = &plan.deployment;
+        dir::make_all(
+            self.dir(),
+            format!("{}/backing", id.stateroot.path()),
+            0o700,
+        )?;
+        dir::make_all(self.dir(), format!("{}/deploy", id.stateroot.path()), 0o755)?;
+        self.remove_deployment(id)?;
+        self.check_out(id, step)?;
+        crash_point("sysroot:checked-out");
+        self.make_etc(id, step.policy, step.progress, step.interrupt)?;
+        if let Some(merge) = &plan.merge {
+            self.merge_etc(merge, id)?;
+        }
+        dir::unlink_optional(self.dir(), format!("{}/etc/.updated", id.path()))?;
+        crash_point("sysroot:etc-made");
+        self.prepare_var(plan.var, step)?;
+        self.make_backing(id, step.policy)?;
+        if let Some(origin) = &plan.origin {
+            self.write_origin(id, origin, step.policy)?;
+        }
+        if !self.options.mutable_deployments {
+            let deployment = dir::open(self.dir(), id.path())?;
+            immutable::set(deployment.as_fd(), true)?;
+        }
+        Ok(())
+    }
+
+    fn check_out(&self, id: &DeploymentId, step: VarStep<'_>) -> Result<(), DeployError> {
+        let deployments = dir::open(self.dir(), format!("{}/deploy", id.stateroot.path()))?;
+        let options = CheckoutOptions {
+            passthrough_whiteouts: true,
+            ..CheckoutOptions::default()
+        };
+        let (into, name) = (deployments.as_fd(), id.directory());
+        let (progress, interrupt) = (step.progress, step.interrupt);
+        self.repo().checkout(
+            &id.commit,
+            into,
+            Path::new(&name),
+            &options,
+            progress,
+            interrupt,
+        )?;
+        Ok(())
+    }
+
+    /// The place for what is laid over a deployment until the next boot.
+    fn make_backing(&self, id: &DeploymentId, policy: Option<&Policy>) -> Result<(), Error> {
+        let path = id.path();
+        let root = dir::open(self.dir(), &path)?;
+        let mode = rustix::fs::fstat(&root).during("look at", &path)?.st_mode;
+        let transient = format!("{}/root-transient", id.backing_path());
+        dir::make_all(self.dir(), format!("{transient}/work"), 0o700)?;
+        // It stands in for the root, so it has to look like it.
+        let upper = format!("{transient}/upper");
+        dir::make(self.dir(), Path::new(&upper), mode & 0o7777)?;
+        attributes::label_file(dir::open(self.dir(), &upper)?, policy, "/", mode)
+    }
+
+    fn add_planned_refs(&self, plan: &DeployPlan) -> Result<(), DeployError> {
+        let state = self.load().map_err(crate::BootError::from)?;
+        let set = match plan.boot.switch {
+            BootSwitch::Entries { to, links } => (to, links),
+            BootSwitch::Links { version, to } => (version, to),
+            BootSwitch::Nothing => (state.boot_version, state.sub_boot_version),
+        };
+        let commits: Vec<_> = plan
+            .boot
+            .entries
+            .iter()
+            .map(|entry| entry.deployment.commit)
+            .collect();
+        self.add_refs(set, &commits)?;
+        Ok(())
+    }
+}
+
+fn check(plan: &DeployPlan) -> Result<(), DeployError> {
+    let block = plan.etc.as_ref().and_then(|etc| etc.blocks.first());
+    if let Some(block) = block {
+        return Err(DeployError::Etc(block.clone()));
+    }
+    match plan.space.shortage() {
+        Some((place, needed, available)) => Err(DeployError::NoSpace {
+            place,
+            needed,
+            available,
+        }),
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,17 @@
+//! Deploying a commit.
+
+mod apply;
+mod error;
+mod etc;
+mod plan;
+mod request;
+mod select;
+mod space;
+mod var;
+
+pub use error::DeployError;
+pub(crate) use plan::Basis;
+pub use plan::DeployPlan;
+pub use request::{ArgsBase, DeployRequest, KernelArgsEdit, MergeFrom, Retain};
+pub use space::SpacePlan;
+pub use var::VarPlan;
