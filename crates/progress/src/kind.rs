@@ -51,6 +51,8 @@ pub enum TaskKind {
     },
     /// Overlaying the layer trees and writing the merge commit; counts layers.
     Merge,
+    /// Writing a directory to the store; counts files.
+    Commit,
     /// Moving staged objects to their final names; counts objects.
     Publish,
     /// Checking a tree out by hard link; counts files.
@@ -83,6 +85,7 @@ impl TaskKind {
             Self::FetchLayer { .. } => "fetch-layer",
             Self::LayerPresent { .. } => "layer-present",
             Self::Merge => "merge",
+            Self::Commit => "commit",
             Self::Publish => "publish",
             Self::Checkout => "checkout",
             Self::CopyFiles => "copy-files",
@@ -120,6 +123,7 @@ impl fmt::Display for TaskKind {
                 write!(f, "layer {}/{of} {}", index + 1, short(digest))
             }
             Self::Merge => f.write_str("merging layers"),
+            Self::Commit => f.write_str("committing files"),
             Self::Publish => f.write_str("publishing objects"),
             Self::Checkout => f.write_str("checking out"),
             Self::CopyFiles => f.write_str("copying files"),
