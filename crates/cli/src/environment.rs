@@ -44,11 +44,13 @@ pub(crate) fn arm_crash_point() -> Result<(), BadCrashPoint> {
 }
 
 fn parse_crash_point(value: &str) -> Option<(&str, u32)> {
-    let (name, nth) = match value.rsplit_once(':') {
-        Some((name, nth)) => (name, nth.parse().ok()?),
-        None => (value, 1),
-    };
-    (!name.is_empty() && nth > 0).then_some((name, nth))
+    // Names have colons of their own: what follows the last one is a count only if it is a number.
+    let counted = value
+        .rsplit_once(':')
+        .and_then(|(name, nth)| Some((name, nth.parse().ok()?)));
+    let (name, nth) = counted.unwrap_or((value, 1));
+    let valid = !name.is_empty() && !name.ends_with(':') && nth > 0;
+    valid.then_some((name, nth))
 }
 
 /// Sends the log to standard error: nothing, unless `-v` or `BOOTROOT_LOG` asks for it.
@@ -152,7 +154,15 @@ mod tests {
     fn a_crash_point_has_a_name_and_perhaps_a_count() {
         assert_eq!(parse_crash_point("publish"), Some(("publish", 1)));
         assert_eq!(parse_crash_point("*:17"), Some(("*", 17)));
-        for bad in ["", ":3", "publish:", "publish:0", "publish:-1"] {
+        assert_eq!(
+            parse_crash_point("publish:synced"),
+            Some(("publish:synced", 1))
+        );
+        assert_eq!(
+            parse_crash_point("publish:synced:3"),
+            Some(("publish:synced", 3))
+        );
+        for bad in ["", ":3", "publish:", "publish:0"] {
             assert_eq!(parse_crash_point(bad), None, "{bad}");
         }
     }
