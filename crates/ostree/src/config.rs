@@ -57,6 +57,9 @@ pub enum ConfigError {
         /// What would be accepted.
         expected: &'static str,
     },
+    /// It could not be written.
+    #[error(transparent)]
+    Io(#[from] durable::Error),
     /// A format of the future.
     #[error("repository version {0:?} is not supported: only version 1 is")]
     Version(String),
@@ -66,6 +69,7 @@ impl Classified for ConfigError {
     fn class(&self) -> ErrorClass {
         match self {
             Self::Version(_) => ErrorClass::Unsupported,
+            Self::Io(error) => error.class(),
             _ => ErrorClass::Corrupt,
         }
     }

@@ -108,7 +108,8 @@ impl Repo {
         match FileType::from_raw_mode(stat.st_mode) {
             FileType::RegularFile => {
                 let file = self.open_object(name, path)?;
-                let xattrs = self.bare_xattrs(&name, || file_xattrs(&file, path))?;
+                let xattrs =
+                    self.bare_xattrs(&name, || descriptor_xattrs(file.as_fd(), Path::new(path)))?;
                 let header = self.bare_header(&stat, xattrs, None);
                 Ok(plain(header, file, &stat))
             }
@@ -170,12 +171,7 @@ impl Repo {
     /// Attributes of a symbolic link; there is no call for a link relative to a directory, so its
     /// path goes through the descriptor's entry in `/proc`, as in libostree.
     fn link_xattrs(&self, path: &str) -> Result<Xattrs, durable::Error> {
-        let path = proc_path(self.objects(), Path::new(path));
-        read_xattrs(
-            &path,
-            |buffer| rustix::fs::llistxattr(&path, buffer),
-            |name, buffer| rustix::fs::lgetxattr(&path, name, buffer),
-        )
+        link_xattrs_at(self.objects(), Path::new(path))
     }
 
     fn open_bare_user(&self, name: ObjectName, path: &str) -> Result<FileObject, ReadError> {
@@ -273,9 +269,23 @@ pub(crate) fn proc_path(dir: BorrowedFd<'_>, path: &Path) -> PathBuf {
     PathBuf::from(format!("/proc/self/fd/{}", dir.as_raw_fd())).join(path)
 }
 
-fn file_xattrs(file: &File, path: &str) -> Result<Xattrs, durable::Error> {
+/// Attributes of the symbolic link at `path` below `dir`.
+pub(crate) fn link_xattrs_at(dir: BorrowedFd<'_>, path: &Path) -> Result<Xattrs, durable::Error> {
+    let path = proc_path(dir, path);
     read_xattrs(
-        Path::new(path),
+        &path,
+        |buffer| rustix::fs::llistxattr(&path, buffer),
+        |name, buffer| rustix::fs::lgetxattr(&path, name, buffer),
+    )
+}
+
+/// Attributes of an open file or directory, which messages call `path`.
+pub(crate) fn descriptor_xattrs(
+    file: BorrowedFd<'_>,
+    path: &Path,
+) -> Result<Xattrs, durable::Error> {
+    read_xattrs(
+        path,
         |buffer| rustix::fs::flistxattr(file, buffer),
         |name, buffer| rustix::fs::fgetxattr(file, name, buffer),
     )

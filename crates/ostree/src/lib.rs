@@ -7,11 +7,15 @@
 //! `ostree.repo-config(5)`) and the behaviour of the `ostree` command, which the tests compare with.
 
 mod checkout;
+mod commit_dir;
 mod config;
 mod content;
+mod deltas;
+mod diff;
 mod fsck;
 mod metadata;
 mod partial;
+mod prune;
 mod publish;
 mod ref_edit;
 mod refs;
@@ -24,14 +28,20 @@ mod write_content;
 mod write_metadata;
 
 pub use checkout::{CheckoutError, CheckoutOptions, CheckoutStats, Existing, LabelFn, Relabel};
+pub use commit_dir::{
+    CommitDirError, CommitDirOptions, CommittedDir, DevInoCache, LabelledPath, Unmatched,
+};
 pub use config::{ConfigError, RepoConfig};
 pub use content::{ContentReader, FileObject};
+pub use deltas::DeltaName;
+pub use diff::{TreeDiff, diff_trees};
 pub use fsck::{Damage, FsckOptions, FsckReport};
 pub use metadata::ReadError;
 pub use partial::Partial;
+pub use prune::{Depth, PruneError, PruneOptions, PrunePlan, PruneStats};
 pub use ref_edit::RefEdit;
 pub use refs::{RefError, Rev};
 pub use repo::{OpenError, Repo};
 pub use transaction::{Expect, Stats, Transaction, TransactionOptions, WriteError};
-pub use trees::Tree;
+pub use trees::{Tree, TreeConflict, merge_trees};
 pub use write_content::ContentWriter;

@@ -3,7 +3,8 @@ use std::path::Path;
 
 use durable::{IoContext as _, Lock, LockError};
 use error_class::{Classified, ErrorClass};
-use ostree_format::{ObjectName, RepoMode};
+use ostree_format::keyfile::KeyFile;
+use ostree_format::{Checksum, ObjectKind, ObjectName, RepoMode};
 use rustix::fs::{AtFlags, Mode, OFlags};
 use rustix::io::Errno;
 
@@ -162,6 +163,18 @@ impl Repo {
         &self.config
     }
 
+    /// Replace the config, and use the new one from now on.
+    ///
+    /// # Errors
+    /// [`ConfigError`] when it cannot be used or not be written; the old one is untouched then.
+    pub fn write_config(&mut self, file: &KeyFile) -> Result<(), ConfigError> {
+        let text = file.to_string();
+        let config = RepoConfig::from_bytes(text.as_bytes())?;
+        durable::publish(self.dir(), Path::new("config"), text.as_bytes(), 0o644)?;
+        self.config = config;
+        Ok(())
+    }
+
     /// The repository's directory.
     #[must_use]
     pub fn dir(&self) -> BorrowedFd<'_> {
@@ -202,6 +215,25 @@ impl Repo {
             Err(Errno::NOENT) => Ok(None),
             Err(error) => Err(error).during("look for object", &path),
         }
+    }
+
+    /// The content object that a payload link leads to, if it is one.
+    pub(crate) fn payload_link_target(
+        &self,
+        payload: &Checksum,
+    ) -> Result<Option<Checksum>, durable::Error> {
+        let path = ObjectName::new(*payload, ObjectKind::PayloadLink).loose_path(self.mode());
+        let target = match rustix::fs::readlinkat(self.objects(), &path, Vec::new()) {
+            Ok(target) => target,
+            Err(Errno::NOENT | Errno::INVAL) => return Ok(None),
+            Err(error) => return Err(error).during("read link", &path),
+        };
+        // `../xx/yyyy.file`
+        let name = target.to_str().ok().and_then(|target| {
+            let (head, file) = target.strip_prefix("../")?.split_once('/')?;
+            ObjectName::from_loose(head, file)
+        });
+        Ok(name.map(|name| name.checksum))
     }
 
     /// Take the repository's lock together with other writers; only a prune waits for it.

@@ -1,5 +1,6 @@
 //! Whole trees: from dirtree objects into memory and back.
 
+use error_class::{Classified, ErrorClass};
 use ostree_format::{Checksum, DirEntry, DirTree, limits};
 use tree::{Dir, Name, Node};
 
@@ -39,6 +40,50 @@ impl Repo {
         }
         Ok(dir)
     }
+}
+
+/// A name that is a directory in one tree and something else in the other.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{path:?} is a directory in one tree and a file in the other")]
+pub struct TreeConflict {
+    /// Where, escaped.
+    pub path: String,
+}
+
+impl Classified for TreeConflict {
+    fn class(&self) -> ErrorClass {
+        ErrorClass::InvalidInput
+    }
+}
+
+/// Lay `upper` over `lower` as `ostree commit` does with several `--tree`s: its files replace, its
+/// directories are merged and have its metadata; whiteouts mean nothing.
+///
+/// # Errors
+/// [`TreeConflict`]; `lower` is changed in part then.
+pub fn merge_trees(lower: &mut Tree, upper: Tree) -> Result<(), TreeConflict> {
+    merge_at(lower, upper, &mut Vec::new())
+}
+
+fn merge_at(lower: &mut Tree, upper: Tree, path: &mut Vec<u8>) -> Result<(), TreeConflict> {
+    lower.meta = upper.meta;
+    for (name, node) in upper.children {
+        let length = path.len();
+        path.push(b'/');
+        path.extend_from_slice(name.as_bytes());
+        match (lower.children.get_mut(name.as_bytes()), node) {
+            (Some(Node::Dir(below)), Node::Dir(above)) => merge_at(below, above, path)?,
+            (Some(Node::Leaf(below)), Node::Leaf(above)) => *below = above,
+            (None, node) => drop(lower.children.insert(name, node)),
+            (Some(_), _) => {
+                return Err(TreeConflict {
+                    path: path.escape_ascii().to_string(),
+                });
+            }
+        }
+        path.truncate(length);
+    }
+    Ok(())
 }
 
 impl Transaction<'_> {

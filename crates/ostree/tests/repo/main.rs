@@ -1,10 +1,13 @@
 //! The repository against the real `ostree`: what they write we read, what we write they read.
 
+mod commit_dir;
 mod crash;
 mod damage;
+mod diff;
 mod golden;
 mod model;
 mod oracle;
+mod prune;
 mod refs;
 mod space;
 mod transactions;
