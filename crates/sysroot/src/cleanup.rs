@@ -13,6 +13,7 @@ use serde::Serialize;
 
 use crate::load::{LoadError, State};
 use crate::refs::DeploymentRefError;
+use crate::sysroot::REPO;
 use crate::{DeploymentId, Locked, Sysroot, dir, immutable};
 
 /// What a clean-up removes.
@@ -107,7 +108,22 @@ impl Sysroot {
             plan.strays
                 .extend(strays.map(|name| format!("{path}/{name}")));
         }
+        plan.strays.extend(self.stray_refs()?);
         Ok(plan)
+    }
+
+    /// Refs of deployments that were being written.
+    fn stray_refs(&self) -> Result<Vec<String>, Error> {
+        let mut found = Vec::new();
+        for version in [BootVersion::ZERO, BootVersion::ONE] {
+            for sub in [SubBootVersion::ZERO, SubBootVersion::ONE] {
+                let path = format!("{REPO}/refs/heads/ostree/{version}/{sub}");
+                let names = dir::names_below(self.dir(), &path)?.into_iter();
+                let strays = names.filter(|(name, _)| is_temporary(name));
+                found.extend(strays.map(|(name, _)| format!("{path}/{name}")));
+            }
+        }
+        Ok(found)
     }
 
     fn roots(&self, state: &State) -> Result<Roots, Error> {
@@ -215,8 +231,12 @@ impl Sysroot {
 fn is_stray(name: &str, deployments: &HashSet<String>) -> bool {
     match name.strip_suffix(".origin") {
         Some(deployment) => !name.starts_with('.') && !deployments.contains(deployment),
-        None => name.starts_with('.') && name.ends_with(".tmp"),
+        None => is_temporary(name),
     }
+}
+
+fn is_temporary(name: &str) -> bool {
+    name.starts_with('.') && name.ends_with(".tmp")
 }
 
 impl Locked<'_> {

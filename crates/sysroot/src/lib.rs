@@ -45,8 +45,8 @@ pub use bootloader::GeneratedLoader;
 pub use cleanup::{CleanupError, CleanupPlan};
 pub use damage::{Damage, DamagedEntry};
 pub use deploy::{
-    ArgsBase, DeployError, DeployPlan, DeployRequest, KernelArgsEdit, MergeFrom, Retain, SpacePlan,
-    VarPlan,
+    ArgsBase, DeployError, DeployPlan, DeployRequest, KernelArgsEdit, MergeError, MergeFrom,
+    Retain, SpacePlan, UnfitCommit, VarPlan,
 };
 pub use deployment::{Deployment, Problem, Unlocked};
 pub use deployment_id::{DeploymentId, InvalidDeploymentName};

@@ -108,7 +108,7 @@ impl Sysroot {
             booted: None,
         };
         for (file, entry) in self.read_entries(boot_version, &mut state.damaged)? {
-            match self.deployment_of(&file, entry)? {
+            match self.deployment_of(&file, entry) {
                 Ok(deployment) => state.deployments.push(deployment),
                 Err(damage) => state.damaged.push(DamagedEntry { file, damage }),
             }
@@ -167,28 +167,20 @@ impl Sysroot {
     }
 
     /// Follow an entry to its deployment.
-    fn deployment_of(
-        &self,
-        file: &str,
-        entry: BlsEntry,
-    ) -> Result<Result<Deployment, Damage>, durable::Error> {
-        let found = match self.follow(&entry) {
-            Ok(found) => found,
-            Err(damage) => return Ok(Err(damage)),
-        };
-        let (link, id) = found;
+    fn deployment_of(&self, file: &str, entry: BlsEntry) -> Result<Deployment, Damage> {
+        let (link, id) = self.follow(&entry)?;
         let mut problems = Vec::new();
         let origin = self.read_origin(&id).unwrap_or_else(|cause| {
             problems.push(Problem::Origin { cause });
             None
         });
-        self.check_boot_files(&entry, &mut problems)?;
+        problems.extend(self.missing_boot_files(&entry).map_err(unreadable)?);
         let commit = ObjectName::new(id.commit, ObjectKind::Commit);
-        if !self.repo().has_object(&commit)? {
+        if !self.repo().has_object(&commit).map_err(unreadable)? {
             problems.push(Problem::MissingCommit);
         }
-        Ok(Ok(Deployment {
-            unlocked: self.unlocked(&id, origin.as_ref())?,
+        Ok(Deployment {
+            unlocked: self.unlocked(&id, origin.as_ref()).map_err(unreadable)?,
             boot_checksum: link.checksum,
             boot_serial: link.serial,
             entry_file: Some(file.to_owned()),
@@ -196,16 +188,14 @@ impl Sysroot {
             entry,
             origin,
             problems,
-        }))
+        })
     }
 
     fn follow(&self, entry: &BlsEntry) -> Result<(BootLink, DeploymentId), Damage> {
         let argument = entry.ostree_arg().ok_or(Damage::NoArgument)?;
         let link: BootLink = argument.parse().map_err(Damage::Argument)?;
         let target = dir::read_link_optional(self.dir(), link.path())
-            .map_err(|error| Damage::Unreadable {
-                cause: error.to_string(),
-            })?
+            .map_err(unreadable)?
             .ok_or_else(|| Damage::NoLink { path: link.path() })?;
         let stateroot = link.stateroot.parse().map_err(Damage::Stateroot)?;
         let name = target
@@ -214,13 +204,10 @@ impl Sysroot {
             .to_string_lossy()
             .into_owned();
         let id = DeploymentId::from_directory(stateroot, &name).map_err(Damage::Target)?;
-        // What counts is where the link leads, which may be another stateroot's directory.
-        match dir::open_optional(self.dir(), link.path()) {
+        match dir::open_optional(self.dir(), id.path()) {
             Ok(Some(_)) => Ok((link, id)),
             Ok(None) => Err(Damage::NoDeployment { path: id.path() }),
-            Err(error) => Err(Damage::Unreadable {
-                cause: error.to_string(),
-            }),
+            Err(error) => Err(unreadable(error)),
         }
     }
 
@@ -236,23 +223,18 @@ impl Sysroot {
             .map_err(|error| error.to_string())
     }
 
-    fn check_boot_files(
-        &self,
-        entry: &BlsEntry,
-        problems: &mut Vec<Problem>,
-    ) -> Result<(), durable::Error> {
+    fn missing_boot_files(&self, entry: &BlsEntry) -> Result<Vec<Problem>, durable::Error> {
+        let mut missing = Vec::new();
         for key in ["linux", "initrd", "devicetree"] {
             let Some(path) = entry.get(key) else { continue };
             let path = path.strip_prefix(self.boot_config.prefix()).unwrap_or(path);
-            let path = path.trim_start_matches('/');
+            let path = path.trim_start_matches('/').to_owned();
             let stat = dir::stat_optional(self.dir(), format!("boot/{path}"))?;
             if stat.is_none_or(|stat| stat.st_size == 0) {
-                problems.push(Problem::MissingBootFile {
-                    path: path.to_owned(),
-                });
+                missing.push(Problem::MissingBootFile { path });
             }
         }
-        Ok(())
+        Ok(missing)
     }
 
     fn unlocked(
@@ -296,6 +278,13 @@ fn wrong_target(link: String, target: &Path) -> LoadError {
     LoadError::LinkTarget {
         link,
         target: target.display().to_string(),
+    }
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "the shape of `map_err`")]
+fn unreadable(error: durable::Error) -> Damage {
+    Damage::Unreadable {
+        cause: error.to_string(),
     }
 }
 

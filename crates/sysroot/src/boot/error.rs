@@ -46,12 +46,15 @@ pub enum BootError {
     /// `/boot` cannot be used.
     #[error(transparent)]
     BootDir(#[from] BootDirError),
-    /// A tree could not be read.
+    /// Something could not be read or written.
     #[error(transparent)]
-    Source(#[from] SourceError),
-    /// A system call failed.
-    #[error(transparent)]
-    Io(#[from] durable::Error),
+    Io(#[from] SourceError),
+}
+
+impl From<durable::Error> for BootError {
+    fn from(error: durable::Error) -> Self {
+        Self::Io(error.into())
+    }
 }
 
 impl Classified for BootError {
@@ -63,7 +66,6 @@ impl Classified for BootError {
             Self::RunningUnknown => ErrorClass::Corrupt,
             Self::Load(error) => error.class(),
             Self::BootDir(error) => error.class(),
-            Self::Source(error) => error.class(),
             Self::Io(error) => error.class(),
         }
     }

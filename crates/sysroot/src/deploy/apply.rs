@@ -6,9 +6,9 @@ use file_contexts::Policy;
 use ostree::CheckoutOptions;
 use progress::{Interrupt, Progress};
 
-use super::DeployError;
 use super::plan::{Basis, DeployPlan};
 use super::var::VarStep;
+use super::{DeployError, MergeError};
 use crate::boot::BootSwitch;
 use crate::{DeploymentId, Locked, attributes, dir, immutable};
 
@@ -138,7 +138,7 @@ impl Locked<'_> {
 fn check(plan: &DeployPlan) -> Result<(), DeployError> {
     let block = plan.etc.as_ref().and_then(|etc| etc.blocks.first());
     if let Some(block) = block {
-        return Err(DeployError::Etc(block.clone()));
+        return Err(MergeError::Etc(block.clone()).into());
     }
     match plan.space.shortage() {
         Some((place, needed, available)) => Err(DeployError::NoSpace {

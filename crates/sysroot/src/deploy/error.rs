@@ -14,7 +14,7 @@ use crate::{DeploymentId, EtcBlock, StaterootName};
 /// Why a commit was not deployed.
 ///
 /// What was made until then is removed if that is possible, and by the next call otherwise; which
-/// deployments boot has not changed, unless clean-up after a complete deployment is what failed.
+/// deployments boot has not changed, unless the clean-up after a complete deployment is what failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum DeployError {
@@ -24,42 +24,18 @@ pub enum DeployError {
     /// The repository's files cannot be linked into a deployment.
     #[error("the repository of a system must be of mode bare to deploy from it, not {0}")]
     RepoMode(RepoMode),
-    /// Objects of the commit have not been fetched.
-    #[error("commit {0} is not complete in the repository")]
-    Partial(Checksum),
-    /// The commit has no kernel that could be booted.
-    #[error("commit {commit} cannot be booted: {source}")]
-    Kernel {
+    /// The commit is not one that can be booted.
+    #[error("commit {commit} cannot be deployed: {source}")]
+    Commit {
         /// The commit.
         commit: Checksum,
-        /// What is wrong.
+        /// What is wrong with it.
         #[source]
-        source: Box<KernelError>,
+        source: Box<UnfitCommit>,
     },
-    /// The commit's configuration is not where it belongs.
-    #[error("commit {commit} has files in /etc; they belong in /usr/etc")]
-    EtcNotInUsr {
-        /// The commit.
-        commit: Checksum,
-    },
-    /// The commit asks for a root of composefs, and none is written.
-    #[error(
-        "commit {commit} is to be mounted by composefs (usr/lib/ostree/prepare-root.conf), which is not \
-         supported: it would not boot"
-    )]
-    Composefs {
-        /// The commit.
-        commit: Checksum,
-    },
-    /// The deployment that was to be merged from is not deployed.
-    #[error("deployment {0}, which is to be merged from, is not deployed")]
-    NoMergeDeployment(Box<DeploymentId>),
-    /// A kernel argument that is to be deleted is there several times.
+    /// Something cannot be inherited from another deployment.
     #[error(transparent)]
-    KernelArgs(#[from] KernelArgError),
-    /// Local changes in `/etc` cannot be carried over.
-    #[error("{0}; remove or move it before deploying")]
-    Etc(EtcBlock),
+    Merge(#[from] MergeError),
     /// A file system is too small.
     #[error("not enough space on {place}: {needed} bytes are needed, {available} are free")]
     NoSpace {
@@ -76,50 +52,122 @@ pub enum DeployError {
     /// Boot entries could not be planned or written.
     #[error(transparent)]
     Boot(#[from] BootError),
-    /// What is left over could not be removed.
+    /// What is left over could not be removed, or refs could not be written.
     #[error(transparent)]
     Cleanup(#[from] CleanupError),
-    /// The refs of deployments could not be written.
+    /// The tree could not be read or written.
     #[error(transparent)]
-    Refs(#[from] DeploymentRefError),
-    /// The tree could not be checked out.
+    Tree(#[from] CheckoutError),
+}
+
+/// Why a commit cannot be booted.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum UnfitCommit {
+    /// Objects of it have not been fetched.
+    #[error("it is not complete in the repository")]
+    Partial,
+    /// It has no kernel.
     #[error(transparent)]
-    Checkout(#[from] CheckoutError),
-    /// A tree could not be read.
+    Kernel(#[from] KernelError),
+    /// Its configuration is not where it belongs.
+    #[error("it has files in /etc; they belong in /usr/etc")]
+    EtcNotInUsr,
+    /// It asks for a root of composefs, and none is written.
+    #[error(
+        "its root is to be mounted by composefs (usr/lib/ostree/prepare-root.conf), for which no image \
+         is written yet"
+    )]
+    Composefs,
+}
+
+/// Why something cannot be inherited from another deployment.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum MergeError {
+    /// The deployment that was to be merged from is not deployed.
+    #[error("deployment {0}, which is to be merged from, is not deployed")]
+    NoDeployment(Box<DeploymentId>),
+    /// A kernel argument that is to be deleted is there several times.
     #[error(transparent)]
-    Source(#[from] SourceError),
-    /// Stop was asked for.
-    #[error(transparent)]
-    Interrupted(#[from] Interrupted),
-    /// A system call failed.
-    #[error(transparent)]
-    Io(#[from] durable::Error),
+    KernelArgs(#[from] KernelArgError),
+    /// Local changes in `/etc` cannot be carried over.
+    #[error("{0}; remove or move it before deploying")]
+    Etc(EtcBlock),
+}
+
+impl From<KernelArgError> for DeployError {
+    fn from(error: KernelArgError) -> Self {
+        Self::Merge(error.into())
+    }
+}
+
+impl From<DeploymentRefError> for DeployError {
+    fn from(error: DeploymentRefError) -> Self {
+        Self::Cleanup(error.into())
+    }
+}
+
+impl From<SourceError> for DeployError {
+    fn from(error: SourceError) -> Self {
+        match error {
+            SourceError::Read(error) => error.into(),
+            SourceError::Io(error) => error.into(),
+        }
+    }
 }
 
 impl From<ReadError> for DeployError {
     fn from(error: ReadError) -> Self {
-        Self::Source(error.into())
+        Self::Tree(error.into())
+    }
+}
+
+impl From<durable::Error> for DeployError {
+    fn from(error: durable::Error) -> Self {
+        Self::Tree(error.into())
+    }
+}
+
+impl From<Interrupted> for DeployError {
+    fn from(error: Interrupted) -> Self {
+        Self::Tree(error.into())
     }
 }
 
 impl Classified for DeployError {
     fn class(&self) -> ErrorClass {
         match self {
-            Self::NoStateroot(_) | Self::NoMergeDeployment(_) => ErrorClass::NotFound,
-            Self::RepoMode(_) | Self::Composefs { .. } => ErrorClass::Unsupported,
-            Self::Partial(_) => ErrorClass::Corrupt,
-            Self::EtcNotInUsr { .. } | Self::Etc(_) => ErrorClass::InvalidInput,
+            Self::NoStateroot(_) => ErrorClass::NotFound,
+            Self::RepoMode(_) => ErrorClass::Unsupported,
             Self::NoSpace { .. } => ErrorClass::NoSpace,
             Self::Outdated => ErrorClass::Locked,
-            Self::Kernel { source, .. } => source.class(),
-            Self::KernelArgs(error) => error.class(),
+            Self::Commit { source, .. } => source.class(),
+            Self::Merge(error) => error.class(),
             Self::Boot(error) => error.class(),
             Self::Cleanup(error) => error.class(),
-            Self::Refs(error) => error.class(),
-            Self::Checkout(error) => error.class(),
-            Self::Source(error) => error.class(),
-            Self::Interrupted(error) => error.class(),
-            Self::Io(error) => error.class(),
+            Self::Tree(error) => error.class(),
+        }
+    }
+}
+
+impl Classified for UnfitCommit {
+    fn class(&self) -> ErrorClass {
+        match self {
+            Self::Partial => ErrorClass::Corrupt,
+            Self::Kernel(error) => error.class(),
+            Self::EtcNotInUsr => ErrorClass::InvalidInput,
+            Self::Composefs => ErrorClass::Unsupported,
+        }
+    }
+}
+
+impl Classified for MergeError {
+    fn class(&self) -> ErrorClass {
+        match self {
+            Self::NoDeployment(_) => ErrorClass::NotFound,
+            Self::KernelArgs(error) => error.class(),
+            Self::Etc(_) => ErrorClass::InvalidInput,
         }
     }
 }

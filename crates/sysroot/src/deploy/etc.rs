@@ -12,7 +12,7 @@ use rustix::fs::AtFlags;
 use rustix::io::Errno;
 use tree::Dir;
 
-use super::DeployError;
+use super::{DeployError, MergeError};
 use crate::copy::Xattrs;
 use crate::etc::{self, EtcMeta, EtcPlan, EtcTree};
 use crate::source::SourceError;
@@ -52,15 +52,6 @@ impl Sysroot {
             .map(|found| etc::scan_directory(found.as_fd()))
             .transpose()
     }
-}
-
-/// Whether a commit keeps its configuration in `/usr/etc`, and no files in `/etc`.
-pub(super) fn is_in_usr(sysroot: &Sysroot, commit: &Checksum) -> Result<bool, SourceError> {
-    let Some((contents, _)) = sysroot.repo().subtree(commit, "etc")? else {
-        return Ok(true);
-    };
-    let tree = sysroot.repo().load_dirtree(&contents)?;
-    Ok(tree.files.is_empty() && tree.dirs.is_empty())
 }
 
 impl Locked<'_> {
@@ -114,7 +105,7 @@ impl Locked<'_> {
         let new = self.scan(&format!("{}/usr/etc", id.path()))?;
         let plan = self.compare_etc(merge, &new.unwrap_or_else(|| Dir::new(NOTHING)))?;
         if let Some(block) = plan.blocks.first() {
-            return Err(DeployError::Etc(block.clone()));
+            return Err(MergeError::Etc(block.clone()).into());
         }
         if plan.is_empty() {
             return Ok(());

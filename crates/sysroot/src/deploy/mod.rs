@@ -1,6 +1,7 @@
 //! Deploying a commit.
 
 mod apply;
+mod commit;
 mod error;
 mod etc;
 mod plan;
@@ -9,7 +10,7 @@ mod select;
 mod space;
 mod var;
 
-pub use error::DeployError;
+pub use error::{DeployError, MergeError, UnfitCommit};
 pub(crate) use plan::Basis;
 pub use plan::DeployPlan;
 pub use request::{ArgsBase, DeployRequest, KernelArgsEdit, MergeFrom, Retain};

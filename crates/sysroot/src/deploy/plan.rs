@@ -1,20 +1,17 @@
 use std::fmt;
 
 use boot_format::{BlsEntry, BootVersion, KernelArgs, SubBootVersion};
-use ostree_format::keyfile::KeyFile;
 use ostree_format::{Checksum, RepoMode};
 use rustix::fs::FileType;
 use serde::Serialize;
 
 use super::request::{DeployRequest, MergeFrom};
 use super::select::{Rules, select};
-use super::{DeployError, SpacePlan, VarPlan, etc, var};
+use super::{DeployError, MergeError, SpacePlan, VarPlan, var};
 use crate::boot::BootPlan;
 use crate::boot::plan::Wanted;
 use crate::etc::EtcPlan;
-use crate::kernel;
 use crate::load::State;
-use crate::source::{Committed, Source as _};
 use crate::{Deployment, DeploymentId, Kernel, Origin, StaterootName, Sysroot, Unlocked, dir};
 
 /// What deploying a commit would do.
@@ -85,9 +82,7 @@ impl Sysroot {
         request: &DeployRequest,
     ) -> Result<DeployPlan, DeployError> {
         self.check_request(request)?;
-        let commit = self.repo().load_commit(&request.commit)?;
-        self.check_commit(&request.commit, commit.contents)?;
-        let kernel = self.kernel_of(&request.commit, commit.contents)?;
+        let (commit, kernel) = self.examine(&request.commit)?;
         let merge = self.merge_deployment(state, request)?;
         let deployment = self.new_deployment(request, &kernel, merge)?;
         let (wanted, dropped) = arrange(state, request, merge, &deployment, &kernel);
@@ -124,35 +119,7 @@ impl Sysroot {
         if !self.has_stateroot(&request.stateroot)? {
             return Err(DeployError::NoStateroot(request.stateroot.clone()));
         }
-        if self.repo().is_partial(&request.commit)? {
-            return Err(DeployError::Partial(request.commit));
-        }
         Ok(())
-    }
-
-    fn check_commit(&self, commit: &Checksum, contents: Checksum) -> Result<(), DeployError> {
-        let commit = *commit;
-        if !etc::is_in_usr(self, &commit)? {
-            return Err(DeployError::EtcNotInUsr { commit });
-        }
-        let source = Committed::new(self.repo(), contents);
-        let config = source
-            .text("usr/lib/ostree/prepare-root.conf")?
-            .unwrap_or_default();
-        let config = KeyFile::parse(&config).unwrap_or_default();
-        let enabled = config.get("composefs", "enabled").unwrap_or_default();
-        if ["yes", "true", "1", "signed", "verity"].contains(&enabled.as_str()) {
-            return Err(DeployError::Composefs { commit });
-        }
-        Ok(())
-    }
-
-    fn kernel_of(&self, commit: &Checksum, contents: Checksum) -> Result<Kernel, DeployError> {
-        let source = Committed::new(self.repo(), contents);
-        kernel::find(&source, None).map_err(|source| DeployError::Kernel {
-            commit: *commit,
-            source: Box::new(source),
-        })
     }
 
     fn merge_deployment<'a>(
@@ -164,7 +131,7 @@ impl Sysroot {
             MergeFrom::Nothing => Ok(None),
             MergeFrom::Deployment(id) => match state.find(id) {
                 Some(found) => Ok(Some(found)),
-                None => Err(DeployError::NoMergeDeployment(Box::new(id.clone()))),
+                None => Err(MergeError::NoDeployment(Box::new(id.clone())).into()),
             },
             MergeFrom::Usual => Ok(state.merge_deployment(&request.stateroot)),
         }
