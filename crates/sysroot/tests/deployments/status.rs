@@ -1,13 +1,11 @@
 //! What is said of a system, whole and damaged, and that a damaged one can still be worked on.
 
-mod support;
-
 use std::fs;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 
+use crate::support::{Lab, make_tree, options, request};
 use ostree_format::Checksum;
-use support::{Lab, make_tree, options, request};
 use sysroot::{BootError, ListError, Origin, Retain, Running, StagedData, Status, Sysroot};
 use tempfile::TempDir;
 
@@ -315,7 +313,7 @@ fn plans_are_bound_to_what_they_were_made_for() {
 #[test]
 fn a_plan_says_everything_and_writes_nothing() {
     let host = host();
-    let before = support::listing(&host.lab.root);
+    let before = crate::support::listing(&host.lab.root);
     fs::write(host.lab.deployment(0).join("etc/a"), "local").unwrap();
     let mut wanted = request("os", host.commits[0], "origin:b");
     wanted.kernel_args.append = vec!["x=1".to_owned()];
@@ -344,7 +342,7 @@ fn a_plan_says_everything_and_writes_nothing() {
     );
     assert_eq!(json["dropped"].as_array().unwrap().len(), 2);
     assert_eq!(json["space"]["boot_needed"], 0);
-    assert_eq!(support::listing(&host.lab.root), before);
+    assert_eq!(crate::support::listing(&host.lab.root), before);
     // What was planned is what is written.
     let id = host.lab.deploy(&wanted).unwrap();
     assert_eq!(id, plan.deployment);

@@ -1,5 +1,4 @@
 //! What the tests of this crate share: sysroots of ours and of `ostree admin`, and listings of them.
-#![allow(dead_code, reason = "every test binary uses a part of it")]
 
 use std::fs::{self, File};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
@@ -18,20 +17,20 @@ use testkit::{command, run};
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A sysroot on disk.
-pub struct Lab {
-    pub root: PathBuf,
-    pub options: SysrootOptions,
+pub(crate) struct Lab {
+    pub(crate) root: PathBuf,
+    pub(crate) options: SysrootOptions,
 }
 
 /// Options that leave nothing behind that only root can remove.
-pub fn options() -> SysrootOptions {
+pub(crate) fn options() -> SysrootOptions {
     let mut options = SysrootOptions::default();
     options.mutable_deployments = true;
     options
 }
 
 /// As [`options`], with entry files named as ostree 2022.7 does it.
-pub fn old_options() -> SysrootOptions {
+pub(crate) fn old_options() -> SysrootOptions {
     let mut options = options();
     options.entry_names = EntryNames::NumberAndStateroot;
     options
@@ -39,7 +38,7 @@ pub fn old_options() -> SysrootOptions {
 
 impl Lab {
     /// A sysroot made by us.
-    pub fn ours(root: PathBuf, options: SysrootOptions) -> Self {
+    pub(crate) fn ours(root: PathBuf, options: SysrootOptions) -> Self {
         fs::create_dir(&root).unwrap();
         fs::set_permissions(&root, fs::Permissions::from_mode(0o755)).unwrap();
         Sysroot::create(File::open(&root).unwrap().into(), Layout::Modern, options).unwrap();
@@ -47,7 +46,7 @@ impl Lab {
     }
 
     /// A sysroot made by `ostree admin init-fs`.
-    pub fn theirs(root: PathBuf) -> Self {
+    pub(crate) fn theirs(root: PathBuf) -> Self {
         fs::create_dir(&root).unwrap();
         fs::set_permissions(&root, fs::Permissions::from_mode(0o755)).unwrap();
         run(command("ostree")
@@ -57,7 +56,7 @@ impl Lab {
     }
 
     /// A sysroot that is there.
-    pub fn at(root: PathBuf, options: SysrootOptions) -> Self {
+    pub(crate) fn at(root: PathBuf, options: SysrootOptions) -> Self {
         Self { root, options }
     }
 
@@ -68,17 +67,17 @@ impl Lab {
     }
 
     /// `ostree --repo=...`
-    pub fn ostree(&self, arguments: &[&str]) -> String {
+    pub(crate) fn ostree(&self, arguments: &[&str]) -> String {
         let repo = format!("--repo={}", self.root.join("ostree/repo").display());
         testkit::stdout(command("ostree").arg(repo).args(arguments))
     }
 
     /// `ostree admin VERB --sysroot=...`
-    pub fn admin(&self, verb: &str, arguments: &[&str]) -> String {
+    pub(crate) fn admin(&self, verb: &str, arguments: &[&str]) -> String {
         testkit::stdout(&mut self.admin_command(verb, arguments))
     }
 
-    pub fn admin_command(&self, verb: &str, arguments: &[&str]) -> std::process::Command {
+    pub(crate) fn admin_command(&self, verb: &str, arguments: &[&str]) -> std::process::Command {
         let mut admin = command("ostree");
         admin
             .args(["admin", verb])
@@ -89,7 +88,7 @@ impl Lab {
     }
 
     /// Commit a tree with a fixed time, so that it is the same commit everywhere.
-    pub fn commit(&self, branch: &str, tree: &Path, version: &str) -> Checksum {
+    pub(crate) fn commit(&self, branch: &str, tree: &Path, version: &str) -> Checksum {
         let tree = format!("--tree=dir={}", tree.display());
         let version = format!("--add-metadata-string=version={version}");
         let time = "--timestamp=2024-01-01T00:00:00Z";
@@ -98,24 +97,24 @@ impl Lab {
             .unwrap()
     }
 
-    pub fn open(&self) -> Sysroot {
+    pub(crate) fn open(&self) -> Sysroot {
         Sysroot::open(File::open(&self.root).unwrap().into(), self.options, None).unwrap()
     }
 
-    pub fn load(&self) -> State {
+    pub(crate) fn load(&self) -> State {
         self.open().load().unwrap()
     }
 
-    pub fn locked<T>(&self, work: impl FnOnce(&Locked<'_>) -> T) -> T {
+    pub(crate) fn locked<T>(&self, work: impl FnOnce(&Locked<'_>) -> T) -> T {
         let sysroot = self.open();
         work(&sysroot.lock(PATIENCE).unwrap())
     }
 
-    pub fn init_stateroot(&self, name: &str) {
+    pub(crate) fn init_stateroot(&self, name: &str) {
         self.locked(|locked| locked.init_stateroot(&name.parse().unwrap()).unwrap());
     }
 
-    pub fn deploy(&self, request: &DeployRequest) -> Result<DeploymentId, DeployError> {
+    pub(crate) fn deploy(&self, request: &DeployRequest) -> Result<DeploymentId, DeployError> {
         self.locked(|locked| {
             let plan = locked.plan_deploy(&locked.load().unwrap(), request)?;
             locked.apply_deploy(&plan, None, &Silent, &Interrupt::default())
@@ -123,11 +122,11 @@ impl Lab {
     }
 
     /// The deployment with this index.
-    pub fn id(&self, index: usize) -> DeploymentId {
+    pub(crate) fn id(&self, index: usize) -> DeploymentId {
         self.load().deployments[index].id.clone()
     }
 
-    pub fn undeploy(&self, index: usize) {
+    pub(crate) fn undeploy(&self, index: usize) {
         let id = self.id(index);
         self.locked(|locked| {
             let plan = locked.plan_undeploy(&locked.load().unwrap(), &id).unwrap();
@@ -135,7 +134,7 @@ impl Lab {
         });
     }
 
-    pub fn set_default(&self, index: usize) {
+    pub(crate) fn set_default(&self, index: usize) {
         let id = self.id(index);
         self.locked(|locked| {
             let plan = locked
@@ -145,18 +144,18 @@ impl Lab {
         });
     }
 
-    pub fn pin(&self, index: usize, pinned: bool) -> bool {
+    pub(crate) fn pin(&self, index: usize, pinned: bool) -> bool {
         let id = self.id(index);
         self.locked(|locked| locked.set_pinned(&id, pinned).unwrap())
     }
 
     /// The directory of the deployment with this index.
-    pub fn deployment(&self, index: usize) -> PathBuf {
+    pub(crate) fn deployment(&self, index: usize) -> PathBuf {
         self.root.join(self.id(index).path())
     }
 
     /// Boot entries and origin files: path and text.
-    pub fn texts(&self) -> Vec<(String, String)> {
+    pub(crate) fn texts(&self) -> Vec<(String, String)> {
         let mut found = Vec::new();
         for line in listing(&self.root) {
             let path = line.path.as_str();
@@ -175,32 +174,32 @@ impl Lab {
 }
 
 /// A request to deploy `commit` to `stateroot`, following the ref `refspec`.
-pub fn request(stateroot: &str, commit: Checksum, refspec: &str) -> DeployRequest {
+pub(crate) fn request(stateroot: &str, commit: Checksum, refspec: &str) -> DeployRequest {
     let mut request = DeployRequest::new(stateroot.parse().unwrap(), commit);
     request.origin = Some(Origin::from_refspec(refspec));
     request
 }
 
-pub fn strings(items: &[&str]) -> Vec<String> {
+pub(crate) fn strings(items: &[&str]) -> Vec<String> {
     items.iter().map(ToString::to_string).collect()
 }
 
 /// One line of a listing.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Line {
-    pub path: String,
-    pub kind: char,
-    pub mode: u32,
-    pub owner: (u32, u32),
-    pub target: String,
+pub(crate) struct Line {
+    pub(crate) path: String,
+    pub(crate) kind: char,
+    pub(crate) mode: u32,
+    pub(crate) owner: (u32, u32),
+    pub(crate) target: String,
     /// Number of links of files.
-    pub links: u64,
+    pub(crate) links: u64,
     /// Whether the time is 0; of links not looked at.
-    pub epoch: bool,
+    pub(crate) epoch: bool,
 }
 
 /// Everything below a directory but the objects of the repository and its temporary files.
-pub fn listing(root: &Path) -> Vec<Line> {
+pub(crate) fn listing(root: &Path) -> Vec<Line> {
     let mut lines = Vec::new();
     let mut waiting = vec![root.to_owned()];
     while let Some(dir) = waiting.pop() {
@@ -242,7 +241,7 @@ pub fn listing(root: &Path) -> Vec<Line> {
 
 /// Assert that two listings are the same, showing what differs.
 #[track_caller]
-pub fn assert_same(theirs: &[Line], ours: &[Line]) {
+pub(crate) fn assert_same(theirs: &[Line], ours: &[Line]) {
     let only = |a: &[Line], b: &[Line], sign: &str| -> Vec<String> {
         a.iter()
             .filter(|line| !b.contains(line))
@@ -259,7 +258,7 @@ pub fn assert_same(theirs: &[Line], ours: &[Line]) {
 }
 
 /// A small system's tree.
-pub fn make_tree(tree: &Path, version: &str, kernel: &str) {
+pub(crate) fn make_tree(tree: &Path, version: &str, kernel: &str) {
     testkit::shell(&format!(
         r#"set -e; umask 022; T={}; V={version}; K={kernel}
         mkdir -p $T/usr/lib/modules/$K $T/usr/etc/sub/deep $T/usr/bin $T/var/lib/foo $T/boot $T/sysroot $T/proc

@@ -1,11 +1,9 @@
 //! Settings of the repository's config that change boot entries, against entries that libostree 2026.4
 //! wrote for the same steps.
 
-mod support;
-
 use std::fs;
 
-use support::{Lab, make_tree, options, request};
+use crate::support::{Lab, make_tree, options, request};
 
 const SUM: &str = "f60aab87c9d00b017940bcf2cf9402b4398730aa8b24df28f8a0d7c56575450b";
 

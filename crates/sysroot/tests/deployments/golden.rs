@@ -1,13 +1,11 @@
 //! The life of a small system, step by step beside the one that libostree 2026.4 made.
 
-mod support;
-
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
+use crate::support::{Lab, Line, listing, options, request, strings};
 use ostree_format::Checksum;
-use support::{Lab, Line, listing, options, request, strings};
 use testkit::{command, golden, run};
 
 /// What is compared of a listing: the golden one goes no deeper into deployments than `/etc`, and has

@@ -2,13 +2,11 @@
 //!
 //! What the installed version cannot do yet is in `golden.rs` and `config.rs`, recorded with 2026.4.
 
-mod support;
-
 use std::fs;
 use std::path::Path;
 
+use crate::support::{Lab, Line, assert_same, listing, make_tree, old_options, request, strings};
 use ostree_format::Checksum;
-use support::{Lab, Line, assert_same, listing, make_tree, old_options, request, strings};
 use sysroot::{DeployError, KernelArgsEdit, Retain};
 use tempfile::TempDir;
 
@@ -317,7 +315,7 @@ fn what_cannot_be_deployed_is_refused_and_nothing_is_left() {
     make_tree(&tree, "1", "6.1.0-t");
     let good = lab.commit("good", &tree, "1");
     let before = listing(&lab.root);
-    let mut refuse = |script: &str| {
+    let refuse = |script: &str| {
         let bad = scratch.path().join("bad");
         testkit::shell(&format!(
             "rm -rf {0}; cp -a {1} {0}; cd {0}; {script}",

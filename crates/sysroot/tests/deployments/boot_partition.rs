@@ -1,12 +1,10 @@
 //! `/boot` on a file system of its own: kernels are copied, and it may be full.
 
-mod support;
-
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 
+use crate::support::{Lab, listing, make_tree, options, request};
 use error_class::{Classified as _, ErrorClass};
-use support::{Lab, listing, make_tree, options, request};
 use sysroot::DeployError;
 
 const MIB: u64 = 1024 * 1024;

@@ -1,16 +1,14 @@
 //! The process is killed at every crash point, one after the other: afterwards the old or the new
 //! deployments boot, `ostree admin status` works, and doing it again completes it.
 
-mod support;
-
 use std::fs;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Instant;
 
+use crate::support::{Lab, Line, assert_same, listing, make_tree, options, request};
 use ostree_format::Checksum;
-use support::{Lab, Line, assert_same, listing, make_tree, options, request};
 use sysroot::{DeploymentId, Retain};
 
 /// What the child is to do: the sysroot, the verb, and the crash point to die at.
@@ -72,7 +70,7 @@ fn child() {
 fn spawn(root: &Path, verb: Verb, nth: u32) -> Child {
     let (name, argument) = verb.words();
     let mut child = Command::new(std::env::current_exe().unwrap());
-    child.args(["--exact", "child", "--nocapture"]);
+    child.args(["--exact", "crash::child", "--nocapture"]);
     child.env(TASK, format!("{}|{name}|{argument}|{nth}", root.display()));
     child
         .stdin(Stdio::null())

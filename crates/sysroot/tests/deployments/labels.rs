@@ -1,13 +1,11 @@
 //! SELinux labels of what is copied, and the immutable flag.
 
-mod support;
-
 use std::fs;
 use std::path::Path;
 
+use crate::support::{Lab, make_tree, options, request};
 use file_contexts::{FileContextSources, Policy};
 use progress::{Interrupt, Silent};
-use support::{Lab, make_tree, options, request};
 use sysroot::SysrootOptions;
 
 const CONTEXTS: &str = "/.* u:r:default_t:s0\n/ -d u:r:root_t:s0\n/etc(/.*)? u:r:etc_t:s0\n/etc/b -- u:r:b_t:s0\n\
