@@ -31,8 +31,9 @@ pub(crate) enum Place {
 
 /// The place that was meant cannot be opened.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot open {what} {}", path.display())]
+#[error("cannot {verb} {what} {}", path.display())]
 pub(crate) struct PlaceError {
+    verb: &'static str,
     what: &'static str,
     path: PathBuf,
     #[source]
@@ -63,6 +64,15 @@ impl Place {
                 .and_then(|root| Ok(Storage::open(root, self.running()?)?))
                 .map_err(|failure| self.advise(failure)),
         }
+    }
+
+    /// The stores of a system, which is made where there is none yet; the running one is there already.
+    pub(crate) fn create(&self) -> Result<Storage, Failure> {
+        let Self::Sysroot(path) = self else {
+            return self.open();
+        };
+        make_dir(path)?;
+        Ok(Storage::create(self.root()?)?)
     }
 
     /// The physical root, also for verbs that make a system out of an empty directory.
@@ -128,10 +138,24 @@ fn is_repository(path: &Path) -> bool {
     path.join("config").is_file() && path.join("objects").is_dir()
 }
 
+/// Makes a directory; one that is there is fine.
+fn make_dir(path: &Path) -> Result<(), PlaceError> {
+    match rustix::fs::mkdirat(CWD, path, Mode::from_raw_mode(0o755)) {
+        Ok(()) | Err(Errno::EXIST) => Ok(()),
+        Err(errno) => Err(PlaceError {
+            verb: "make",
+            what: "the system root",
+            path: path.to_owned(),
+            source: errno.into(),
+        }),
+    }
+}
+
 /// Opens a directory of the user's choice; everything below works on the descriptor.
 pub(crate) fn open_dir(what: &'static str, path: &Path) -> Result<OwnedFd, PlaceError> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     rustix::fs::openat(CWD, path, flags, Mode::empty()).map_err(|errno: Errno| PlaceError {
+        verb: "open",
         what,
         path: path.to_owned(),
         source: errno.into(),

@@ -1,9 +1,12 @@
 //! What the command can do: one file per verb. What is here only dispatches.
 
 mod completions;
+mod deploy;
 mod image;
 mod man;
 mod ostree;
+mod reference;
+mod source;
 mod status;
 
 use clap::Subcommand;
@@ -17,6 +20,7 @@ pub(crate) enum Verb {
     /// Pull, list and remove container images
     #[command(subcommand)]
     Image(image::Image),
+    Deploy(deploy::Deploy),
     Status(status::Status),
     /// Work on the OSTree repository itself, as the `ostree` command does
     #[command(subcommand)]
@@ -31,6 +35,7 @@ impl Verb {
         match self {
             Self::Image(verb) => verb.run(context),
             Self::Ostree(verb) => verb.run(context),
+            Self::Deploy(verb) => verb.run(context),
             Self::Status(verb) => verb.run(context),
             Self::Completions(verb) => verb.run(context),
             Self::Man(verb) => verb.run(context),

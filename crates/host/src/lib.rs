@@ -5,6 +5,7 @@
 //! reads the environment.
 
 mod access;
+mod deploy;
 mod image_history;
 mod image_list;
 mod image_metadata;
@@ -17,13 +18,14 @@ mod stored;
 mod text;
 
 pub use access::{Access, AccessError};
+pub use deploy::{DeployImageError, DeployOptions, Deployed, deploy};
 pub use image_history::{History, LayerHistory, image_history};
 pub use image_list::{ImageEntry, ImageList, image_list};
 pub use image_metadata::{Document, image_metadata};
 pub use image_remove::{Removal, RemoveError, image_remove};
 pub use pull::{Check, LayerCount, PullError, PullOptions, Pulled, check, pull};
 pub use status::{
-    DamagedStatus, DeploymentStatus, Fixable, ImageStatus, Role, Staged, Status, Update, status,
+    DamagedEntryStatus, DeploymentStatus, Fixable, ImageStatus, Status, Update, status,
 };
 pub use storage::{RunningSystem, Storage, StorageError};
 pub use stored::StoredError;

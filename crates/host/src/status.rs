@@ -1,12 +1,12 @@
 //! What is deployed.
 
+use std::collections::HashSet;
+
 use image::{cached_update, query_image_commit};
 use ostree::Repo;
 use ostree_format::Checksum;
 use serde::Serialize;
-use sysroot::{
-    DamagedEntry, Deployment, LoadError, Problem, StagedData, StagedError, State, Sysroot, Unlocked,
-};
+use sysroot::{LoadError, Problem, Sysroot, Unlocked};
 
 use crate::text::text;
 
@@ -16,33 +16,20 @@ pub struct Status {
     schema: &'static str,
     /// Whether this is the running system.
     pub running: bool,
-    /// What becomes the first deployment when the system shuts down.
-    pub staged: Option<Staged>,
-    /// The deployments in the order in which the boot loader offers them.
+    /// The stateroots that exist, with or without deployments.
+    pub stateroots: Vec<String>,
+    /// The deployments in the order in which the boot loader offers them, a staged one first.
     pub deployments: Vec<DeploymentStatus>,
     /// Boot entries that lead nowhere.
-    pub damaged: Vec<DamagedStatus>,
-}
-
-/// What a deployment is to the system.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Role {
-    /// It is running.
-    Booted,
-    /// It is first in boot order, and not running.
-    Default,
-    /// It is what a rollback returns to.
-    Rollback,
-    /// None of these.
-    Other,
+    pub damaged: Vec<DamagedEntryStatus>,
 }
 
 /// A deployment.
 #[derive(Debug, Clone, Serialize)]
+#[expect(clippy::struct_excessive_bools, reason = "they are independent facts")]
 pub struct DeploymentStatus {
-    /// What it is to the system.
-    pub role: Role,
+    /// Its place in the list, by which verbs name it.
+    pub index: usize,
     /// Its stateroot.
     pub stateroot: String,
     /// The commit that is deployed.
@@ -50,20 +37,28 @@ pub struct DeploymentStatus {
     pub commit: Checksum,
     /// Its number among deployments of that commit.
     pub serial: u32,
+    /// It is running.
+    pub booted: bool,
+    /// It boots next instead of the running one.
+    pub pending: bool,
+    /// The running one can be rolled back to it.
+    pub rollback: bool,
+    /// It is completed when the system shuts down.
+    pub staged: bool,
+    /// It is staged, but waits for a release.
+    pub finalization_locked: bool,
+    /// Clean-ups keep it.
+    pub pinned: bool,
+    /// Whether it was made writable.
+    pub unlocked: Unlocked,
     /// The version that the image or the commit says it has.
     pub version: Option<String>,
     /// The image it came from.
     pub image: Option<ImageStatus>,
     /// The ref it follows, when it came from no image.
     pub refspec: Option<String>,
-    /// Whether clean-ups keep it.
-    pub pinned: bool,
-    /// Whether it was made writable.
-    pub unlocked: Unlocked,
     /// The checksum of its kernel and initramfs.
     pub boot_checksum: String,
-    /// The file of its boot entry, in `boot/loader/entries`.
-    pub boot_entry: Option<String>,
     /// Its kernel arguments, without the one that selects it.
     pub kernel_arguments: Vec<String>,
     /// What is wrong with it.
@@ -103,27 +98,12 @@ pub struct Fixable {
 
 /// A boot entry that leads nowhere.
 #[derive(Debug, Clone, Serialize)]
-pub struct DamagedStatus {
-    /// The entry's file, in `boot/loader/entries`.
+pub struct DamagedEntryStatus {
+    /// The entry's file, in `boot/loader/entries`; for a stage that cannot be read, its description.
     pub boot_entry: String,
     /// What is wrong, and what helps.
     #[serde(flatten)]
     pub damage: Fixable,
-}
-
-/// A deployment that is finished when the system shuts down.
-#[derive(Debug, Clone, Serialize)]
-pub struct Staged {
-    /// Its stateroot.
-    pub stateroot: Option<String>,
-    /// The commit.
-    pub commit: Option<String>,
-    /// Its number among deployments of that commit.
-    pub serial: Option<u32>,
-    /// Whether it waits for a release before it is finished.
-    pub locked: bool,
-    /// What is wrong with it.
-    pub problems: Vec<Fixable>,
 }
 
 /// Tells what is deployed. What is damaged is part of the answer.
@@ -131,79 +111,53 @@ pub struct Staged {
 /// # Errors
 /// [`LoadError`] when it cannot even be told which boot entries are active.
 pub fn status(sysroot: &Sysroot) -> Result<Status, LoadError> {
-    let state = sysroot.load()?;
-    let deployments = state.deployments.iter().enumerate();
-    let described = |(index, deployment)| describe(sysroot.repo(), role(&state, index), deployment);
+    let found = sysroot.status()?;
+    let describe = |deployment| describe(sysroot.repo(), deployment);
+    let mut deployments: Vec<_> = found.deployments.into_iter().map(describe).collect();
+    forget_deployed_updates(&mut deployments);
     Ok(Status {
         schema: "bootroot.status/1",
         running: sysroot.is_running(),
-        staged: state.staged.as_ref().map(staged),
-        deployments: deployments.map(described).collect(),
-        damaged: state.damaged.iter().map(damaged).collect(),
+        stateroots: found.stateroots.iter().map(ToString::to_string).collect(),
+        deployments,
+        damaged: found.damaged.into_iter().map(damaged).collect(),
     })
 }
 
-fn role(state: &State, index: usize) -> Role {
-    match state.booted {
-        Some(booted) if booted == index => Role::Booted,
-        Some(booted) if index == rollback_of(state, booted) => Role::Rollback,
-        _ if index == 0 => Role::Default,
-        _ => Role::Other,
-    }
-}
-
-/// The next deployment of the same stateroot behind the running one.
-fn rollback_of(state: &State, booted: usize) -> usize {
-    let stateroot = |index: usize| {
-        state
-            .deployments
-            .get(index)
-            .map(|deployment| &deployment.id.stateroot)
-    };
-    let behind = booted + 1..state.deployments.len();
-    behind
-        .clone()
-        .find(|index| stateroot(*index) == stateroot(booted))
-        .unwrap_or(behind.end)
-}
-
-fn describe(repo: &Repo, role: Role, deployment: &Deployment) -> DeploymentStatus {
-    let id = &deployment.id;
-    let origin = deployment.origin.as_ref();
-    let reference = origin.and_then(sysroot::Origin::image_reference);
-    let (image, image_version) = reference.map_or((None, None), |reference| {
-        image_of(repo, reference, &id.commit)
-    });
+fn describe(repo: &Repo, deployment: sysroot::DeploymentStatus) -> DeploymentStatus {
+    let commit = &deployment.commit;
+    let arguments = deployment.kernel_args.without_ostree();
+    let described = deployment
+        .image_reference
+        .map(|reference| describe_image(repo, reference, commit));
+    let (image, image_version) = described.unzip();
     DeploymentStatus {
-        role,
-        stateroot: id.stateroot.to_string(),
-        commit: id.commit,
-        serial: id.serial,
-        version: image_version.or_else(|| version_of(repo, &id.commit)),
-        refspec: origin
-            .filter(|_| image.is_none())
-            .and_then(sysroot::Origin::refspec),
-        image,
-        pinned: deployment.is_pinned(),
+        index: deployment.index,
+        stateroot: deployment.stateroot.to_string(),
+        commit: deployment.commit,
+        serial: deployment.serial,
+        booted: deployment.booted,
+        pending: deployment.pending,
+        rollback: deployment.rollback,
+        staged: deployment.staged,
+        finalization_locked: deployment.finalization_locked,
+        pinned: deployment.pinned,
         unlocked: deployment.unlocked,
+        version: image_version.flatten().or(deployment.version),
+        refspec: deployment.refspec.filter(|_| image.is_none()),
+        image,
         boot_checksum: deployment.boot_checksum.to_string(),
-        boot_entry: deployment.entry_file.clone(),
-        kernel_arguments: deployment
-            .kernel_args()
-            .without_ostree()
-            .iter()
-            .map(ToString::to_string)
-            .collect(),
-        problems: deployment.problems.iter().map(problem).collect(),
+        kernel_arguments: arguments.iter().map(ToString::to_string).collect(),
+        problems: deployment.problems.into_iter().map(problem).collect(),
     }
 }
 
 /// What is known of an image, as far as its commit can be read, and its version.
-fn image_of(
+fn describe_image(
     repo: &Repo,
     reference: String,
     commit: &Checksum,
-) -> (Option<ImageStatus>, Option<String>) {
+) -> (ImageStatus, Option<String>) {
     let state = query_image_commit(repo, commit).ok();
     let newer = cached_update(repo, commit).ok().flatten();
     let version = state
@@ -220,16 +174,27 @@ fn image_of(
             version: newer.version().map(str::to_owned),
         }),
     };
-    (Some(image), version)
+    (image, version)
 }
 
-fn version_of(repo: &Repo, commit: &Checksum) -> Option<String> {
-    let commit = repo.load_commit(commit).ok()?;
-    commit.metadata.get_str("version").map(str::to_owned)
+/// What was an update for an older deployment is none any more when a newer one has it.
+fn forget_deployed_updates(deployments: &mut [DeploymentStatus]) {
+    let digests = deployments
+        .iter()
+        .filter_map(|deployment| deployment.image.as_ref()?.digest.clone());
+    let deployed: HashSet<String> = digests.collect();
+    for image in deployments
+        .iter_mut()
+        .filter_map(|deployment| deployment.image.as_mut())
+    {
+        image
+            .update
+            .take_if(|update| deployed.contains(&update.digest));
+    }
 }
 
-fn problem(problem: &Problem) -> Fixable {
-    let fix = match problem {
+fn problem(status: sysroot::ProblemStatus) -> Fixable {
+    let fix = match status.problem {
         Problem::Origin { .. } => "deploy the image again to give it a new origin",
         Problem::MissingBootFile { .. } => {
             "deploy it again, which installs its kernel anew; boot another until then"
@@ -238,39 +203,17 @@ fn problem(problem: &Problem) -> Fixable {
         _ => "deploy the image again",
     };
     Fixable {
-        problem: problem.to_string(),
+        problem: status.message,
         fix,
     }
 }
 
-fn damaged(entry: &DamagedEntry) -> DamagedStatus {
-    DamagedStatus {
-        boot_entry: entry.file.clone(),
+fn damaged(entry: sysroot::DamagedStatus) -> DamagedEntryStatus {
+    DamagedEntryStatus {
+        boot_entry: entry.file,
         damage: Fixable {
-            problem: entry.damage.to_string(),
+            problem: entry.cause,
             fix: "the next deployment writes all boot entries anew, without this one",
-        },
-    }
-}
-
-fn staged(staged: &Result<StagedData, StagedError>) -> Staged {
-    match staged {
-        Ok(data) => Staged {
-            stateroot: Some(data.target.0.stateroot.to_string()),
-            commit: Some(data.target.0.commit.to_string()),
-            serial: Some(data.target.0.serial),
-            locked: data.locked,
-            problems: Vec::new(),
-        },
-        Err(error) => Staged {
-            stateroot: None,
-            commit: None,
-            serial: None,
-            locked: false,
-            problems: vec![Fixable {
-                problem: error.to_string(),
-                fix: "it is dropped at shutdown; stage it again",
-            }],
         },
     }
 }

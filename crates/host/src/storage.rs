@@ -5,7 +5,7 @@ use std::path::Path;
 
 use error_class::{Classified, ErrorClass};
 use ostree::{OpenError, Repo};
-use sysroot::{OpenSysrootError, Running, Sysroot, SysrootOptions};
+use sysroot::{Layout, OpenSysrootError, Running, Sysroot, SysrootOptions};
 
 /// The repository below a physical root.
 const REPOSITORY: &str = "ostree/repo";
@@ -73,6 +73,15 @@ impl Storage {
             running,
             repo,
         })
+    }
+
+    /// Makes what is missing of a system in `root`, for its first deployment, and opens its stores.
+    ///
+    /// # Errors
+    /// [`StorageError::Sysroot`]; what was made until then stays and is completed by calling again.
+    pub fn create(root: OwnedFd) -> Result<Self, StorageError> {
+        Sysroot::create(copy(&root)?, Layout::Modern, SysrootOptions::default())?;
+        Self::open(root, None)
     }
 
     /// A repository that has no system around it.

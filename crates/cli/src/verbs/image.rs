@@ -4,9 +4,7 @@ mod history;
 mod list;
 mod metadata;
 mod pull;
-mod reference;
 mod remove;
-mod source;
 
 use clap::Subcommand;
 

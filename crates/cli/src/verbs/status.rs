@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 
 use clap::Args;
-use host::{DeploymentStatus, Fixable, ImageStatus, Role, Staged};
+use host::{DeploymentStatus, Fixable, ImageStatus};
 
 use crate::arguments::Format;
 use crate::context::Context;
@@ -28,11 +28,8 @@ impl Status {
             out.json(&status)?;
             return Ok(Exit::Done);
         }
-        if status.deployments.is_empty() && status.staged.is_none() {
+        if status.deployments.is_empty() {
             writeln!(out, "No deployments.")?;
-        }
-        if let Some(staged) = &status.staged {
-            print_staged(staged, &mut out)?;
         }
         for deployment in &status.deployments {
             print(deployment, &mut out)?;
@@ -47,10 +44,10 @@ impl Status {
 }
 
 fn print(deployment: &DeploymentStatus, out: &mut Results) -> io::Result<()> {
-    let mark = match deployment.role {
-        _ if !deployment.problems.is_empty() => '!',
-        Role::Booted => '*',
-        _ => ' ',
+    let mark = match (deployment.problems.is_empty(), deployment.booted) {
+        (false, _) => '!',
+        (true, true) => '*',
+        (true, false) => ' ',
     };
     let DeploymentStatus {
         stateroot,
@@ -67,14 +64,14 @@ fn print(deployment: &DeploymentStatus, out: &mut Results) -> io::Result<()> {
         print_image(image, out)?;
     }
     if let Some(refspec) = &deployment.refspec {
-        writeln!(out, "    ref:      {refspec}")?;
+        writeln!(out, "    ref:        {refspec}")?;
     }
     if let Some(version) = &deployment.version {
-        writeln!(out, "    version:  {version}")?;
+        writeln!(out, "    version:    {version}")?;
     }
     writeln!(
         out,
-        "    kernel:   {}",
+        "    arguments:  {}",
         deployment.kernel_arguments.join(" ")
     )?;
     print_problems(&deployment.problems, out)
@@ -82,17 +79,20 @@ fn print(deployment: &DeploymentStatus, out: &mut Results) -> io::Result<()> {
 
 /// What is special about a deployment, in parentheses.
 fn remarks(deployment: &DeploymentStatus) -> String {
-    let role = match deployment.role {
-        Role::Booted => Some("booted"),
-        Role::Default => Some("default"),
-        Role::Rollback => Some("rollback"),
-        _ => None,
-    };
     let unlocked = deployment.unlocked.to_string();
-    let remarks: Vec<&str> = role
+    let facts = [
+        (deployment.booted, "booted"),
+        (deployment.staged, "staged"),
+        (deployment.finalization_locked, "locked"),
+        (deployment.pending && !deployment.staged, "pending"),
+        (deployment.rollback, "rollback"),
+        (deployment.pinned, "pinned"),
+        (unlocked != "none", unlocked.as_str()),
+    ];
+    let remarks: Vec<&str> = facts
         .into_iter()
-        .chain(deployment.pinned.then_some("pinned"))
-        .chain((unlocked != "none").then_some(unlocked.as_str()))
+        .filter(|(holds, _)| *holds)
+        .map(|(_, word)| word)
         .collect();
     if remarks.is_empty() {
         String::new()
@@ -102,39 +102,24 @@ fn remarks(deployment: &DeploymentStatus) -> String {
 }
 
 fn print_image(image: &ImageStatus, out: &mut Results) -> io::Result<()> {
-    writeln!(out, "    image:    {}", image.reference)?;
+    writeln!(out, "    image:      {}", image.reference)?;
     if let Some(digest) = &image.digest {
-        writeln!(out, "    digest:   {digest}")?;
+        writeln!(out, "    digest:     {digest}")?;
     }
     if let Some(update) = &image.update {
         let version = update
             .version
             .as_ref()
             .map_or_else(String::new, |version| format!(" (version {version})"));
-        writeln!(out, "    update:   {}{version}", update.digest)?;
+        writeln!(out, "    update:     {}{version}", update.digest)?;
     }
     Ok(())
 }
 
-fn print_staged(staged: &Staged, out: &mut Results) -> io::Result<()> {
-    let name = |part: &Option<String>| part.clone().unwrap_or_else(|| "?".to_owned());
-    let serial = staged
-        .serial
-        .map_or_else(|| "?".to_owned(), |serial| serial.to_string());
-    let locked = if staged.locked { ", locked" } else { "" };
-    writeln!(
-        out,
-        "> {} {}.{serial} (staged{locked})",
-        name(&staged.stateroot),
-        name(&staged.commit)
-    )?;
-    print_problems(&staged.problems, out)
-}
-
 fn print_problems(problems: &[Fixable], out: &mut Results) -> io::Result<()> {
     for Fixable { problem, fix } in problems {
-        writeln!(out, "    damaged:  {problem}")?;
-        writeln!(out, "    fix:      {fix}")?;
+        writeln!(out, "    damaged:    {problem}")?;
+        writeln!(out, "    fix:        {fix}")?;
     }
     Ok(())
 }

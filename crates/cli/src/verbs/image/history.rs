@@ -5,11 +5,11 @@ use host::LayerHistory;
 use indicatif::HumanBytes;
 use oci::reference::ImageReference;
 
-use super::reference;
 use crate::arguments::Format;
 use crate::context::Context;
 use crate::outcome::{Exit, Failure, Hinted};
 use crate::render::Table;
+use crate::verbs::reference;
 
 /// Show how a stored image was made, layer by layer, the lowest first
 #[derive(Debug, Args)]

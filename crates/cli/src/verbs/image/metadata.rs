@@ -3,9 +3,9 @@
 use clap::Args;
 use oci::reference::ImageReference;
 
-use super::reference;
 use crate::context::Context;
 use crate::outcome::{Exit, Failure, Hinted};
+use crate::verbs::reference;
 
 /// Print the manifest of a stored image, or its config, as JSON
 #[derive(Debug, Args)]

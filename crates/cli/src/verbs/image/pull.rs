@@ -7,12 +7,12 @@ use host::{Check, PullOptions, Pulled};
 use indicatif::HumanBytes;
 use oci::reference::OstreeImageReference;
 
-use super::reference;
-use super::source::SourceOptions;
 use crate::arguments::Format;
 use crate::context::Context;
 use crate::environment;
 use crate::outcome::{Exit, Failure};
+use crate::verbs::reference;
+use crate::verbs::source::SourceOptions;
 
 /// Bring an image into the store
 ///

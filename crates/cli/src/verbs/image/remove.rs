@@ -6,10 +6,10 @@ use clap::Args;
 use host::{Removal, RemoveError};
 use oci::reference::ImageReference;
 
-use super::reference;
 use crate::arguments::Format;
 use crate::context::Context;
 use crate::outcome::{Exit, Failure};
+use crate::verbs::reference;
 
 /// Remove images, and release the layers that nothing needs any more
 ///

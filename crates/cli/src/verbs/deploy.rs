@@ -1,0 +1,106 @@
+//! `bootroot deploy`
+
+use std::io::Write;
+
+use clap::Args;
+use host::{DeployOptions, Deployed};
+use indicatif::HumanBytes;
+use oci::reference::OstreeImageReference;
+use sysroot::StaterootName;
+
+use crate::arguments::Format;
+use crate::context::Context;
+use crate::environment;
+use crate::outcome::{Exit, Failure};
+use crate::verbs::reference;
+use crate::verbs::source::SourceOptions;
+
+/// Pull an image and make it the system that boots first
+///
+/// With --sysroot DIR, a system is made in DIR when there is none: repository, /boot, stateroot. The
+/// image is pulled first unless it is stored already; see `bootroot image pull --help` for IMGREF. On a
+/// stateroot that has deployments, the new one inherits /etc, and the current one stays for a rollback.
+#[derive(Debug, Args)]
+pub(crate) struct Deploy {
+    /// The image
+    #[arg(value_name = "IMGREF", value_parser = reference::image)]
+    image: OstreeImageReference,
+    /// The stateroot to deploy to; it is made when it is not there
+    #[arg(long, visible_alias = "os", value_name = "NAME")]
+    stateroot: StaterootName,
+    /// The reference to follow from then on, instead of IMGREF
+    #[arg(long, value_name = "IMGREF", value_parser = reference::image)]
+    target_imgref: Option<OstreeImageReference>,
+    /// A kernel argument, once for each [default: those of the deployment before]
+    #[arg(long, value_name = "KARG", allow_hyphen_values = true)]
+    karg: Vec<String>,
+    /// Refuse an image that is not labelled as bootable or is for another architecture
+    #[arg(long)]
+    require_bootable: bool,
+    #[command(flatten)]
+    source: SourceOptions,
+    #[command(flatten)]
+    format: Format,
+}
+
+impl Deploy {
+    pub(crate) fn run(self, context: &Context) -> Result<Exit, Failure> {
+        let access = self.source.access()?;
+        let sysroot = context.place().create()?.sysroot()?;
+        let options = self.options();
+        let (progress, interrupt) = (context.progress(), context.interrupt());
+        let deployed = host::deploy(
+            &sysroot,
+            &self.image,
+            &access,
+            &options,
+            progress,
+            interrupt,
+        )?;
+        self.report(context, &deployed)
+    }
+
+    fn options(&self) -> DeployOptions {
+        let mut options = DeployOptions::new(self.stateroot.clone());
+        options.target.clone_from(&self.target_imgref);
+        options.kernel_arguments.clone_from(&self.karg);
+        options.require_bootable = self.require_bootable;
+        options.now = environment::now();
+        options
+    }
+
+    fn report(&self, context: &Context, deployed: &Deployed) -> Result<Exit, Failure> {
+        let mut out = context.results();
+        if self.format.json {
+            out.json(deployed)?;
+            return Ok(Exit::Done);
+        }
+        let Deployed {
+            stateroot,
+            commit,
+            serial,
+            pull,
+            ..
+        } = deployed;
+        writeln!(out, "{}: deployed", deployed.image)?;
+        writeln!(out, "  deployment: {stateroot} {commit}.{serial}")?;
+        if let Some(version) = &deployed.version {
+            writeln!(out, "  version:    {version}")?;
+        }
+        if let Some(kernel) = &deployed.kernel {
+            writeln!(out, "  kernel:     {kernel}")?;
+        }
+        writeln!(out, "  arguments:  {}", deployed.kernel_arguments.join(" "))?;
+        let (layers, bytes) = (pull.layers, HumanBytes(pull.bytes_fetched));
+        writeln!(
+            out,
+            "  layers:     {}, {} fetched ({bytes})",
+            layers.total, layers.fetched
+        )?;
+        for removed in &deployed.removed {
+            writeln!(out, "  removed:    {removed}")?;
+        }
+        out.finish()?;
+        Ok(Exit::Done)
+    }
+}
