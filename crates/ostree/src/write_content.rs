@@ -76,7 +76,7 @@ impl Transaction<'_> {
         Ok(new)
     }
 
-    fn count_new_content(&self, bytes: u64) {
+    pub(crate) fn count_new_content(&self, bytes: u64) {
         self.counters
             .content_written
             .fetch_add(1, Ordering::Relaxed);

@@ -48,7 +48,8 @@ impl Transaction<'_> {
         self.counters
             .metadata_written
             .fetch_add(1, Ordering::Relaxed);
-        self.guarded(self.stage_metadata(&name, &metadata.to_bytes()))
+        self.guarded(self.stage_metadata(&name, &metadata.to_bytes()))?;
+        Ok(())
     }
 
     /// Write a metadata object that is named by its own checksum, unless it is stored.
@@ -66,23 +67,26 @@ impl Transaction<'_> {
         if self.repo.has_object(name)? {
             return Ok(());
         }
-        self.stage_metadata(name, bytes)?;
-        self.counters
-            .metadata_written
-            .fetch_add(1, Ordering::Relaxed);
+        if self.stage_metadata(name, bytes)? {
+            self.counters
+                .metadata_written
+                .fetch_add(1, Ordering::Relaxed);
+        }
         Ok(())
     }
 
-    fn stage_metadata(&self, name: &ObjectName, bytes: &[u8]) -> Result<(), WriteError> {
+    /// Whether the object is new to this transaction.
+    fn stage_metadata(&self, name: &ObjectName, bytes: &[u8]) -> Result<bool, WriteError> {
         self.space.take(bytes.len() as u64)?;
         let path = name.loose_path(self.repo.mode());
         let replace = name.kind == ObjectKind::CommitMeta;
         let exclusive = if replace { OFlags::TRUNC } else { OFlags::EXCL };
         let Some(file) = self.create_staged(&path, exclusive, 0o644)? else {
-            return Ok(());
+            return Ok(false);
         };
         durable::write_all(file.as_fd(), bytes).during("write object", &path)?;
-        self.set_permissions(file.as_fd(), &path, 0o644, 0o644)
+        self.set_permissions(file.as_fd(), &path, 0o644, 0o644)?;
+        Ok(true)
     }
 
     /// Create the staged file at `path`; `None` when this transaction staged it already.

@@ -6,7 +6,6 @@ use std::path::Path;
 use ostree::{Expect, Repo, Tree, diff_trees};
 use ostree_format::RepoMode;
 use progress::{Interrupt, Silent};
-use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 
 use crate::model::{Item, commit, tree_for, write};

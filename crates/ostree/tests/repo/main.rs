@@ -8,6 +8,7 @@ mod golden;
 mod model;
 mod oracle;
 mod prune;
+mod pull;
 mod refs;
 mod space;
 mod transactions;

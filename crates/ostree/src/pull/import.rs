@@ -1,0 +1,228 @@
+//! Bringing single objects over: by link, or through their parsed form.
+
+use std::io::Read as _;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use durable::IoContext as _;
+use ostree_format::{Checksum, ObjectKind, ObjectName, RepoMode, mode};
+use progress::Task;
+use rustix::fs::AtFlags;
+use rustix::io::Errno;
+
+use super::PullError;
+use super::local::Pull;
+use crate::{FileObject, ReadError, Transaction, WriteError};
+
+/// Bits that a file in a bare-user-only repository may have.
+const USER_ONLY_BITS: u32 = mode::S_IFREG | 0o775;
+
+/// Content is read in pieces of this size; smaller files whole.
+const PIECE: usize = 128 * 1024;
+
+/// How many files a thread takes at a time.
+const BATCH: usize = 32;
+
+impl Pull<'_> {
+    /// Bring a metadata object, unless it is here.
+    pub(super) fn metadata(&mut self, name: ObjectName) -> Result<(), PullError> {
+        if self.txn.repo.has_object(&name)? {
+            return Ok(());
+        }
+        let bytes = self.source.load_bytes(&name)?;
+        let bytes = bytes.ok_or(ReadError::Missing(name))?;
+        // Metadata is small, so that it is always checked.
+        let actual = self.txn.write_metadata(name.kind, &bytes)?;
+        if actual != name.checksum {
+            self.txn.poison();
+            return Err(PullError::Damaged { name, actual });
+        }
+        self.stats.metadata += 1;
+        Ok(())
+    }
+
+    /// Bring content objects, by several threads.
+    pub(super) fn import_files(
+        &mut self,
+        files: &[Checksum],
+        task: &Task<'_>,
+    ) -> Result<(), PullError> {
+        let next = AtomicUsize::new(0);
+        let (count, bytes) = (AtomicU64::new(0), AtomicU64::new(0));
+        let failed = Mutex::new(None);
+        let this = &*self;
+        let work = || {
+            let mut buffer = vec![0; PIECE];
+            loop {
+                let at = next.fetch_add(BATCH, Ordering::Relaxed);
+                let Some(batch) = files.get(at..files.len().min(at + BATCH)) else {
+                    return;
+                };
+                for file in batch {
+                    match this.import_file(file, &mut buffer) {
+                        Ok(None) => {}
+                        Ok(Some(written)) => {
+                            count.fetch_add(1, Ordering::Relaxed);
+                            bytes.fetch_add(written, Ordering::Relaxed);
+                        }
+                        Err(error) => {
+                            let mut failed = failed.lock().unwrap_or_else(PoisonError::into_inner);
+                            failed.get_or_insert(error);
+                            // Nobody takes another batch.
+                            next.store(files.len(), Ordering::Relaxed);
+                            return;
+                        }
+                    }
+                }
+                task.advance(batch.len() as u64);
+                if batch.is_empty() {
+                    return;
+                }
+            }
+        };
+        std::thread::scope(|scope| {
+            for _ in 1..self.threads() {
+                scope.spawn(work);
+            }
+            work();
+        });
+        if let Some(error) = failed.into_inner().unwrap_or_else(PoisonError::into_inner) {
+            self.txn.poison();
+            return Err(error);
+        }
+        self.stats.content += count.into_inner();
+        self.stats.content_bytes += bytes.into_inner();
+        Ok(())
+    }
+
+    fn threads(&self) -> usize {
+        let available = || std::thread::available_parallelism().ok();
+        self.options
+            .threads
+            .or_else(available)
+            .map_or(1, usize::from)
+    }
+
+    /// Bytes that were written for it; `None` when it was here.
+    fn import_file(
+        &self,
+        checksum: &Checksum,
+        buffer: &mut [u8],
+    ) -> Result<Option<u64>, PullError> {
+        self.interrupt.check()?;
+        let name = ObjectName::new(*checksum, ObjectKind::File);
+        if self.txn.repo.has_object(&name)? {
+            return Ok(None);
+        }
+        if self.options.user_only_files {
+            let mode = self.source.load_file_header(checksum)?.mode;
+            if mode::is_regular(mode) && mode & !USER_ONLY_BITS != 0 {
+                let checksum = *checksum;
+                return Err(PullError::Mode { checksum, mode });
+            }
+        }
+        if self.may_link() && self.link(&name)? {
+            return Ok(Some(0));
+        }
+        let object = self.source.open_file(checksum)?;
+        let size = object.size;
+        let actual = self.copy(&name, object, buffer)?;
+        if actual != *checksum {
+            return Err(PullError::Damaged { name, actual });
+        }
+        Ok(Some(size))
+    }
+
+    /// Whether an object of the source is the very file that this repository would have.
+    fn may_link(&self) -> bool {
+        let mode = self.txn.repo.mode();
+        !self.options.untrusted && mode == self.source.mode() && mode != RepoMode::BareSplitXattrs
+    }
+
+    /// Whether it could be linked.
+    fn link(&self, name: &ObjectName) -> Result<bool, PullError> {
+        let linked = self.txn.stage_link(name, self.source);
+        linked.map_err(|source| import_error(*name, source))
+    }
+
+    fn copy(
+        &self,
+        name: &ObjectName,
+        object: FileObject,
+        buffer: &mut [u8],
+    ) -> Result<Checksum, PullError> {
+        let copied = copy_content(self.txn, name, object, buffer);
+        copied?.map_err(|source| import_error(*name, source))
+    }
+}
+
+fn import_error(name: ObjectName, source: WriteError) -> PullError {
+    let source = Box::new(source);
+    PullError::Import { name, source }
+}
+
+/// Outer errors are those of the source.
+fn copy_content(
+    txn: &Transaction<'_>,
+    name: &ObjectName,
+    mut object: FileObject,
+    buffer: &mut [u8],
+) -> Result<Result<Checksum, WriteError>, ReadError> {
+    let broken = |_| ReadError::BadContent {
+        name: *name,
+        reason: "its content cannot be read to the end",
+    };
+    if object.header.is_symlink() {
+        return Ok(txn.write_file(&object.header, &[]));
+    }
+    if object.size < buffer.len() as u64 {
+        let mut content = Vec::new();
+        // More than was announced is found out by the checksum.
+        (&mut object.content)
+            .take(buffer.len() as u64)
+            .read_to_end(&mut content)
+            .map_err(broken)?;
+        return Ok(txn.write_file(&object.header, &content));
+    }
+    let mut writer = match txn.content_writer(object.header, object.size) {
+        Ok(writer) => writer,
+        Err(error) => return Ok(Err(error)),
+    };
+    loop {
+        let count = object.content.read(buffer).map_err(broken)?;
+        if count == 0 {
+            return Ok(writer.finish());
+        }
+        if let Err(error) = writer.write_piece(&buffer[..count]) {
+            return Ok(Err(error));
+        }
+    }
+}
+
+impl Transaction<'_> {
+    /// Stage a content object of another repository of the same mode as a hard link. `false` when
+    /// the file systems do not allow that.
+    fn stage_link(&self, name: &ObjectName, source: &crate::Repo) -> Result<bool, WriteError> {
+        let path = name.loose_path(self.repo.mode());
+        let link = || {
+            let (from, to) = (source.objects(), self.staging.dir());
+            rustix::fs::linkat(from, &path, to, &path, AtFlags::empty())
+        };
+        let linked = match link() {
+            Err(Errno::NOENT) => {
+                self.create_head(&path)?;
+                link()
+            }
+            other => other,
+        };
+        match linked {
+            Ok(()) => {
+                self.count_new_content(0);
+                Ok(true)
+            }
+            Err(Errno::EXIST) => Ok(true),
+            Err(Errno::MLINK | Errno::XDEV | Errno::PERM) => Ok(false),
+            Err(error) => Err(error).during("link object", &path).map_err(Into::into),
+        }
+    }
+}
