@@ -60,6 +60,13 @@ pub fn boot_disk(disk: &Path) -> String {
     stdout(script("boot-disk").env("DISK_WRITABLE", "1").arg(disk))
 }
 
+/// As [`boot_disk`] with another entry than the default one: what a user picks in the boot menu.
+pub fn boot_disk_entry(disk: &Path, file_name: &str) -> String {
+    let mut boot = script("boot-disk");
+    boot.env("DISK_WRITABLE", "1").env("BOOT_ENTRY", file_name);
+    stdout(boot.arg(disk))
+}
+
 fn cache() -> PathBuf {
     std::env::var_os("BOOTROOT_CACHE").map_or_else(|| target_dir().join("lab"), PathBuf::from)
 }
