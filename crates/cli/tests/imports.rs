@@ -91,7 +91,7 @@ fn trees_are_those_that_bootc_makes() {
         let recorded = fs::read_to_string(imports.join(format!("expect/{tag}.ls"))).ok();
         match (import(&imports, tag), recorded) {
             (Ok(seen), Some(recorded)) => {
-                assert_eq!(seen == recorded, !listed(DIFFERENT, tag), "{tag}:\n{seen}")
+                assert_eq!(seen == recorded, !listed(DIFFERENT, tag), "{tag}:\n{seen}");
             }
             (Ok(seen), None) => assert!(listed(BETTER, tag), "bootc refuses {tag}:\n{seen}"),
             (Err(refusal), Some(_)) => panic!("bootc takes {tag}: {refusal}"),
