@@ -30,6 +30,11 @@ impl Running {
     }
 
     #[cfg(test)]
+    pub(crate) fn advance_for_test(&self, by: u64) {
+        self.done.fetch_add(by, Ordering::Relaxed);
+    }
+
+    #[cfg(test)]
     pub(crate) fn for_test(kind: TaskKind, total: Option<u64>) -> Self {
         Self {
             id: TaskId::next(),

@@ -83,15 +83,16 @@ pub(crate) fn announcement(task: &Running) -> Option<String> {
 }
 
 fn summary(task: &Running, elapsed: Duration) -> String {
-    let done = amount(task, task.done());
-    let of = task
-        .total
-        .map_or_else(String::new, |total| format!(" of {}", amount(task, total)));
+    let (done, total) = (task.done(), task.total);
+    if done == 0 {
+        return format!("{}: since {} s", task.kind, elapsed.as_secs());
+    }
+    let of = total.map_or_else(String::new, |total| format!(" of {}", amount(task, total)));
     let rate = match task.kind.unit() {
-        Unit::Bytes => format!(", {}/s", HumanBytes(per_second(task.done(), elapsed))),
+        Unit::Bytes => format!(", {}/s", HumanBytes(per_second(done, elapsed))),
         Unit::Items => String::new(),
     };
-    format!("{}: {done}{of}{rate}", task.kind)
+    format!("{}: {}{of}{rate}", task.kind, amount(task, done))
 }
 
 fn amount(task: &Running, number: u64) -> String {
@@ -106,4 +107,34 @@ fn per_second(bytes: u64, elapsed: Duration) -> u64 {
         .unwrap_or(u64::MAX)
         .max(1);
     bytes.saturating_mul(1000) / millis
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_summary_tells_how_far_a_task_is_and_how_fast() {
+        let ten = Duration::from_secs(10);
+        let pull = TaskKind::Pull {
+            image: "oci:/x".into(),
+            layers: 3,
+            present: 1,
+        };
+        let task = Running::for_test(pull, Some(50 << 20));
+        assert_eq!(
+            announcement(&task).unwrap(),
+            "pulling oci:/x: 2 of 3 layers to fetch (50.00 MiB), 1 already present"
+        );
+        assert_eq!(summary(&task, ten), "pulling oci:/x: since 10 s");
+        task.advance_for_test(20 << 20);
+        assert_eq!(
+            summary(&task, ten),
+            "pulling oci:/x: 20.00 MiB of 50.00 MiB, 2.00 MiB/s"
+        );
+        let fsck = Running::for_test(TaskKind::Fsck, None);
+        fsck.advance_for_test(12345);
+        assert_eq!(summary(&fsck, ten), "checking objects: 12,345");
+        assert_eq!(announcement(&fsck), None);
+    }
 }
