@@ -53,9 +53,7 @@ pub(crate) fn merge<'a>(
 ) -> Result<Tree, MergeError> {
     let mut merged = base;
     for (digest, mut layer) in layers {
-        for link in std::mem::take(&mut layer.deferred) {
-            resolve(repo, merged.as_ref(), &mut layer.tree, digest, &link)?;
-        }
+        resolve_all(repo, merged.as_ref(), &mut layer, digest)?;
         match &mut merged {
             Some(below) => below.overlay(layer.tree),
             None => merged = Some(layer.tree.without_whiteouts()),
@@ -66,41 +64,64 @@ pub(crate) fn merge<'a>(
     Ok(merged)
 }
 
-/// Put the file that a hard link names into the layer that has the link.
-fn resolve(
+/// Put the files that hard links name into the layer that has the links, also through each other.
+fn resolve_all(
     repo: &Repo,
     below: Option<&Tree>,
-    layer: &mut Tree,
+    layer: &mut StoredLayer,
     digest: &Digest,
-    link: &DeferredLink,
 ) -> Result<(), MergeError> {
-    let target = match link.target_object() {
-        Some(object) => {
-            let name = ObjectName::new(object, ObjectKind::File);
-            let stored = repo.has_object(&name).map_err(ReadError::from)?;
-            stored.then_some(object)
+    let mut links = std::mem::take(&mut layer.deferred);
+    while let Some(first) = links.first().cloned() {
+        let before = links.len();
+        let mut unresolved = Vec::new();
+        for link in links {
+            match target(repo, below, &layer.tree, &link)? {
+                Some(object) => insert(&mut layer.tree, &link, object),
+                None => unresolved.push(link),
+            }
         }
-        None => below
-            .and_then(|below| below.get(link.target.split('/').map(str::as_bytes)))
+        if unresolved.len() == before {
+            return Err(MergeError::DanglingLink {
+                digest: digest.clone(),
+                path: first.path,
+                target: first.target,
+            });
+        }
+        links = unresolved;
+    }
+    Ok(())
+}
+
+/// The object that a link names: outright, by a link of the same layer, or by a file below.
+fn target(
+    repo: &Repo,
+    below: Option<&Tree>,
+    layer: &Tree,
+    link: &DeferredLink,
+) -> Result<Option<Checksum>, ReadError> {
+    if let Some(object) = link.target_object() {
+        let stored = repo.has_object(&ObjectName::new(object, ObjectKind::File))?;
+        return Ok(stored.then_some(object));
+    }
+    let find = |tree: &Tree| {
+        tree.get(link.target.split('/').map(str::as_bytes))
             .and_then(Node::as_leaf)
-            .copied(),
+            .copied()
     };
-    let dangling = || MergeError::DanglingLink {
-        digest: digest.clone(),
-        path: link.path.clone(),
-        target: link.target.clone(),
-    };
-    let target: Checksum = target.ok_or_else(dangling)?;
+    Ok(find(layer).or_else(|| below.and_then(find)))
+}
+
+/// An entry of the archive that came after the link goes before it.
+fn insert(layer: &mut Tree, link: &DeferredLink, object: Checksum) {
     let (parent, name) = link.path.rsplit_once('/').unwrap_or(("", &link.path));
     let parent = parent
         .split('/')
         .filter(|part| !part.is_empty())
         .map(str::as_bytes);
-    let name = Name::new(name.as_bytes()).map_err(|_| dangling())?;
-    let dir = layer.dir_mut(parent).ok_or_else(dangling)?;
-    // An entry of the archive that came after the link goes before it.
-    dir.children.entry(name).or_insert(Node::Leaf(target));
-    Ok(())
+    if let (Some(dir), Ok(name)) = (layer.dir_mut(parent), Name::new(name.as_bytes())) {
+        dir.children.entry(name).or_insert(Node::Leaf(object));
+    }
 }
 
 fn remove_leftovers(repo: &Repo, root: &mut Tree) -> Result<(), ReadError> {

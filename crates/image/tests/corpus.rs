@@ -134,15 +134,8 @@ fn whole_images_agree_with_the_real_tools() {
     let base: OwnedFd = File::open(scratch.path()).unwrap().into();
     let repo = Repo::init_at(base.as_fd(), Path::new("repo"), RepoMode::Bare).unwrap();
     let mut layout = LayoutBuilder::new(scratch.path().join("images"));
-    let known: BTreeSet<_> = table("known_disagreements.tsv")
-        .into_iter()
-        .map(|row| row[0].clone())
-        .collect();
     let mut wrong = Vec::new();
-    for row in table("cases.tsv")
-        .iter()
-        .filter(|row| !known.contains(&row[0]))
-    {
+    for row in &table("cases.tsv") {
         let (case, layers, oracle) = (&row[0], row[1].parse().unwrap(), &row[2]);
         layout.tag(case, &image_of(case, layers));
         let outcome = pull(&repo, &layout.reference(case));

@@ -56,6 +56,16 @@ pub enum LayerError {
         /// What the parser said.
         source: Box<ParseError>,
     },
+    /// A global extended header would change the entries behind it, which programs do not agree about.
+    #[error(
+        "a global extended header at offset {offset} sets {key:?} for all entries; build the layer without it"
+    )]
+    GlobalHeader {
+        /// Offset in the unpacked layer.
+        offset: u64,
+        /// The key.
+        key: String,
+    },
     /// The archive ends in the middle of an entry.
     #[error("the tar archive ends in the middle of {path:?}, at offset {offset}")]
     Truncated {
@@ -102,6 +112,15 @@ pub enum EntryProblem {
     /// It would lie outside of the tree.
     #[error("it contains \"..\"; a layer must not reach outside of its tree")]
     ParentReference,
+    /// It has no name.
+    #[error("it has no name")]
+    NoName,
+    /// The root of the tree is something else than a directory.
+    #[error("the root of a layer must be a directory")]
+    RootNotDirectory,
+    /// A whiteout that names nothing that could be removed.
+    #[error("it is a whiteout of no file")]
+    BadWhiteout,
     /// A component is not UTF-8, which OSTree requires.
     #[error("its name is not UTF-8; OSTree cannot store it")]
     NameNotUtf8,
@@ -141,6 +160,12 @@ pub enum EntryProblem {
     /// A number in its extended header is malformed.
     #[error("its extended header has a malformed {0}")]
     BadPaxValue(&'static str),
+    /// Its size has more than 63 bits.
+    #[error("its size is out of range")]
+    SizeOutOfRange,
+    /// Its extended header has a malformed record.
+    #[error("its extended header is malformed")]
+    BadPaxRecord,
     /// Extended attributes of an object come without the object, or twice.
     #[error("its extended attributes are missing or do not belong to it")]
     XattrsMismatch,
@@ -183,6 +208,7 @@ impl LayerError {
                 | Self::NoCommit
                 | Self::Bomb { .. }
                 | Self::TooManyEntries(_)
+                | Self::GlobalHeader { .. }
         )
     }
 }
@@ -205,11 +231,15 @@ impl Classified for LayerError {
             | Self::Truncated { .. }
             | Self::Object { .. } => ErrorClass::Corrupt,
             Self::UnsupportedCompression(_) => ErrorClass::Unsupported,
-            Self::Bomb { .. } | Self::TooManyEntries(_) | Self::NoCommit => {
-                ErrorClass::InvalidInput
-            }
+            Self::Bomb { .. }
+            | Self::TooManyEntries(_)
+            | Self::NoCommit
+            | Self::GlobalHeader { .. } => ErrorClass::InvalidInput,
             Self::Entry { reason, .. } => match reason {
-                EntryProblem::ChecksumMismatch(_) => ErrorClass::Corrupt,
+                EntryProblem::ChecksumMismatch(_)
+                | EntryProblem::BadPaxRecord
+                | EntryProblem::BadPaxValue(_)
+                | EntryProblem::SizeOutOfRange => ErrorClass::Corrupt,
                 _ => ErrorClass::InvalidInput,
             },
         }

@@ -4,7 +4,8 @@ use ostree::{Transaction, WriteError};
 use ostree_format::{Checksum, FileHeader};
 
 use crate::LayerError;
-use crate::entries::{Entries, Entry};
+use crate::entries::Entries;
+use crate::entry::Entry;
 
 /// Files up to this size are held in memory, so that one that is stored already is never written.
 const IN_MEMORY: u64 = 1024 * 1024;

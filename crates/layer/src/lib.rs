@@ -7,12 +7,14 @@
 mod chunks;
 mod compression;
 mod entries;
+mod entry;
 mod error;
 mod file;
 mod gzip;
 mod links;
 mod object_set;
 mod paths;
+mod pax;
 mod pipeline;
 mod tree_layer;
 

@@ -12,7 +12,8 @@ use ostree_format::{
 };
 use progress::Interrupt;
 
-use crate::entries::{Entries, Entry, EntryKind};
+use crate::entries::Entries;
+use crate::entry::{Entry, EntryKind};
 use crate::error::{EntryProblem, LayerError, printable};
 use crate::file::{link_target, store_file, store_symlink};
 use crate::paths::{PathPolicy, Place};
@@ -50,8 +51,9 @@ pub fn import_object_set(
     blob: LayerBlob<'_>,
     interrupt: &Interrupt,
 ) -> Result<ObjectSet, LayerError> {
+    let size = blob.size;
     run(blob, |source| {
-        Importer::new(txn, false).import(&mut Entries::new(source), interrupt)
+        Importer::new(txn, false).import(&mut Entries::new(source, size), interrupt)
     })
 }
 
@@ -64,8 +66,9 @@ pub fn import_commit_objects(
     blob: LayerBlob<'_>,
     interrupt: &Interrupt,
 ) -> Result<ObjectSet, LayerError> {
+    let size = blob.size;
     let set = run(blob, |source| {
-        Importer::new(txn, true).import(&mut Entries::new(source), interrupt)
+        Importer::new(txn, true).import(&mut Entries::new(source, size), interrupt)
     })?;
     if set.commit.is_none() {
         return Err(LayerError::NoCommit);

@@ -48,6 +48,9 @@ pub(crate) enum Place {
 impl PathPolicy {
     /// Where the entry with this path goes.
     pub(crate) fn place(self, path: &[u8]) -> Result<Place, EntryProblem> {
+        if path.is_empty() {
+            return Err(EntryProblem::NoName);
+        }
         let mut names = Vec::new();
         for part in path.split(|b| *b == b'/') {
             match part {
@@ -67,9 +70,9 @@ impl PathPolicy {
         };
         let move_to: &[&[u8]] = match top.as_bytes() {
             b"usr" => &[],
-            b"etc" => &[b"usr"],
+            b"etc" | b".wh.etc" => &[b"usr"],
             b"var" if self.retain_var => &[],
-            b"var" => &[b"usr", b"share", b"factory"],
+            b"var" | b".wh.var" if !self.retain_var => &[b"usr", b"share", b"factory"],
             api if API_FILE_SYSTEMS.contains(&api) => match names.len() {
                 1 => &[],
                 _ => return Ok(Place::Nowhere(top.to_string())),
@@ -90,6 +93,9 @@ fn name(part: &[u8]) -> Result<Name, EntryProblem> {
     }
     if std::str::from_utf8(part).is_err() {
         return Err(EntryProblem::NameNotUtf8);
+    }
+    if matches!(part, b".wh." | b".wh.." | b".wh...") {
+        return Err(EntryProblem::BadWhiteout);
     }
     // What is left are NUL bytes, which no path out of a tar header has; PAX paths may.
     Name::new(part).map_err(|_| EntryProblem::NameNotUtf8)

@@ -7,7 +7,8 @@ use ostree_format::{Checksum, DirMeta, FileHeader, Xattrs, mode};
 use progress::Interrupt;
 use tree::{Dir, Name, Node};
 
-use crate::entries::{Entries, Entry, EntryKind};
+use crate::entries::Entries;
+use crate::entry::{Entry, EntryKind};
 use crate::error::{EntryProblem, LayerError, printable};
 use crate::file::{link_target, store_file, store_symlink};
 use crate::links::DeferredLink;
@@ -62,8 +63,9 @@ pub fn import_tree(
     options: TreeOptions<'_>,
     interrupt: &Interrupt,
 ) -> Result<TreeLayer, LayerError> {
+    let size = blob.size;
     run(blob, |source| {
-        let mut entries = Entries::new(source);
+        let mut entries = Entries::new(source, size);
         let mut builder = Builder::new(txn, options)?;
         while let Some(entry) = entries.next()? {
             interrupt
@@ -79,6 +81,8 @@ struct Builder<'t> {
     txn: &'t Transaction<'t>,
     options: TreeOptions<'t>,
     root: Tree,
+    /// Whether the root's metadata come from the archive.
+    root_known: bool,
     /// Directory metadata that was written, so that equal ones are hashed once.
     metas: HashMap<DirMeta, Checksum>,
     /// Files inside the repository of an encapsulated image, which links may name.
@@ -96,6 +100,7 @@ impl<'t> Builder<'t> {
             txn,
             options,
             root: Dir::new(Checksum::from_array([0; 32])),
+            root_known: false,
             metas: HashMap::new(),
             repo_files: HashMap::new(),
             pending: Vec::new(),
@@ -127,12 +132,9 @@ impl<'t> Builder<'t> {
     ) -> Result<(), LayerError> {
         let problem = |reason| LayerError::entry(&entry.path, reason);
         let Some((name, parents)) = names.split_last() else {
-            // An entry for the root itself.
-            if entry.kind == EntryKind::Dir {
-                self.root.meta = self.entry_meta(entry, b"/")?;
-            }
-            return entries.skip(entry);
+            return self.set_root(entries, entry);
         };
+        self.imply_root(entry)?;
         let leaf = match entry.kind {
             EntryKind::Dir => {
                 entries.skip(entry)?;
@@ -143,7 +145,8 @@ impl<'t> Builder<'t> {
                 match self.link(entry)? {
                     Some(checksum) => checksum,
                     None => {
-                        self.parent(entry, parents)?;
+                        // It takes the place of what the archive had there before.
+                        self.parent(entry, parents)?.children.remove(name);
                         self.pending.push((names.to_vec(), entry.link.clone()));
                         return Ok(());
                     }
@@ -154,6 +157,28 @@ impl<'t> Builder<'t> {
         };
         let parent = self.parent(entry, parents)?;
         parent.children.insert(name.clone(), Node::Leaf(leaf));
+        Ok(())
+    }
+
+    /// An entry for the root itself.
+    fn set_root(&mut self, entries: &mut Entries<'_>, entry: &Entry) -> Result<(), LayerError> {
+        if entry.kind != EntryKind::Dir {
+            return Err(LayerError::entry(
+                &entry.path,
+                EntryProblem::RootNotDirectory,
+            ));
+        }
+        self.root.meta = self.entry_meta(entry, b"/")?;
+        self.root_known = true;
+        entries.skip(entry)
+    }
+
+    /// A root that is not named first belongs to the owner of the first entry.
+    fn imply_root(&mut self, entry: &Entry) -> Result<(), LayerError> {
+        if !self.root_known {
+            self.root.meta = self.meta(b"/", entry.uid, entry.gid, IMPLIED_MODE, &Xattrs::new())?;
+            self.root_known = true;
+        }
         Ok(())
     }
 
@@ -311,28 +336,49 @@ impl<'t> Builder<'t> {
         xattrs
     }
 
-    /// Resolve what links are left; those whose target is not in this layer are deferred.
+    /// Resolve what links are left, also through each other; those whose target is not in this layer
+    /// are deferred.
     fn finish(mut self) -> Result<TreeLayer, LayerError> {
-        for (names, target) in std::mem::take(&mut self.pending) {
-            let path = absolute(&names);
-            let problem = |reason| LayerError::entry(&path, reason);
-            let found = self.find_target(&target).map_err(problem)?;
-            match (found, names.split_last()) {
-                (Some(checksum), Some((name, parents))) => {
-                    let parents: Vec<&[u8]> = parents.iter().map(Name::as_bytes).collect();
-                    // The parent was made when the link was read; only a later entry can have replaced it.
-                    if let Some(dir) = self.root.dir_mut(parents.iter().copied()) {
-                        dir.children.insert(name.clone(), Node::Leaf(checksum));
-                    }
+        loop {
+            let pending = std::mem::take(&mut self.pending);
+            let before = pending.len();
+            for (names, target) in pending {
+                if !self.resolve(&names, &target)? {
+                    self.pending.push((names, target));
                 }
-                _ => self.defer(&path, &target)?,
             }
+            if self.pending.len() == before {
+                break;
+            }
+        }
+        for (names, target) in std::mem::take(&mut self.pending) {
+            self.defer(&absolute(&names), &target)?;
         }
         Ok(TreeLayer {
             tree: self.root,
             deferred: self.deferred,
             filtered: self.filtered,
         })
+    }
+
+    /// Whether a pending link has come to an end: by its target, or because a later entry took its place.
+    fn resolve(&mut self, names: &[Name], target: &[u8]) -> Result<bool, LayerError> {
+        let problem = |reason| LayerError::entry(&absolute(names), reason);
+        let found = self.find_target(target).map_err(problem)?;
+        let Some((name, parents)) = names.split_last() else {
+            return Ok(true);
+        };
+        let Some(dir) = self.root.dir_mut(parents.iter().map(Name::as_bytes)) else {
+            return Ok(true);
+        };
+        if dir.children.contains_key(name) {
+            return Ok(true);
+        }
+        let Some(checksum) = found else {
+            return Ok(false);
+        };
+        dir.children.insert(name.clone(), Node::Leaf(checksum));
+        Ok(true)
     }
 
     fn defer(&mut self, path: &[u8], target: &[u8]) -> Result<(), LayerError> {
