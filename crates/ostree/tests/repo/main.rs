@@ -10,6 +10,7 @@ mod oracle;
 mod prune;
 mod pull;
 mod refs;
+mod remotes;
 mod space;
 mod transactions;
 mod write;
