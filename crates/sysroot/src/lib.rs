@@ -10,7 +10,20 @@
 //! Knows nothing of images and networks: it deploys commits that are in the repository.
 //!
 //! Source of the layout: libostree's documentation ("Deployments", "Atomic upgrades") and the
-//! behaviour of the `ostree admin` commands, which the tests compare with.
+//! behaviour of the `ostree admin` commands, which the tests compare with. Where this crate does more
+//! than libostree, or something else:
+//!
+//! - A boot entry that leads nowhere is reported ([`DamagedEntry`], [`Problem`]) and hinders nobody;
+//!   kernels that are missing or cut off in `/boot` come back with the next change.
+//! - `/var` is filled in one step: an interrupted first deployment does not leave half of it.
+//! - The refs of new deployments are written before they boot, not after.
+//! - In `/etc`, what was put into a directory that used to be a file is carried over, a file that was
+//!   removed locally may be gone with its directory, and a link out of `/etc` is not written through.
+//! - `bls-append-except-default` is taken back from an entry that becomes the default.
+//! - Of several kernels in `usr/lib/modules` the newest is taken, not the first in directory order.
+//! - No image for composefs is written ([`UnfitCommit::Composefs`]), no configuration of boot loaders
+//!   that do not read boot entries ([`BootError::Loader`]), and XFS is not frozen to bring its journal
+//!   to rest, which GRUB needs for a `/boot` on XFS.
 
 mod attributes;
 mod boot;

@@ -78,6 +78,8 @@ impl Locked<'_> {
         if let Some(origin) = &plan.origin {
             self.write_origin(id, origin, step.policy)?;
         }
+        // From here on it is a matter of moments, and no longer interrupted.
+        step.interrupt.check()?;
         if !self.options.mutable_deployments {
             let deployment = dir::open(self.dir(), id.path())?;
             immutable::set(deployment.as_fd(), true)?;

@@ -84,7 +84,8 @@ impl Sysroot {
         self.check_request(request)?;
         let (commit, kernel) = self.examine(&request.commit)?;
         let merge = self.merge_deployment(state, request)?;
-        let deployment = self.new_deployment(request, &kernel, merge)?;
+        let serial = self.next_serial(state, request)?;
+        let deployment = new_deployment(request, serial, &kernel, merge)?;
         let (wanted, dropped) = arrange(state, request, merge, &deployment, &kernel);
         let boot = self.plan_boot(state, &wanted)?;
         let etc = merge
@@ -137,51 +138,16 @@ impl Sysroot {
         }
     }
 
-    fn new_deployment(
-        &self,
-        request: &DeployRequest,
-        kernel: &Kernel,
-        merge: Option<&Deployment>,
-    ) -> Result<Deployment, DeployError> {
-        let inherited = merge.map(Deployment::kernel_args);
-        let args = request.kernel_args.resolve(inherited.as_ref())?;
-        let mut entry = BlsEntry::new();
-        if !args.is_empty() {
-            entry.set("options", &args.to_string());
-        }
-        let serial = self.next_serial(&request.stateroot, &request.commit)?;
-        let stateroot = request.stateroot.clone();
-        Ok(Deployment {
-            id: DeploymentId {
-                stateroot,
-                commit: request.commit,
-                serial,
-            },
-            boot_checksum: kernel.checksum.clone(),
-            boot_serial: 0,
-            entry,
-            entry_file: None,
-            origin: request.origin.clone(),
-            unlocked: Unlocked::None,
-            problems: Vec::new(),
-        })
-    }
-
     /// One more than the highest number among the deployments of the same commit that are led to.
     /// What an interrupted call has left behind does not count: it is removed before.
-    fn next_serial(
-        &self,
-        stateroot: &StaterootName,
-        commit: &Checksum,
-    ) -> Result<u32, DeployError> {
-        let state = self.load().map_err(crate::BootError::from)?;
-        let stale = self.plan_cleanup(&state)?.deployments;
-        let path = format!("{}/deploy", stateroot.path());
+    fn next_serial(&self, state: &State, request: &DeployRequest) -> Result<u32, DeployError> {
+        let stale = self.plan_cleanup(state)?.deployments;
+        let path = format!("{}/deploy", request.stateroot.path());
         let there = dir::names_below(self.dir(), path)?.into_iter();
         let dirs = there.filter(|(_, kind)| *kind == FileType::Directory);
-        let ids = dirs
-            .filter_map(|(name, _)| DeploymentId::from_directory(stateroot.clone(), &name).ok());
-        let same = ids.filter(|id| id.commit == *commit && !stale.contains(id));
+        let id = |name: &str| DeploymentId::from_directory(request.stateroot.clone(), name).ok();
+        let ids = dirs.filter_map(|(name, _)| id(&name));
+        let same = ids.filter(|id| id.commit == request.commit && !stale.contains(id));
         Ok(same
             .map(|id| id.serial.saturating_add(1))
             .max()
@@ -200,6 +166,36 @@ impl Sysroot {
                 0
             })
     }
+}
+
+/// The deployment as it will be, but for what is said of it only in its boot entry.
+fn new_deployment(
+    request: &DeployRequest,
+    serial: u32,
+    kernel: &Kernel,
+    merge: Option<&Deployment>,
+) -> Result<Deployment, DeployError> {
+    let inherited = merge.map(Deployment::kernel_args);
+    let args = request.kernel_args.resolve(inherited.as_ref())?;
+    let mut entry = BlsEntry::new();
+    if !args.is_empty() {
+        entry.set("options", &args.to_string());
+    }
+    let stateroot = request.stateroot.clone();
+    Ok(Deployment {
+        id: DeploymentId {
+            stateroot,
+            commit: request.commit,
+            serial,
+        },
+        boot_checksum: kernel.checksum.clone(),
+        boot_serial: 0,
+        entry,
+        entry_file: None,
+        origin: request.origin.clone(),
+        unlocked: Unlocked::None,
+        problems: Vec::new(),
+    })
 }
 
 impl State {

@@ -352,3 +352,109 @@ fn show(path: &[Name]) -> String {
     });
     parts.collect::<Vec<_>>().join("/")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::etc::EtcMeta;
+    use ostree_format::Checksum;
+    use tree::Dir;
+
+    const META: EtcMeta = EtcMeta {
+        uid: 0,
+        gid: 0,
+        mode: 0o755,
+    };
+
+    /// A tree of `path=content`, `path@target` and `path/`; parents come first.
+    fn tree(items: &[&str]) -> EtcTree {
+        let mut tree = Dir::new(META);
+        for item in items {
+            let (path, node) = if let Some((path, text)) = item.split_once('=') {
+                let content = Checksum::of(text.as_bytes());
+                (
+                    path,
+                    Node::Leaf(EtcLeaf::File {
+                        meta: META,
+                        content,
+                    }),
+                )
+            } else if let Some((path, target)) = item.split_once('@') {
+                let target = target.as_bytes().to_vec();
+                (path, Node::Leaf(EtcLeaf::Link { meta: META, target }))
+            } else {
+                (item.trim_end_matches('/'), Node::Dir(Dir::new(META)))
+            };
+            let path: EtcPath = path
+                .split('/')
+                .map(|part| Name::new(part.as_bytes()).unwrap())
+                .collect();
+            let (name, parent) = path.split_last().unwrap();
+            dir_mut(&mut tree, parent)
+                .unwrap()
+                .children
+                .insert(name.clone(), node);
+        }
+        tree
+    }
+
+    fn plan(old: &[&str], current: &[&str], new: &[&str]) -> EtcPlan {
+        EtcPlan::new(&tree(old), &tree(current), &tree(new))
+    }
+
+    #[test]
+    fn both_sides_are_told_of() {
+        let old = ["both=1", "gone=1", "removed=1", "same=1", "mine=1"];
+        let current = ["both=2", "gone=2", "same=2", "mine=2", "added=2"];
+        let new = ["both=3", "removed=3", "same=2", "mine=1", "added=3"];
+        let plan = plan(&old, &current, &new);
+        let path = |path: &str| path.to_owned();
+        assert_eq!(
+            plan.conflicts,
+            [
+                EtcConflict::StaysRemoved {
+                    path: path("removed")
+                },
+                EtcConflict::BothChanged { path: path("both") },
+                EtcConflict::DefaultRemoved { path: path("gone") },
+                EtcConflict::BothChanged {
+                    path: path("added")
+                },
+            ]
+        );
+        assert_eq!(
+            plan.merged,
+            tree(&["both=2", "gone=2", "same=2", "mine=2", "added=2"])
+        );
+        assert_eq!(
+            (plan.removed, plan.added),
+            (vec![path("removed")], vec![path("added")])
+        );
+    }
+
+    #[test]
+    fn nothing_is_written_through_a_link_out_of_etc() {
+        let old = ["d/", "d/f=1"];
+        let current = ["d/", "d/f=2"];
+        for target in ["/usr/lib/d", "../usr", "x/../../y"] {
+            let blocked = plan(&old, &current, &["x/", &format!("d@{target}")]);
+            assert_eq!(
+                blocked.blocks,
+                [EtcBlock::ParentOutside {
+                    path: "d".to_owned()
+                }],
+                "{target}"
+            );
+        }
+        let inside = plan(&old, &current, &["x/", "d@x/../x"]);
+        assert!(inside.blocks.is_empty());
+        assert_eq!(inside.merged, tree(&["x/", "d@x/../x", "x/f=2"]));
+    }
+
+    #[test]
+    fn no_change_is_no_work() {
+        let same = plan(&["a=1", "d/"], &["a=1", "d/"], &["a=2"]);
+        assert!(same.is_empty() && same.actions.is_empty() && same.conflicts.is_empty());
+        assert_eq!(same.merged, tree(&["a=2"]));
+    }
+}

@@ -351,3 +351,31 @@ fn a_plan_says_everything_and_writes_nothing() {
         assert_eq!(fs::read_to_string(file).unwrap(), entry.entry.to_string());
     }
 }
+
+#[test]
+fn what_is_in_the_way_in_etc_is_shown_and_refused() {
+    let host = host();
+    let etc = host.lab.deployment(0).join("etc");
+    fs::remove_dir_all(etc.join("sub")).unwrap();
+    fs::write(etc.join("sub"), "a file now").unwrap();
+    let before = crate::support::listing(&host.lab.root);
+    let wanted = request("os", host.commits[0], "origin:b");
+    let sysroot = host.lab.open();
+    let plan = sysroot
+        .plan_deploy(&sysroot.load().unwrap(), &wanted)
+        .unwrap();
+    assert!(
+        plan.to_string()
+            .contains("impossible   /etc/sub is a directory"),
+        "{plan}"
+    );
+    let error = host.lab.deploy(&wanted).unwrap_err();
+    let message = "/etc/sub is a directory in the new default, but was made a file or link; remove or move it before deploying";
+    assert_eq!(error.to_string(), message);
+    assert_eq!(crate::support::listing(&host.lab.root), before);
+    // Nobody's /etc is inherited without merging.
+    let mut plain = wanted;
+    plain.merge = sysroot::MergeFrom::Nothing;
+    host.lab.deploy(&plain).unwrap();
+    assert!(host.lab.deployment(0).join("etc/sub/s").exists());
+}
