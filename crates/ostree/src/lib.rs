@@ -23,6 +23,7 @@ mod refs;
 mod remotes;
 mod repo;
 mod space;
+mod split_xattrs;
 mod staging;
 mod summary;
 mod transaction;

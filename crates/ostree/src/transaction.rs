@@ -20,6 +20,8 @@ pub struct TransactionOptions {
     /// Let a later sync make the moved refs durable: for one of several transactions in a row whose
     /// loss costs only repeated work. Objects are synced in any case before a ref names them.
     pub defer_ref_sync: bool,
+    /// Write content to a repository of mode `bare-split-xattrs`, which libostree refuses to do.
+    pub write_split_xattrs: bool,
 }
 
 impl TransactionOptions {
@@ -27,6 +29,13 @@ impl TransactionOptions {
     #[must_use]
     pub const fn deferring_ref_sync(mut self) -> Self {
         self.defer_ref_sync = true;
+        self
+    }
+
+    /// Set [`TransactionOptions::write_split_xattrs`].
+    #[must_use]
+    pub const fn writing_split_xattrs(mut self) -> Self {
+        self.write_split_xattrs = true;
         self
     }
 }
@@ -182,7 +191,7 @@ pub struct Transaction<'r> {
     pub(crate) staging: Staging,
     pub(crate) space: Space,
     pub(crate) counters: Counters,
-    options: TransactionOptions,
+    pub(crate) options: TransactionOptions,
     refs: Mutex<Vec<RefEdit>>,
     /// Set by the first failed write: what is staged may be incomplete and must not be published.
     poisoned: AtomicBool,

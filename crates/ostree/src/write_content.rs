@@ -64,16 +64,26 @@ impl Transaction<'_> {
         content: &[u8],
     ) -> Result<bool, WriteError> {
         let name = ObjectName::new(checksum, ObjectKind::File);
-        if self.repo.has_object(&name)? {
+        if self.has_file(&name)? {
             return Ok(false);
         }
         self.space.take(content.len() as u64)?;
         let path = name.loose_path(self.repo.mode());
         let new = self.stage_file(&path, header, content)?;
+        if self.repo.mode() == RepoMode::BareSplitXattrs {
+            self.stage_split_xattrs(checksum, header)?;
+        }
         if new {
             self.count_new_content(content.len() as u64);
         }
         Ok(new)
+    }
+
+    /// Whether a content object is stored with everything that belongs to it.
+    pub(crate) fn has_file(&self, name: &ObjectName) -> Result<bool, durable::Error> {
+        let link = ObjectName::new(name.checksum, ObjectKind::FileXattrsLink);
+        Ok(self.repo.has_object(name)?
+            && (self.repo.mode() != RepoMode::BareSplitXattrs || self.repo.has_object(&link)?))
     }
 
     pub(crate) fn count_new_content(&self, bytes: u64) {
@@ -94,7 +104,7 @@ impl Transaction<'_> {
     ) -> Result<bool, WriteError> {
         self.check_mode(header)?;
         if header.is_symlink()
-            && matches!(self.repo.mode(), RepoMode::Bare | RepoMode::BareUserOnly)
+            && !matches!(self.repo.mode(), RepoMode::BareUser | RepoMode::Archive)
         {
             return self.stage_symlink(path, header);
         }
@@ -136,7 +146,9 @@ impl Transaction<'_> {
 
     fn check_mode(&self, header: &FileHeader) -> Result<(), WriteError> {
         match self.repo.mode() {
-            RepoMode::BareSplitXattrs => Err(WriteError::UnsupportedMode(self.repo.mode())),
+            RepoMode::BareSplitXattrs if !self.options.write_split_xattrs => {
+                Err(WriteError::UnsupportedMode(self.repo.mode()))
+            }
             RepoMode::BareUserOnly => self.check_user_only(header),
             _ => Ok(()),
         }
@@ -176,13 +188,18 @@ impl Transaction<'_> {
             Err(Errno::EXIST) => return Ok(false),
             Err(error) => return Err(error).during("create link", path).map_err(Into::into),
         }
-        if self.repo.mode() == RepoMode::Bare {
-            self.set_link_metadata(path, header)?;
+        match self.repo.mode() {
+            RepoMode::Bare => {
+                self.set_link_owner(path, header)?;
+                self.set_link_xattrs(path, header)?;
+            }
+            RepoMode::BareSplitXattrs => self.set_link_owner(path, header)?,
+            _ => {}
         }
         Ok(true)
     }
 
-    fn set_link_metadata(&self, path: &str, header: &FileHeader) -> Result<(), durable::Error> {
+    fn set_link_owner(&self, path: &str, header: &FileHeader) -> Result<(), durable::Error> {
         if !owned_by_us(header) {
             let (uid, gid) = owner(header);
             rustix::fs::chownat(
@@ -194,12 +211,14 @@ impl Transaction<'_> {
             )
             .during("change the owner of", path)?;
         }
-        if !header.xattrs.is_empty() {
-            let link = proc_path(self.staging.dir(), Path::new(path));
-            for (name, value) in header.xattrs.iter() {
-                rustix::fs::lsetxattr(&link, name, value, XattrFlags::empty())
-                    .during("set an attribute of", path)?;
-            }
+        Ok(())
+    }
+
+    fn set_link_xattrs(&self, path: &str, header: &FileHeader) -> Result<(), durable::Error> {
+        let link = proc_path(self.staging.dir(), Path::new(path));
+        for (name, value) in header.xattrs.iter() {
+            rustix::fs::lsetxattr(&link, name, value, XattrFlags::empty())
+                .during("set an attribute of", path)?;
         }
         Ok(())
     }
@@ -214,18 +233,16 @@ impl Transaction<'_> {
     ) -> Result<(), WriteError> {
         match self.repo.mode() {
             RepoMode::Bare => {
-                if !owned_by_us(header) {
-                    let (uid, gid) = owner(header);
-                    rustix::fs::fchown(file, uid, gid).during("change the owner of", path)?;
-                }
+                set_owner(file, path, header)?;
                 set_xattrs(file, path, &header.xattrs)?;
             }
+            RepoMode::BareSplitXattrs => set_owner(file, path, header)?,
             RepoMode::BareUser => {
                 let meta = header.to_ostreemeta();
                 rustix::fs::fsetxattr(file, OSTREEMETA, &meta, XattrFlags::empty())
                     .during("set user.ostreemeta of", path)?;
             }
-            RepoMode::BareUserOnly | RepoMode::Archive | RepoMode::BareSplitXattrs => {}
+            RepoMode::BareUserOnly | RepoMode::Archive => {}
         }
         let created = self.created_permissions(header);
         self.set_permissions(file, path, created, self.stored_permissions(header))?;
@@ -392,7 +409,7 @@ impl ContentWriter<'_> {
         let checksum = self.hasher.finish();
         let name = ObjectName::new(checksum, ObjectKind::File);
         let staging = txn.staging.dir();
-        if txn.repo.has_object(&name)? {
+        if txn.has_file(&name)? {
             rustix::fs::unlinkat(staging, &self.temp, AtFlags::empty())
                 .during("remove", &self.temp)?;
             return Ok(checksum);
@@ -400,6 +417,9 @@ impl ContentWriter<'_> {
         let path = name.loose_path(txn.repo.mode());
         txn.set_metadata(file.as_fd(), &path, &self.header)?;
         txn.create_head(&path)?;
+        if txn.repo.mode() == RepoMode::BareSplitXattrs {
+            txn.stage_split_xattrs(checksum, &self.header)?;
+        }
         match rustix::fs::renameat_with(staging, &self.temp, staging, &path, RenameFlags::NOREPLACE)
         {
             Ok(()) => txn.count_new_content(self.size),
@@ -422,6 +442,14 @@ fn owner(header: &FileHeader) -> (Option<rustix::fs::Uid>, Option<rustix::fs::Gi
 fn owned_by_us(header: &FileHeader) -> bool {
     header.uid == rustix::process::geteuid().as_raw()
         && header.gid == rustix::process::getegid().as_raw()
+}
+
+fn set_owner(file: BorrowedFd<'_>, path: &str, header: &FileHeader) -> Result<(), durable::Error> {
+    if owned_by_us(header) {
+        return Ok(());
+    }
+    let (uid, gid) = owner(header);
+    rustix::fs::fchown(file, uid, gid).during("change the owner of", path)
 }
 
 fn set_xattrs(file: BorrowedFd<'_>, path: &str, xattrs: &Xattrs) -> Result<(), durable::Error> {

@@ -81,11 +81,21 @@ impl Transaction<'_> {
         let path = name.loose_path(self.repo.mode());
         let replace = name.kind == ObjectKind::CommitMeta;
         let exclusive = if replace { OFlags::TRUNC } else { OFlags::EXCL };
-        let Some(file) = self.create_staged(&path, exclusive, 0o644)? else {
+        self.stage_bytes(&path, bytes, exclusive)
+    }
+
+    /// Stage a file that nobody else has staged under that name; it may be there.
+    pub(crate) fn stage_plain(&self, path: &str, bytes: &[u8]) -> Result<(), WriteError> {
+        self.space.take(bytes.len() as u64)?;
+        self.stage_bytes(path, bytes, OFlags::EXCL).map(|_| ())
+    }
+
+    fn stage_bytes(&self, path: &str, bytes: &[u8], how: OFlags) -> Result<bool, WriteError> {
+        let Some(file) = self.create_staged(path, how, 0o644)? else {
             return Ok(false);
         };
-        durable::write_all(file.as_fd(), bytes).during("write object", &path)?;
-        self.set_permissions(file.as_fd(), &path, 0o644, 0o644)?;
+        durable::write_all(file.as_fd(), bytes).during("write object", path)?;
+        self.set_permissions(file.as_fd(), path, 0o644, 0o644)?;
         Ok(true)
     }
 

@@ -111,7 +111,7 @@ impl Pull<'_> {
     ) -> Result<Option<u64>, PullError> {
         self.interrupt.check()?;
         let name = ObjectName::new(*checksum, ObjectKind::File);
-        if self.txn.repo.has_object(&name)? {
+        if self.txn.has_file(&name)? {
             return Ok(None);
         }
         if self.options.user_only_files {

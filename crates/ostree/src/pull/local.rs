@@ -29,7 +29,7 @@ impl Repo {
         interrupt: &Interrupt,
     ) -> Result<PullStats, PullError> {
         let _source_lock = source.lock_shared().map_err(crate::WriteError::from)?;
-        let txn = self.begin(TransactionOptions::default())?;
+        let txn = self.begin(TransactionOptions::default().writing_split_xattrs())?;
         let mut pull = Pull {
             source,
             txn: &txn,

@@ -276,3 +276,55 @@ fn a_commit_of_another_ref_is_refused() {
     let error = pull(&to, &from, "none", &lenient).unwrap_err();
     assert_eq!(error.class(), ErrorClass::NotFound);
 }
+
+/// Libostree reads split-xattrs repositories but does not write them; its `fsck` is the judge.
+#[test]
+fn split_xattrs_repositories_are_written_and_read() {
+    let source = testkit::golden_copy("repos");
+    let at = |name: &str| source.path().join(name);
+    for from in [RepoMode::Bare, RepoMode::Archive] {
+        let (from, split) = (at(directory(from)), at("split"));
+        let repo = init(&split, RepoMode::BareSplitXattrs);
+        let deep = PullLocalOptions {
+            depth: Depth::All,
+            ..PullLocalOptions::default()
+        };
+        pull(&split, &from, "golden/v", &deep).unwrap();
+        pull(&split, &from, "golden/multi", &deep).unwrap();
+        let seen = theirs(&split, &["fsck"]);
+        assert!(seen.contains("no errors found"), "{seen}");
+        let list = ["ls", "-R", "-C", "-X", "golden/v"];
+        assert_eq!(theirs(&split, &list), theirs(&from, &list));
+        let report = fsck(&repo);
+        assert!(report.damage.is_empty(), "{:?}", report.damage);
+        let back = at("back");
+        init(&back, RepoMode::Bare);
+        pull(&back, &split, "golden/v", &PullLocalOptions::default()).unwrap();
+        assert_clean(&back);
+
+        // Without its commit, nothing of its attributes is left either.
+        let prune = |depth| {
+            let options = ostree::PruneOptions {
+                refs_only: true,
+                depth,
+                ..ostree::PruneOptions::default()
+            };
+            repo.prune(&options, &Silent, &Interrupt::default())
+                .unwrap()
+        };
+        assert!(prune(Depth::Ancestors(0)).deleted > 0);
+        assert!(theirs(&split, &["fsck"]).contains("no errors found"));
+        assert!(fsck(&repo).damage.is_empty());
+        fs::remove_dir_all(split.join("refs/heads/golden")).unwrap();
+        prune(Depth::All);
+        assert!(all(&split).is_empty(), "{:?}", all(&split));
+        fs::remove_dir_all(&split).unwrap();
+        fs::remove_dir_all(&back).unwrap();
+    }
+    // As with `ostree`, nobody writes such a repository unawares.
+    let repo = init(&at("other"), RepoMode::BareSplitXattrs);
+    let txn = repo.begin(ostree::TransactionOptions::default()).unwrap();
+    let header = ostree_format::FileHeader::regular(0, 0, 0o644, ostree_format::Xattrs::new());
+    let error = txn.write_file(&header, b"x").unwrap_err();
+    assert_eq!(error.class(), ErrorClass::Unsupported);
+}
