@@ -15,7 +15,8 @@ const GIGABYTES: u32 = 16;
 pub(crate) fn run(arguments: &[String]) -> Result<()> {
     let (images, rounds) = parse(arguments)?;
     sh("cargo build --quiet --release --package cli")?;
-    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| "target".into(), PathBuf::from);
+    let target =
+        std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| "target".into(), PathBuf::from);
     let bootroot = std::fs::canonicalize(target.join("release/bootroot"))?;
     let dir = target.join("bench");
     std::fs::create_dir_all(&dir)?;
@@ -25,8 +26,15 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
     }
     for image in images {
         let image = std::fs::canonicalize(&image).with_context(|| format!("no image {image:?}"))?;
-        println!("\n{}: {}\n", image.file_name().unwrap_or_default().display(), describe(&image)?);
-        println!("{}", table(&measure_all(&work(&bootroot, &image), &scratch, rounds)?));
+        println!(
+            "\n{}: {}\n",
+            image.file_name().unwrap_or_default().display(),
+            describe(&image)?
+        );
+        println!(
+            "{}",
+            table(&measure_all(&work(&bootroot, &image), &scratch, rounds)?)
+        );
     }
     Ok(())
 }
@@ -37,11 +45,19 @@ fn parse(arguments: &[String]) -> Result<(Vec<PathBuf>, usize)> {
     let mut arguments = arguments.iter();
     while let Some(argument) = arguments.next() {
         match argument.as_str() {
-            "--rounds" => rounds = arguments.next().context("--rounds needs a number")?.parse()?,
+            "--rounds" => {
+                rounds = arguments
+                    .next()
+                    .context("--rounds needs a number")?
+                    .parse()?
+            }
             image => images.push(PathBuf::from(image)),
         }
     }
-    ensure!(!images.is_empty(), "name at least one OCI directory with the tags v1 and v2");
+    ensure!(
+        !images.is_empty(),
+        "name at least one OCI directory with the tags v1 and v2"
+    );
     Ok((images, rounds))
 }
 
@@ -58,7 +74,12 @@ fn measure_all(works: &[Work], scratch: &Scratch, rounds: usize) -> Result<Vec<R
         .zip(costs)
         .map(|(work, costs)| {
             let (cost, syncs) = (median(costs), work.syncs(scratch)?);
-            Ok(Row { name: work.name, tool: work.tool, cost, syncs })
+            Ok(Row {
+                name: work.name,
+                tool: work.tool,
+                cost,
+                syncs,
+            })
         })
         .collect()
 }
@@ -79,12 +100,27 @@ fn work(bootroot: &Path, image: &Path) -> Vec<Work> {
     };
     vec![
         work("cold pull", "bootroot", &fresh, &pull("v1")),
-        work("unpack and commit each layer", "ostree commit --tree=tar", &fresh, &tar_commits(&image.to_string())),
-        work("copy", "skopeo copy to dir:", &fresh, &format!("skopeo --insecure-policy copy -q oci:{image}:v1 dir:s")),
+        work(
+            "unpack and commit each layer",
+            "ostree commit --tree=tar",
+            &fresh,
+            &tar_commits(&image.to_string()),
+        ),
+        work(
+            "copy",
+            "skopeo copy to dir:",
+            &fresh,
+            &format!("skopeo --insecure-policy copy -q oci:{image}:v1 dir:s"),
+        ),
         work("v1 to v2", "bootroot", &with_v1, &latest("v2")),
         work("no-op pull", "bootroot", &with_v1, &latest("v1")),
         work("pull and deploy", "bootroot", &fresh, &deploy),
-        work("deploy what is pulled", "bootroot", &format!("{fresh}; {deploy}"), &deploy),
+        work(
+            "deploy what is pulled",
+            "bootroot",
+            &format!("{fresh}; {deploy}"),
+            &deploy,
+        ),
         work(
             "deploy what is pulled",
             "ostree admin deploy",
@@ -111,5 +147,9 @@ fn describe(image: &Path) -> Result<String> {
          jq -r '\"\\(.layers|length) layers, \\([.layers[].size]|add/1000000|floor) MB compressed\"' blobs/sha256/$m",
         image.display()
     );
-    Ok(output(std::process::Command::new("bash").args(["-euc", &script]))?.trim().to_owned())
+    Ok(
+        output(std::process::Command::new("bash").args(["-euc", &script]))?
+            .trim()
+            .to_owned(),
+    )
 }

@@ -11,6 +11,8 @@ fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     match arguments.first().map(String::as_str) {
         Some("bench") => bench::run(&arguments[1..]),
-        _ => bail!("usage: cargo xtask bench IMAGE_DIR... [--rounds N]\n  each IMAGE_DIR is an OCI directory with the tags v1 and v2"),
+        _ => bail!(
+            "usage: cargo xtask bench IMAGE_DIR... [--rounds N]\n  each IMAGE_DIR is an OCI directory with the tags v1 and v2"
+        ),
     }
 }

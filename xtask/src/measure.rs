@@ -36,12 +36,18 @@ impl Work {
         let (bytes, files) = scratch.used()?;
         let times = scratch.path().join("../times");
         let mut command = Command::new("/usr/bin/time");
-        command.args(["-f", "%U %S %e %M", "-o"]).arg(&times).args(["bash", "-euc", &self.script]);
+        command
+            .args(["-f", "%U %S %e %M", "-o"])
+            .arg(&times)
+            .args(["bash", "-euc", &self.script]);
         run(command.current_dir(scratch.path()))?;
         sh(&format!("sync -f '{}'", scratch.path().display()))?;
         let (bytes_after, files_after) = scratch.used()?;
         let text = std::fs::read_to_string(&times)?;
-        let numbers: Vec<f64> = text.split_whitespace().filter_map(|n| n.parse().ok()).collect();
+        let numbers: Vec<f64> = text
+            .split_whitespace()
+            .filter_map(|n| n.parse().ok())
+            .collect();
         let [user, system, wall, memory] = numbers[..] else {
             anyhow::bail!("GNU time printed {text:?}");
         };
@@ -59,14 +65,24 @@ impl Work {
         self.prepare(scratch)?;
         let log = scratch.path().join("../syncs");
         let mut command = Command::new("strace");
-        command.args(["-f", "-qq", "-e", "trace=fsync,fdatasync,syncfs,sync,sync_file_range", "-o"]);
+        command.args([
+            "-f",
+            "-qq",
+            "-e",
+            "trace=fsync,fdatasync,syncfs,sync,sync_file_range",
+            "-o",
+        ]);
         command.arg(&log).args(["bash", "-euc", &self.script]);
         run(command.current_dir(scratch.path()))?;
         count_lines(&log)
     }
 
     fn prepare(&self, scratch: &Scratch) -> Result<()> {
-        let before = format!("cd '{}'; {}; sync -f .", scratch.path().display(), self.before);
+        let before = format!(
+            "cd '{}'; {}; sync -f .",
+            scratch.path().display(),
+            self.before
+        );
         sh(&before).with_context(|| format!("preparing {}", self.name))
     }
 }
@@ -78,7 +94,9 @@ fn count_lines(log: &Path) -> Result<u64> {
 }
 
 fn run(command: &mut Command) -> Result<()> {
-    let done = command.output().with_context(|| format!("cannot run {command:?}"))?;
+    let done = command
+        .output()
+        .with_context(|| format!("cannot run {command:?}"))?;
     let error = String::from_utf8_lossy(&done.stderr);
     ensure!(done.status.success(), "{command:?} failed: {error}");
     Ok(())
@@ -87,5 +105,9 @@ fn run(command: &mut Command) -> Result<()> {
 /// The versions of what is measured, for the report.
 pub(crate) fn version(tool: &str) -> String {
     let text = output(Command::new(tool).arg("--version")).unwrap_or_default();
-    text.lines().take(2).map(str::trim).collect::<Vec<_>>().join(" ")
+    text.lines()
+        .take(2)
+        .map(str::trim)
+        .collect::<Vec<_>>()
+        .join(" ")
 }

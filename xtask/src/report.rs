@@ -21,7 +21,13 @@ pub(crate) fn table(rows: &[Row]) -> String {
     let mut out = String::from(
         "| work | tool | CPU s | wall s | peak MiB | MB written | files | syncs |\n|---|---|---|---|---|---|---|---|\n",
     );
-    for Row { name, tool, cost, syncs } in rows {
+    for Row {
+        name,
+        tool,
+        cost,
+        syncs,
+    } in rows
+    {
         let (memory, bytes) = (cost.memory / 1024, cost.bytes / 1_000_000);
         out += &format!(
             "| {name} | {tool} | {:.2} | {:.2} | {memory} | {bytes} | {} | {syncs} |\n",

@@ -22,7 +22,9 @@ impl Scratch {
             image = image.display(),
             mount = mount.display(),
         ))?;
-        Ok(Self { dir: dir.to_owned() })
+        Ok(Self {
+            dir: dir.to_owned(),
+        })
     }
 
     pub(crate) fn path(&self) -> PathBuf {
@@ -32,10 +34,20 @@ impl Scratch {
     /// Bytes and inodes in use.
     pub(crate) fn used(&self) -> Result<(u64, u64)> {
         let path = self.path();
-        let text = output(Command::new("stat").args(["-f", "-c", "%b %f %S %c %d"]).arg(path))?;
+        let text = output(
+            Command::new("stat")
+                .args(["-f", "-c", "%b %f %S %c %d"])
+                .arg(path),
+        )?;
         let mut numbers = text.split_whitespace().map(str::parse::<u64>);
-        let mut next = || numbers.next().context("stat printed too little")?.context("not a number");
-        let (blocks, free, size, inodes, free_inodes) = (next()?, next()?, next()?, next()?, next()?);
+        let mut next = || {
+            numbers
+                .next()
+                .context("stat printed too little")?
+                .context("not a number")
+        };
+        let (blocks, free, size, inodes, free_inodes) =
+            (next()?, next()?, next()?, next()?, next()?);
         Ok(((blocks - free) * size, inodes - free_inodes))
     }
 }
@@ -43,7 +55,11 @@ impl Scratch {
 impl Drop for Scratch {
     fn drop(&mut self) {
         let mount = self.path();
-        let device = output(Command::new("findmnt").args(["-n", "-o", "SOURCE"]).arg(&mount));
+        let device = output(
+            Command::new("findmnt")
+                .args(["-n", "-o", "SOURCE"])
+                .arg(&mount),
+        );
         let device = device.unwrap_or_default();
         let _failed = sh(&format!(
             "umount '{}' && losetup -d '{}'; rm -f '{}'",
@@ -60,7 +76,9 @@ pub(crate) fn sh(script: &str) -> Result<()> {
 }
 
 pub(crate) fn output(command: &mut Command) -> Result<String> {
-    let done = command.output().with_context(|| format!("cannot run {command:?}"))?;
+    let done = command
+        .output()
+        .with_context(|| format!("cannot run {command:?}"))?;
     let error = String::from_utf8_lossy(&done.stderr);
     ensure!(done.status.success(), "{command:?} failed: {error}");
     Ok(String::from_utf8_lossy(&done.stdout).into_owned())

@@ -25,8 +25,6 @@ pub struct DeployOptions {
     pub target: Option<OstreeImageReference>,
     /// The kernel arguments. When there are none, those of the deployment that this one follows are kept.
     pub kernel_arguments: Vec<String>,
-    /// Refuse an image that is not labelled as bootable, or is for another processor.
-    pub require_bootable: bool,
     /// How long to wait for the lock of the system.
     pub lock_timeout: Duration,
     /// The current time in seconds since 1970, for images that do not say when they were made.
@@ -41,7 +39,6 @@ impl DeployOptions {
             stateroot,
             target: None,
             kernel_arguments: Vec::new(),
-            require_bootable: false,
             lock_timeout: Duration::from_secs(60),
             now: 0,
         }
@@ -94,6 +91,9 @@ pub enum DeployImageError {
     /// The stateroot cannot be made.
     #[error(transparent)]
     Stateroot(#[from] durable::Error),
+    /// The image's SELinux policy cannot be used.
+    #[error(transparent)]
+    Policy(#[from] ::image::PolicyError),
     /// The image cannot be deployed.
     #[error("cannot deploy {image}")]
     Deploy {
@@ -111,6 +111,7 @@ impl Classified for DeployImageError {
             Self::Lock(error) => error.class(),
             Self::Load(error) => error.class(),
             Self::Stateroot(error) => error.class(),
+            Self::Policy(error) => error.class(),
             Self::Deploy { source, .. } => source.class(),
         }
     }
@@ -140,6 +141,7 @@ pub fn deploy(
     let locked = sysroot.lock(options.lock_timeout)?;
     let stateroot_created = locked.ensure_stateroot(&options.stateroot)?;
     let state = locked.load()?;
+    let policy = ::image::policy_of_commit(sysroot.repo(), &pulled.commit)?;
     let failed = |source| DeployImageError::Deploy {
         image: Box::new(image.clone()),
         source: Box::new(source),
@@ -148,7 +150,7 @@ pub fn deploy(
         .plan_deploy(&state, &request(&pulled, follows, options))
         .map_err(failed)?;
     locked
-        .apply_deploy(&plan, None, progress, interrupt)
+        .apply_deploy(&plan, policy.as_ref(), progress, interrupt)
         .map_err(failed)?;
     Ok(describe(plan, pulled, follows, stateroot_created))
 }
@@ -156,7 +158,8 @@ pub fn deploy(
 fn pull_options(options: &DeployOptions) -> PullOptions {
     PullOptions {
         target: options.target.as_ref().map(|target| target.imgref.clone()),
-        require_bootable: options.require_bootable,
+        // What is deployed is meant to boot.
+        require_bootable: true,
         now: options.now,
         ..PullOptions::default()
     }

@@ -14,7 +14,7 @@ use progress::{Interrupt, Progress, Task, TaskKind};
 
 use crate::collect::{PullLock, collect_layers};
 use crate::fetch::{Fetched, Fetcher};
-use crate::labels::policy_of;
+use crate::labels::{policy_of, policy_of_commit};
 use crate::layout::LayerRole;
 use crate::plan::{ImportPlan, LayerState};
 use crate::query::{LayeredImageState, query_image_commit};
@@ -186,11 +186,7 @@ impl Import<'_> {
         paths.allow_nonusr = base.is_none_or(|base| base.writable_root);
         paths.retain_var = self.options.retain_var;
         let given = match (base, &self.options.policy_commit) {
-            (None, Some(commit)) => {
-                let repo = self.fetcher.repo;
-                let commit = repo.load_commit(commit)?;
-                policy_of(repo, &repo.load_tree(&commit.contents, &commit.meta)?)?
-            }
+            (None, Some(commit)) => policy_of_commit(self.fetcher.repo, commit)?,
             _ => None,
         };
         let policy = base.map_or(given.as_ref(), |base| base.policy.as_ref());

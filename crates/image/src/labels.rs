@@ -5,7 +5,7 @@ use std::io::Read as _;
 use error_class::{Classified, ErrorClass};
 use file_contexts::{Config, ConfigError, FileContextSources, ParseError, Policy};
 use ostree::{ReadError, Repo, Tree};
-use tree::Node;
+use ostree_format::{Checksum, ObjectKind, ObjectName};
 
 /// Largest policy file that is read.
 const MAX_POLICY_FILE: u64 = 64 * 1024 * 1024;
@@ -39,21 +39,71 @@ impl Classified for PolicyError {
     }
 }
 
+/// The policy that a commit says its files are labelled by, if any. Reads only what lies on the way.
+///
+/// # Errors
+/// [`PolicyError`].
+pub fn policy_of_commit(repo: &Repo, commit: &Checksum) -> Result<Option<Policy>, PolicyError> {
+    let failed = |source| PolicyError::Read {
+        path: Config::PATH.to_owned(),
+        source,
+    };
+    let root = repo.load_commit(commit).map_err(failed)?.contents;
+    policy(repo, &|path| find_in_commit(repo, root, path))
+}
+
 /// The policy that `root` says its files are labelled by, if any.
 pub(crate) fn policy_of(repo: &Repo, root: &Tree) -> Result<Option<Policy>, PolicyError> {
-    let Some(config) = read(repo, root, Config::PATH)? else {
+    policy(repo, &|path| Ok(find_in_tree(root, path)))
+}
+
+/// The content of the file at `path` of a tree, if there is one.
+pub(crate) fn read(repo: &Repo, root: &Tree, path: &str) -> Result<Option<Vec<u8>>, PolicyError> {
+    read_found(repo, &|path| Ok(find_in_tree(root, path)), path)
+}
+
+/// Finds the content object of a path.
+type Find<'a> = &'a dyn Fn(&str) -> Result<Option<Checksum>, ReadError>;
+
+fn find_in_tree(root: &Tree, path: &str) -> Option<Checksum> {
+    root.get(path.split('/').map(str::as_bytes))?
+        .as_leaf()
+        .copied()
+}
+
+fn find_in_commit(
+    repo: &Repo,
+    mut contents: Checksum,
+    path: &str,
+) -> Result<Option<Checksum>, ReadError> {
+    let (parents, file) = path.rsplit_once('/').unwrap_or(("", path));
+    for name in parents.split('/').filter(|name| !name.is_empty()) {
+        let tree = repo.load_dirtree(&contents)?;
+        match tree.dirs.into_iter().find(|dir| dir.name == name) {
+            Some(dir) => contents = dir.contents,
+            None => return Ok(None),
+        }
+    }
+    let files = repo.load_dirtree(&contents)?.files;
+    Ok(files
+        .into_iter()
+        .find(|(name, _)| name == file)
+        .map(|(_, checksum)| checksum))
+}
+
+fn policy(repo: &Repo, find: Find<'_>) -> Result<Option<Policy>, PolicyError> {
+    let read = |path: &str| read_found(repo, find, path);
+    let Some(config) = read(Config::PATH)? else {
         return Ok(None);
     };
     let Some(files) = Config::parse(&config)?.policy_files() else {
         return Ok(None);
     };
-    let Some(file_contexts) = read(repo, root, &files.file_contexts)? else {
+    let Some(file_contexts) = read(&files.file_contexts)? else {
         return Ok(None);
     };
-    let homedirs = read(repo, root, &files.homedirs)?;
-    let local = read(repo, root, &files.local)?;
-    let subs = read(repo, root, &files.subs)?;
-    let subs_dist = read(repo, root, &files.subs_dist)?;
+    let (homedirs, local) = (read(&files.homedirs)?, read(&files.local)?);
+    let (subs, subs_dist) = (read(&files.subs)?, read(&files.subs_dist)?);
     let policy = Policy::parse(FileContextSources {
         file_contexts: &file_contexts,
         homedirs: homedirs.as_deref(),
@@ -64,26 +114,26 @@ pub(crate) fn policy_of(repo: &Repo, root: &Tree) -> Result<Option<Policy>, Poli
     Ok(Some(policy))
 }
 
-/// The content of the file at `path`, if there is one.
-pub(crate) fn read(repo: &Repo, root: &Tree, path: &str) -> Result<Option<Vec<u8>>, PolicyError> {
-    let Some(Node::Leaf(checksum)) = root.get(path.split('/').map(str::as_bytes)) else {
-        return Ok(None);
-    };
+fn read_found(repo: &Repo, find: Find<'_>, path: &str) -> Result<Option<Vec<u8>>, PolicyError> {
     let failed = |source| PolicyError::Read {
         path: path.to_owned(),
         source,
     };
-    let object = repo.open_file(checksum).map_err(failed)?;
+    let Some(checksum) = find(path).map_err(failed)? else {
+        return Ok(None);
+    };
+    let bad = |reason| ReadError::BadContent {
+        name: ObjectName::new(checksum, ObjectKind::File),
+        reason,
+    };
+    let object = repo.open_file(&checksum).map_err(failed)?;
+    if object.size > MAX_POLICY_FILE {
+        return Err(failed(bad("it is larger than a policy file may be")));
+    }
     let mut bytes = Vec::new();
-    object
-        .content
-        .take(MAX_POLICY_FILE)
+    let mut content = object.content.take(MAX_POLICY_FILE);
+    content
         .read_to_end(&mut bytes)
-        .map_err(|_| {
-            failed(ReadError::BadContent {
-                name: ostree_format::ObjectName::new(*checksum, ostree_format::ObjectKind::File),
-                reason: "its content cannot be read to the end",
-            })
-        })?;
+        .map_err(|_| failed(bad("its content cannot be read to the end")))?;
     Ok(Some(bytes))
 }

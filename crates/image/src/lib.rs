@@ -28,7 +28,7 @@ pub use collect::{Collected, collect_layers, remove_images};
 pub use import::Imported;
 pub use import_error::ImportError;
 pub use keys::{BASE_IMAGE_PREFIX, BOOTABLE_LABEL, BOOTC_LABEL, FINAL_DIFFID_LABEL};
-pub use labels::PolicyError;
+pub use labels::{PolicyError, policy_of_commit};
 pub use layout::{LayerRole, LayoutError};
 pub use list::list_images;
 pub use merge::MergeError;

@@ -7,6 +7,7 @@ use oci::digest::Digest;
 use oci::manifest::{ManifestError, RawConfig, RawManifest};
 use oci::reference::ImageReference;
 use oci::source::{Error as SourceError, ImageSource};
+use oci::spec::ImageConfiguration;
 use ostree::{Repo, WriteError};
 use ostree_format::refs::Refspec;
 use ostree_format::{Checksum, ObjectKind, ObjectName};
@@ -174,7 +175,7 @@ pub fn prepare(
         .as_ref()
         .filter(|p| is_pinned_to(image, &p.manifest_digest))
     {
-        return Ok(Prepared::AlreadyPresent(Box::new(previous.clone())));
+        return already_present(source, previous, options);
     }
     if options.offline {
         return Err(PlanError::Offline(image.clone()));
@@ -192,12 +193,12 @@ pub fn prepare(
         .filter(|previous| is_same(previous, &manifest))
     {
         task.done();
-        return Ok(Prepared::AlreadyPresent(Box::new(previous.clone())));
+        return already_present(source, previous, options);
     }
     let config = source.config(&manifest).map_err(Box::new)?;
     task.done();
     if options.require_bootable {
-        check_bootable(source, &config)?;
+        check_bootable(source, config.config())?;
     }
     if let Some(previous) = &previous {
         cached_update::write(repo, &previous.merge_commit, &manifest, &config)?;
@@ -241,16 +242,25 @@ fn is_same(previous: &LayeredImageState, manifest: &RawManifest) -> bool {
         || previous.manifest.config().digest() == manifest.manifest().config().digest()
 }
 
-fn check_bootable(source: &dyn ImageSource, config: &RawConfig) -> Result<(), PlanError> {
+/// What is stored has to meet the same demands as what would be fetched.
+fn already_present(
+    source: &dyn ImageSource,
+    previous: &LayeredImageState,
+    options: &ImportOptions,
+) -> Result<Prepared, PlanError> {
+    if options.require_bootable {
+        check_bootable(source, &previous.configuration)?;
+    }
+    Ok(Prepared::AlreadyPresent(Box::new(previous.clone())))
+}
+
+fn check_bootable(source: &dyn ImageSource, config: &ImageConfiguration) -> Result<(), PlanError> {
     let image = source.reference();
-    let has = |key| label(config.config(), key).is_some();
+    let has = |key| label(config, key).is_some();
     if !has(BOOTC_LABEL) && !has(BOOTABLE_LABEL) {
         return Err(PlanError::NotBootable(image.clone()));
     }
-    let (found, wanted) = (
-        config.config().architecture(),
-        &source.platform().architecture,
-    );
+    let (found, wanted) = (config.architecture(), &source.platform().architecture);
     if found.to_string() == *wanted {
         return Ok(());
     }

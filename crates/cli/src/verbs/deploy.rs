@@ -18,8 +18,9 @@ use crate::verbs::source::SourceOptions;
 /// Pull an image and make it the system that boots first
 ///
 /// With --sysroot DIR, a system is made in DIR when there is none: repository, /boot, stateroot. The
-/// image is pulled first unless it is stored already; see `bootroot image pull --help` for IMGREF. On a
-/// stateroot that has deployments, the new one inherits /etc, and the current one stays for a rollback.
+/// image is pulled first unless it is stored already; it must be labelled as bootable and be for this
+/// architecture. See `bootroot image pull --help` for IMGREF. On a stateroot that has deployments, the
+/// new one inherits /etc, and the current one stays for a rollback.
 #[derive(Debug, Args)]
 pub(crate) struct Deploy {
     /// The image
@@ -34,9 +35,6 @@ pub(crate) struct Deploy {
     /// A kernel argument, once for each [default: those of the deployment before]
     #[arg(long, value_name = "KARG", allow_hyphen_values = true)]
     karg: Vec<String>,
-    /// Refuse an image that is not labelled as bootable or is for another architecture
-    #[arg(long)]
-    require_bootable: bool,
     #[command(flatten)]
     source: SourceOptions,
     #[command(flatten)]
@@ -64,7 +62,6 @@ impl Deploy {
         let mut options = DeployOptions::new(self.stateroot.clone());
         options.target.clone_from(&self.target_imgref);
         options.kernel_arguments.clone_from(&self.karg);
-        options.require_bootable = self.require_bootable;
         options.now = environment::now();
         options
     }
