@@ -1,5 +1,5 @@
 use error_class::{Classified, ErrorClass};
-use ostree_format::Checksum;
+use ostree_format::{Checksum, RepoMode};
 use progress::Interrupted;
 
 use crate::ReadError;
@@ -15,6 +15,20 @@ pub enum CheckoutError {
         commit: Checksum,
         /// The path in it.
         path: String,
+    },
+    /// Something else is there.
+    #[error("{path:?} exists already")]
+    Exists {
+        /// The path.
+        path: String,
+    },
+    /// The file cannot be linked, and copies were not wanted.
+    #[error("{path:?} cannot be linked from a repository of mode {mode} in this kind of checkout")]
+    NotLinkable {
+        /// The path.
+        path: String,
+        /// The repository's mode.
+        mode: RepoMode,
     },
     /// A file is called `.ostree-wh.` and nothing else.
     #[error("{path:?} is a whiteout of nothing")]
@@ -37,7 +51,8 @@ impl Classified for CheckoutError {
     fn class(&self) -> ErrorClass {
         match self {
             Self::NoSuchDirectory { .. } => ErrorClass::NotFound,
-            Self::EmptyWhiteout { .. } => ErrorClass::InvalidInput,
+            Self::EmptyWhiteout { .. } | Self::Exists { .. } => ErrorClass::InvalidInput,
+            Self::NotLinkable { .. } => ErrorClass::Unsupported,
             Self::Read(error) => error.class(),
             Self::Interrupted(error) => error.class(),
             Self::Io(error) => error.class(),

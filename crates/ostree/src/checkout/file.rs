@@ -9,6 +9,7 @@ use ostree_format::{Checksum, ObjectKind, ObjectName, RepoMode};
 use rustix::fs::{AtFlags, FileType, Gid, Mode, Uid};
 use rustix::io::Errno;
 
+use super::existing::Place;
 use super::walk::{Making, Walk};
 use super::{CheckoutError, Existing};
 use crate::FileObject;
@@ -31,11 +32,18 @@ impl Walk<'_> {
                 return self.whiteout(dir, hidden, &object);
             }
         }
+        if self.is_whiteout(dir, name)? {
+            return Ok(());
+        }
         if self.may_link() && self.link(dir, name, checksum)? {
             self.counters.linked.fetch_add(1, Ordering::Relaxed);
             return Ok(());
         }
         let object = self.repo.open_file(checksum)?;
+        self.check_copy(dir, name, &object)?;
+        if self.is_there(dir, name)? && self.make_room(dir, name, checksum)? == Place::Kept {
+            return Ok(());
+        }
         self.counters.copied.fetch_add(1, Ordering::Relaxed);
         self.counters
             .copied_bytes
@@ -51,6 +59,37 @@ impl Walk<'_> {
             RepoMode::Archive | RepoMode::BareSplitXattrs => false,
         };
         same && !self.options.force_copy
+    }
+
+    /// Whether a copy may be made: of what is never linked always.
+    fn check_copy(
+        &self,
+        dir: &Making,
+        name: &str,
+        object: &FileObject,
+    ) -> Result<(), CheckoutError> {
+        let never_linked = self.may_link() || object.header.is_symlink() || object.size == 0;
+        if self.options.require_hardlinks && !never_linked {
+            return Err(CheckoutError::NotLinkable {
+                path: dir.path.join(name).display().to_string(),
+                mode: self.repo.mode(),
+            });
+        }
+        Ok(())
+    }
+
+    /// Whether something is in the way of a copy. In a directory that was made just now nothing is.
+    fn is_there(&self, dir: &Making, name: &str) -> Result<bool, CheckoutError> {
+        if !dir.existed() {
+            return Ok(false);
+        }
+        match rustix::fs::statat(&dir.fd, name, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(_) => Ok(true),
+            Err(Errno::NOENT) => Ok(false),
+            Err(error) => Err(error)
+                .during("look at", dir.path.join(name))
+                .map_err(Into::into),
+        }
     }
 
     /// Link the object, if it is one that is linked and the file system allows it.
@@ -70,13 +109,17 @@ impl Walk<'_> {
             )
         };
         let mut linked = try_link();
-        if linked == Err(Errno::EXIST) && self.options.existing == Existing::Union {
-            self.remove_existing(dir, name)?;
+        if linked == Err(Errno::EXIST) {
+            if self.make_room(dir, name, checksum)? == Place::Kept {
+                return Ok(true);
+            }
             linked = try_link();
         }
         match linked {
             Ok(()) => Ok(true),
-            Err(Errno::MLINK | Errno::XDEV | Errno::PERM) => Ok(false),
+            Err(Errno::MLINK | Errno::XDEV | Errno::PERM) if !self.options.require_hardlinks => {
+                Ok(false)
+            }
             Err(error) => Err(error)
                 .during("link", dir.path.join(name))
                 .map_err(Into::into),

@@ -7,6 +7,7 @@
 
 mod copy;
 mod error;
+mod existing;
 mod file;
 mod walk;
 
@@ -34,6 +35,10 @@ pub struct CheckoutOptions<'a> {
     pub subpath: Option<&'a str>,
     /// What to do with things that are there already.
     pub existing: Existing,
+    /// Let files called `.wh.NAME` remove `NAME` from what is there (`--whiteouts`).
+    pub whiteouts: bool,
+    /// Fail where a file that could be linked would have to be copied (`--require-hardlinks`).
+    pub require_hardlinks: bool,
     /// Turn files called `.ostree-wh.NAME` into overlayfs whiteouts `NAME` (character devices 0:0).
     pub passthrough_whiteouts: bool,
     /// Give copies the SELinux label of another place; only together with `force_copy`.
@@ -50,6 +55,10 @@ pub enum Existing {
     Refuse,
     /// Keep directories with their attributes, replace anything else (`--union`).
     Union,
+    /// Keep everything that is there (`--union-add`).
+    Add,
+    /// Keep what is the same, fail when something differs (`--union-identical`).
+    Identical,
 }
 
 /// Labels for copies that will stand elsewhere than in the tree.

@@ -49,6 +49,13 @@ pub(super) struct Making {
     parent: Option<Arc<Making>>,
 }
 
+impl Making {
+    /// Whether it was there before.
+    pub(super) const fn existed(&self) -> bool {
+        self.existed
+    }
+}
+
 /// What the threads share.
 pub(super) struct Walk<'a> {
     pub(super) repo: &'a Repo,
@@ -191,6 +198,7 @@ impl Walk<'_> {
         let depth = depth.ok_or(ReadError::TooDeep(waiting.contents))?;
         let tree = self.repo.load_dirtree(&waiting.contents)?;
         let dir = Arc::new(self.make(waiting)?);
+        self.clear_opaque(&dir, &tree.files)?;
         for (name, checksum) in &tree.files {
             self.file(&dir, name, checksum)?;
         }
@@ -218,7 +226,7 @@ impl Walk<'_> {
         let made = rustix::fs::mkdirat(parent, &waiting.name, Mode::from_raw_mode(0o700));
         let existed = match made {
             Ok(()) => false,
-            Err(Errno::EXIST) if self.options.existing == Existing::Union => true,
+            Err(Errno::EXIST) if self.options.existing != Existing::Refuse => true,
             Err(error) => {
                 return Err(error)
                     .during("create directory", shown(&waiting))

@@ -13,4 +13,5 @@ mod refs;
 mod remotes;
 mod space;
 mod transactions;
+mod union;
 mod write;
