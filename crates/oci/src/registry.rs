@@ -31,6 +31,7 @@ mod error;
 mod patience;
 mod roots;
 mod url;
+mod waiting;
 mod wire;
 
 pub use error::{CredentialUse, Detail, Error, Problem, Wanted};

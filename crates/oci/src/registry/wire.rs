@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::io::{self, Read};
 use std::sync::OnceLock;
 
+use progress::Interrupt;
 use ureq::http::{Method, Response, StatusCode, Uri, header};
 use ureq::tls::TlsConfig;
 use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver};
@@ -13,6 +14,7 @@ use ureq::{Agent, Body, Timeout};
 use super::CaRoots;
 use super::error::Problem;
 use super::url;
+use super::waiting::interruptible;
 use crate::context::{Context, Timeouts};
 use crate::limits;
 use crate::reference::split_port;
@@ -37,6 +39,7 @@ struct Settings {
     user_agent: String,
     timeouts: Timeouts,
     insecure_hosts: BTreeSet<String>,
+    interrupt: Interrupt,
 }
 
 /// A request, as far as redirects keep it.
@@ -50,6 +53,46 @@ pub(super) struct Request<'a> {
     pub(super) form: Option<&'a [(&'a str, &'a str)]>,
 }
 
+/// One request with all it needs, to be made in another thread.
+struct Call {
+    uri: Uri,
+    headers: Vec<(header::HeaderName, String)>,
+    form: Option<Vec<(String, String)>>,
+}
+
+impl Call {
+    fn new(uri: &Uri, authorization: Option<&str>, request: &Request<'_>) -> Self {
+        let authorization = authorization.map(|value| (header::AUTHORIZATION, value.to_owned()));
+        let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+        Self {
+            uri: uri.clone(),
+            headers: request
+                .headers
+                .iter()
+                .cloned()
+                .chain(authorization)
+                .collect(),
+            form: request.form.map(|form| form.iter().map(owned).collect()),
+        }
+    }
+
+    fn make(self, agent: &Agent) -> Result<Response<Body>, ureq::Error> {
+        let headers = self.headers.into_iter();
+        match self.form {
+            None => headers
+                .fold(agent.get(&self.uri), |builder, (name, value)| {
+                    builder.header(name, value)
+                })
+                .call(),
+            Some(form) => headers
+                .fold(agent.post(&self.uri), |builder, (name, value)| {
+                    builder.header(name, value)
+                })
+                .send_form(form),
+        }
+    }
+}
+
 impl Wire {
     /// For a registry, `host` or `host:port`.
     pub(super) fn new(registry: &str, context: &Context) -> Self {
@@ -58,6 +101,7 @@ impl Wire {
             user_agent: context.user_agent.clone(),
             timeouts: context.timeouts,
             insecure_hosts: context.insecure_hosts.clone(),
+            interrupt: context.interrupt.clone(),
         };
         Self {
             registry_is_local: url::is_loopback(split_port(registry).0),
@@ -105,31 +149,13 @@ impl Wire {
         }
         let method = request.form.map_or(Method::GET, |_| Method::POST);
         tracing::debug!(%method, host = url::shown_host(uri), path = uri.path(), "request");
-        self.run(self.agent(uri), uri, authorization, request)
+        let (agent, call) = (
+            self.agent(uri).clone(),
+            Call::new(uri, authorization, request),
+        );
+        interruptible(&self.settings.interrupt, move || call.make(&agent))
+            .map_err(Problem::Interrupted)?
             .map_err(|error| problem(uri, error))
-    }
-
-    fn run(
-        &self,
-        agent: &Agent,
-        uri: &Uri,
-        authorization: Option<&str>,
-        request: &Request<'_>,
-    ) -> Result<Response<Body>, ureq::Error> {
-        let authorization = authorization.map(|value| (header::AUTHORIZATION, value.to_owned()));
-        let headers = request.headers.iter().cloned().chain(authorization);
-        match request.form {
-            None => headers
-                .fold(agent.get(uri), |builder, (name, value)| {
-                    builder.header(name, value)
-                })
-                .call(),
-            Some(form) => headers
-                .fold(agent.post(uri), |builder, (name, value)| {
-                    builder.header(name, value)
-                })
-                .send_form(form.iter().copied()),
-        }
     }
 
     fn agent(&self, uri: &Uri) -> &Agent {
