@@ -46,10 +46,8 @@ fn parse(arguments: &[String]) -> Result<(Vec<PathBuf>, usize)> {
     while let Some(argument) = arguments.next() {
         match argument.as_str() {
             "--rounds" => {
-                rounds = arguments
-                    .next()
-                    .context("--rounds needs a number")?
-                    .parse()?
+                let number = arguments.next().context("--rounds needs a number")?;
+                rounds = number.parse()?;
             }
             image => images.push(PathBuf::from(image)),
         }
