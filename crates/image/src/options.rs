@@ -19,7 +19,7 @@ pub struct ImportOptions {
     pub skip_collection: bool,
     /// The commit whose policy labels the layers of images without an encapsulated base.
     pub policy_commit: Option<Checksum>,
-    /// Keep `/var`; see [`PathPolicy::retain_var`].
+    /// Keep `/var`; see [`layer::PathPolicy::retain_var`].
     pub retain_var: bool,
     /// How many layers are fetched at once; 0 is one per processor, but at least two and at most four.
     pub parallel_layers: usize,
