@@ -31,8 +31,10 @@ check: ## format, lints, documentation
 images: setup ## the image that tests boot (cached)
 	@BOOTROOT_CACHE=$(LAB) scripts/build-mini-image $(LAB)/mini
 
-bench: setup build ## measure against the real tools
-	$(CARGO) run --locked --release -p xtask -- bench
+bench: setup build ## measure against the real tools, on the demo image and a large one
+	@BOOTROOT_CACHE=$(LAB) scripts/build-demo-image $(LAB)/demo
+	@BOOTROOT_CACHE=$(LAB) scripts/build-large-image $(LAB)/large
+	$(CARGO) run --locked --release -p xtask -- bench $(LAB)/demo $(LAB)/large
 
 install: build ## into $(DESTDIR)$(PREFIX)
 	install -Dm755 $(TARGET)/release/bootroot $(DESTDIR)$(PREFIX)/bin/bootroot
