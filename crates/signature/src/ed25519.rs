@@ -58,7 +58,8 @@ impl crate::PublicKey for PublicKey {
     }
 }
 
-/// A secret key. Its `Debug` form shows the public half only; memory is wiped when dropped.
+/// A secret key. Its `Debug` form shows the public half only; its memory is wiped when dropped (that
+/// of the text it was read from is the caller's).
 #[derive(Clone)]
 pub struct SecretKey(SigningKey);
 

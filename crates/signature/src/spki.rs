@@ -91,13 +91,14 @@ impl crate::PublicKey for PublicKey {
     }
 }
 
-/// A secret key. Its `Debug` form shows the algorithm only; memory is wiped when dropped.
+/// A secret key. Its `Debug` form shows the algorithm only; its memory is wiped when dropped (that
+/// of the text it was read from is the caller's).
 #[derive(Clone)]
 pub struct SecretKey(Signing);
 
 #[derive(Clone)]
 enum Signing {
-    Ed25519(ed25519_dalek::SigningKey),
+    Ed25519(Box<ed25519_dalek::SigningKey>),
     Ed448(Box<cx448::SigningKey>),
 }
 
@@ -169,7 +170,7 @@ fn verifying(wrapped: &WrappedKey<'_>) -> Result<Verifying, KeyError> {
             .map_err(|_| not_on_curve),
         ED448 => {
             let bytes: &[u8; ED448_KEY] = sized(wrapped.key)?;
-            cx448::VerifyingKey::from_bytes(bytes.into())
+            cx448::VerifyingKey::from_bytes(bytes)
                 .map(|key| Verifying::Ed448(Box::new(key)))
                 .map_err(|_| not_on_curve)
         }
@@ -180,10 +181,8 @@ fn verifying(wrapped: &WrappedKey<'_>) -> Result<Verifying, KeyError> {
 fn signing(wrapped: &WrappedKey<'_>) -> Result<Signing, KeyError> {
     match wrapped.oid {
         ED25519 => {
-            let seed = sized(wrapped.key)?;
-            Ok(Signing::Ed25519(ed25519_dalek::SigningKey::from_bytes(
-                seed,
-            )))
+            let key = ed25519_dalek::SigningKey::from_bytes(sized(wrapped.key)?);
+            Ok(Signing::Ed25519(Box::new(key)))
         }
         ED448 => {
             let seed: &[u8; ED448_KEY] = sized(wrapped.key)?;

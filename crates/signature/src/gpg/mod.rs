@@ -17,6 +17,9 @@
 //! Certificates that stand in several keyrings are merged (so does `gpg --import`), so a
 //! revocation in one of them counts.
 //!
+//! gpg in batch mode, and so libostree, ends after a signature that is bad or has expired, and never
+//! looks at those behind it. Here every signature is judged.
+//!
 //! What gpg verifies and this does not: keys of version 5, Brainpool and Ed448 keys, RSA above
 //! 8192 bits. Such signatures are reported as [`Refusal::PublicKeyAlgorithm`] or with the key
 //! missing, never as valid.
@@ -30,6 +33,7 @@ mod import;
 mod keybox;
 mod keyring;
 mod listing;
+mod low_s;
 mod names;
 mod packet;
 mod policy;

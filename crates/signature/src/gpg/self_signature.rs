@@ -1,12 +1,15 @@
 //! The signatures that a primary key has made on its own certificate.
 
 use pgp::errors::Result as PgpResult;
-use pgp::packet::{KeyFlags, PublicSubkey, Signature, SignatureType, SubpacketData, UserId};
+use pgp::packet::{
+    KeyFlags, PublicSubkey, Signature, SignatureConfig, SignatureType, SubpacketData, UserId,
+};
 use pgp::types::{KeyDetails, RevocationKey, Tag};
 
 use super::certificate::{Binding, Certificate};
 use super::critical;
 use super::keyring::Keyring;
+use super::low_s::EitherForm;
 use super::policy;
 
 /// Judges the signatures of one certificate at one time.
@@ -73,7 +76,7 @@ impl<'c> Judge<'c> {
         let mut direct = Direct::default();
         let mut newest = None;
         for signature in parsed(&self.certificate.direct) {
-            if !self.holds(signature, key, || signature.verify_key(key)) {
+            if !self.holds(signature, key, || signature.verify_key(&EitherForm(key))) {
                 continue;
             }
             match signature.typ() {
@@ -106,7 +109,11 @@ impl<'c> Judge<'c> {
         self.keyring.certificates.iter().filter(named).any(|c| {
             parsed(&self.certificate.direct)
                 .filter(|s| s.typ() == Some(SignatureType::KeyRevocation))
-                .any(|s| self.holds(s, &c.primary, || s.verify_key_third_party(key, &c.primary)))
+                .any(|s| {
+                    self.holds(s, &c.primary, || {
+                        s.verify_key_third_party(key, &EitherForm(&c.primary))
+                    })
+                })
         })
     }
 
@@ -116,7 +123,7 @@ impl<'c> Judge<'c> {
         let key = &self.certificate.primary;
         let mut newest = None;
         for signature in parsed(signatures) {
-            let verified = || signature.verify_certification(key, Tag::UserId, user);
+            let verified = || signature.verify_certification(&EitherForm(key), Tag::UserId, user);
             if self.holds(signature, key, verified) {
                 newest = newer(newest, signature);
             }
@@ -141,7 +148,7 @@ impl<'c> Judge<'c> {
         let mut revoked = false;
         for signature in parsed(signatures) {
             if !self.holds(signature, key, || {
-                signature.verify_subkey_binding(key, subkey)
+                signature.verify_subkey_binding(&EitherForm(key), subkey)
             }) {
                 continue;
             }
@@ -170,7 +177,9 @@ impl<'c> Judge<'c> {
             });
         back.is_some_and(|s| {
             let primary = &self.certificate.primary;
-            self.holds(s, subkey, || s.verify_primary_key_binding(subkey, primary))
+            self.holds(s, subkey, || {
+                s.verify_primary_key_binding(&EitherForm(subkey), primary)
+            })
         })
     }
 
@@ -237,7 +246,7 @@ fn embedded(signature: &Signature) -> impl Iterator<Item = &Signature> {
 fn revokers(signature: &Signature) -> impl Iterator<Item = &RevocationKey> {
     let config = signature.config().into_iter();
     config
-        .flat_map(|c| c.hashed_subpackets())
+        .flat_map(SignatureConfig::hashed_subpackets)
         .filter_map(|s| match &s.data {
             SubpacketData::RevocationKey(key) => Some(key),
             _ => None,

@@ -71,7 +71,7 @@ pub(super) fn judge(certificate: &Certificate, keyring: &Keyring, now: u64) -> V
         .map(|(key, component)| subkey(&judge, key, component, &primary))
         .collect();
     Validity {
-        users: in_order(users, primary.revoked),
+        users: in_order(&users, primary.revoked),
         primary,
         subkeys,
     }
@@ -154,7 +154,7 @@ fn created(key: &impl KeyDetails) -> u64 {
 
 /// The primary user ID first. It is the newest of those that call themselves primary, else the
 /// newest at all, else (when none is live) any; length and then bytes break ties.
-fn in_order(users: Vec<JudgedUser<'_>>, revoked: bool) -> Vec<UserValidity> {
+fn in_order(users: &[JudgedUser<'_>], revoked: bool) -> Vec<UserValidity> {
     let rank = |(user, state): &JudgedUser<'_>| {
         let live = state.live();
         let (flagged, created) = live.map_or((false, 0), |l| (l.primary, l.created));

@@ -7,6 +7,7 @@ use pgp::types::{EddsaLegacyPublicParams, PublicParams, VerifyingKey};
 use super::certificate::Certificate;
 use super::id::{Fingerprint, Issuer, KeyId};
 use super::keyring::{Keyring, Position};
+use super::low_s::EitherForm;
 use super::self_signature::{created, expires, is_timely};
 use super::validity::{self, KeyValidity, Validity};
 use super::{Policy, Refusal, Report, Status, Verification};
@@ -151,7 +152,9 @@ impl Context<'_> {
         let weak = hash.is_none_or(|hash| self.policy.refuses_for_data(hash));
         refused(weak, Refusal::HashAlgorithm)?;
         refused(!state.may_sign, Refusal::WrongUsage)?;
-        if signature.verify(key, self.data).is_err() || critical::has_unknown(signature) {
+        if signature.verify(&EitherForm(key), self.data).is_err()
+            || critical::has_unknown(signature)
+        {
             return Err(Status::Bad);
         }
         refused(!state.back_signed, Refusal::NotCrossCertified)?;

@@ -56,7 +56,13 @@ impl Home {
 
     /// A new subkey of the key `primary`; its fingerprint.
     #[track_caller]
-    pub(crate) fn subkey(&self, primary: &str, algorithm: &str, usage: &str, expiry: &str) -> String {
+    pub(crate) fn subkey(
+        &self,
+        primary: &str,
+        algorithm: &str,
+        usage: &str,
+        expiry: &str,
+    ) -> String {
         self.gpg(&["--quick-add-key", primary, algorithm, usage, expiry], b"");
         self.fingerprints(primary).pop().unwrap()
     }

@@ -1,6 +1,8 @@
 //! GPG signatures compared with the real `gpg`, `gpgv` and `ostree`.
 
+mod forged;
 mod home;
+mod keyrings;
 mod oracle;
 mod signing;
 mod verdicts;

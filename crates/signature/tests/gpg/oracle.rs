@@ -11,7 +11,7 @@ use tempfile::TempDir;
 use testkit::{command, run, stdout};
 
 /// Five hours west of UTC, so that a date in UTC where a local one belongs is seen.
-const ZONE: &str = "XXX5";
+pub(crate) const ZONE: &str = "XXX5";
 const OFFSET: i32 = -5 * 3600;
 
 pub(crate) fn now() -> u64 {
@@ -94,9 +94,13 @@ impl Repo {
     }
 }
 
+pub(crate) fn zone(_: u64) -> i32 {
+    OFFSET
+}
+
 /// Our text for what `ostree show` prints.
 pub(crate) fn describe(verification: &Verification) -> String {
-    describe_all(verification, Heading::Found, &|_| OFFSET)
+    describe_all(verification, Heading::Found, &zone)
 }
 
 pub(crate) fn ostree(dir: &Path, arguments: &[&str]) -> std::process::Command {
