@@ -54,7 +54,7 @@ impl Classified for NoSuchPath {
 
 /// A thing in a commit.
 #[derive(Clone, Copy)]
-enum Item {
+pub(super) enum Item {
     Dir { contents: Checksum, meta: Checksum },
     File(Checksum),
 }
@@ -131,7 +131,7 @@ fn find(repo: &Repo, root: Item, path: &str) -> Result<Option<(Item, String)>, F
     )))
 }
 
-fn child(repo: &Repo, item: Item, name: &str) -> Result<Option<Item>, Failure> {
+pub(super) fn child(repo: &Repo, item: Item, name: &str) -> Result<Option<Item>, Failure> {
     let Item::Dir { contents, .. } = item else {
         return Ok(None);
     };

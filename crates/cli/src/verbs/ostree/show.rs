@@ -127,17 +127,9 @@ impl Show {
             .ok_or_else(|| ShowError::NoKey(key.to_owned()))?;
         match value.as_bytes().filter(|_| self.print_hex) {
             Some(bytes) => writeln!(out, "{}", hex(bytes))?,
-            None => writeln!(out, "{}", self.text(value))?,
+            None => writeln!(out, "{}", self.form().text(value))?,
         }
         Ok(())
-    }
-
-    fn text(&self, value: &Value) -> String {
-        if self.no_byteswap {
-            variant::annotated(value)
-        } else {
-            variant::annotated(&variant::byteswapped(value))
-        }
     }
 
     /// Shows a commit by any of its names, or any object by its checksum.
@@ -145,11 +137,16 @@ impl Show {
         let Ok(id) = self.object.parse::<Checksum>() else {
             let id = repo.resolve(&self.object)?;
             repo.load_commit(&id)?;
-            self.metadata_object(repo, ObjectName::new(id, ObjectKind::Commit), out)?;
+            metadata_object(
+                repo,
+                ObjectName::new(id, ObjectKind::Commit),
+                self.form(),
+                out,
+            )?;
             return Ok(());
         };
         for kind in [ObjectKind::Commit, ObjectKind::DirMeta, ObjectKind::DirTree] {
-            if self.metadata_object(repo, ObjectName::new(id, kind), out)? {
+            if metadata_object(repo, ObjectName::new(id, kind), self.form(), out)? {
                 return Ok(());
             }
         }
@@ -159,28 +156,54 @@ impl Show {
         content_object(repo, id, out)
     }
 
-    /// Shows a metadata object; `false` when it is not stored.
-    fn metadata_object(
-        &self,
-        repo: &Repo,
-        name: ObjectName,
-        out: &mut Results,
-    ) -> Result<bool, Failure> {
-        let Some(bytes) = repo.load_bytes(&name)? else {
-            return Ok(false);
-        };
-        writeln!(out, "{} {}", name.kind, name.checksum)?;
-        if self.raw || self.no_byteswap {
-            let of: Type = type_of(name.kind).parse().expect("a type of the format");
-            let value = Value::from_bytes_lenient(&of, &bytes)
-                .map_err(|source| ShowError::Damaged { name, source })?;
-            writeln!(out, "{}", self.text(&value))?;
+    fn form(&self) -> Form {
+        Form {
+            raw: self.raw,
+            byteswap: !self.no_byteswap,
         }
-        if name.kind == ObjectKind::Commit && (self.no_byteswap || !self.raw) {
-            show_commit(&repo.load_commit(&name.checksum)?, name.checksum, out)?;
-        }
-        Ok(true)
     }
+}
+
+/// How metadata objects are shown.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Form {
+    /// As a variant, not for people.
+    pub(super) raw: bool,
+    /// With numbers in the other byte order.
+    pub(super) byteswap: bool,
+}
+
+impl Form {
+    fn text(self, value: &Value) -> String {
+        if self.byteswap {
+            variant::annotated(&variant::byteswapped(value))
+        } else {
+            variant::annotated(value)
+        }
+    }
+}
+
+/// Shows a metadata object; `false` when it is not stored.
+pub(super) fn metadata_object(
+    repo: &Repo,
+    name: ObjectName,
+    form: Form,
+    out: &mut Results,
+) -> Result<bool, Failure> {
+    let Some(bytes) = repo.load_bytes(&name)? else {
+        return Ok(false);
+    };
+    writeln!(out, "{} {}", name.kind, name.checksum)?;
+    if form.raw || !form.byteswap {
+        let of: Type = type_of(name.kind).parse().expect("a type of the format");
+        let value = Value::from_bytes_lenient(&of, &bytes)
+            .map_err(|source| ShowError::Damaged { name, source })?;
+        writeln!(out, "{}", form.text(&value))?;
+    }
+    if name.kind == ObjectKind::Commit && (!form.byteswap || !form.raw) {
+        show_commit(&repo.load_commit(&name.checksum)?, name.checksum, out)?;
+    }
+    Ok(true)
 }
 
 /// The GVariant type of a metadata object.

@@ -131,7 +131,7 @@ fn number(bytes: &mut &[u8]) -> Option<u64> {
 }
 
 /// A size as GLib's `g_format_size` writes it: powers of 1000, one digit after the point.
-fn human(bytes: u64) -> String {
+pub(super) fn human(bytes: u64) -> String {
     if bytes < 1000 {
         return format!("{bytes} {}", if bytes == 1 { "byte" } else { "bytes" });
     }

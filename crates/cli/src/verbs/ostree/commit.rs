@@ -1,0 +1,365 @@
+//! `bootroot ostree commit`
+
+mod glib_order;
+mod lists;
+mod metadata;
+
+use std::collections::BTreeSet;
+use std::io::Write;
+use std::os::fd::AsFd as _;
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use error_class::{Classified, ErrorClass};
+use ostree::{
+    CommitDirOptions, DevInoCache, Expect, Repo, Stats, Transaction, TransactionOptions, Tree,
+    merge_trees,
+};
+use ostree_format::refs::Refspec;
+use ostree_format::{Checksum, Commit as Object};
+use rustix::fs::CWD;
+
+use super::when;
+use crate::context::Context;
+use crate::outcome::{Exit, Failure};
+use crate::place::open_dir;
+
+/// Commit a new revision
+#[derive(Debug, Args)]
+pub(crate) struct Commit {
+    /// Parent commit checksum, or "none"
+    #[arg(long, value_name = "COMMIT")]
+    parent: Option<String>,
+    /// One line subject
+    #[arg(short, long)]
+    subject: Option<String>,
+    /// Full description
+    #[arg(short = 'm', long)]
+    body: Option<String>,
+    /// Full description, from a file
+    #[arg(short = 'F', long, value_name = "FILE", conflicts_with = "body")]
+    body_file: Option<PathBuf>,
+    /// Branch
+    #[arg(short, long)]
+    branch: Option<Refspec>,
+    /// Create a commit without writing a ref
+    #[arg(long)]
+    orphan: bool,
+    #[command(flatten)]
+    about: metadata::About,
+    /// Overlay a directory (`dir=PATH`) or a commit (`ref=REV`) as a tree
+    #[arg(long, value_name = "KIND=SOURCE")]
+    tree: Vec<Source>,
+    /// Set file ownership user id
+    #[arg(long, value_name = "UID")]
+    owner_uid: Option<u32>,
+    /// Set file ownership group id
+    #[arg(long, value_name = "GID")]
+    owner_gid: Option<u32>,
+    /// Root owns everything, without attributes and special mode bits
+    #[arg(long)]
+    canonical_permissions: bool,
+    /// Ensure executable files are not writable
+    #[arg(long)]
+    mode_ro_executables: bool,
+    /// Do not import extended attributes
+    #[arg(long)]
+    no_xattrs: bool,
+    /// Optimize for trees composed of hard links into the repository
+    #[arg(long)]
+    link_checkout_speedup: bool,
+    /// Assume hard links into the repository are unmodified
+    #[arg(short = 'I', long)]
+    devino_canonical: bool,
+    /// If the contents are unchanged from the previous commit, do nothing
+    #[arg(long)]
+    skip_if_unchanged: bool,
+    /// File with modes: lines `MODE PATH` add bits, `=MODE PATH` replace them
+    #[arg(long, value_name = "FILE")]
+    statoverride: Option<PathBuf>,
+    /// File with paths to leave out
+    #[arg(long, value_name = "FILE")]
+    skip_list: Option<PathBuf>,
+    /// Delete the directories after the commit
+    #[arg(long)]
+    consume: bool,
+    /// Output more information in a KEY: VALUE format
+    #[arg(long)]
+    table_output: bool,
+    /// Accepted for compatibility: the repository's config says whether to sync
+    #[arg(long, value_name = "POLICY")]
+    fsync: Option<String>,
+    /// Override the timestamp of the commit
+    #[arg(long, value_name = "TIMESTAMP")]
+    timestamp: Option<String>,
+    /// The directory, when there is no --tree [default: .]
+    #[arg(value_name = "PATH")]
+    path: Option<PathBuf>,
+}
+
+/// Where a tree comes from.
+#[derive(Debug, Clone)]
+enum Source {
+    Dir(PathBuf),
+    Commit(String),
+}
+
+/// Why nothing was committed.
+#[derive(Debug, thiserror::Error)]
+enum CommitError {
+    #[error("A branch must be specified with --branch, or use --orphan")]
+    NoBranch,
+    #[error("Invalid rev {0}")]
+    Parent(String),
+    #[error("Invalid tree type specification '{0}'")]
+    TreeType(String),
+    #[error("cannot read {}", path.display())]
+    File {
+        path: PathBuf,
+        source: std::io::Error,
+    },
+    #[error("cannot delete {}", path.display())]
+    Consume {
+        path: PathBuf,
+        source: std::io::Error,
+    },
+}
+
+impl Classified for CommitError {
+    fn class(&self) -> ErrorClass {
+        match self {
+            Self::NoBranch | Self::Parent(_) | Self::TreeType(_) => ErrorClass::InvalidInput,
+            Self::File { source, .. } | Self::Consume { source, .. } => source.class(),
+        }
+    }
+}
+
+impl std::str::FromStr for Source {
+    type Err = CommitError;
+
+    fn from_str(text: &str) -> Result<Self, CommitError> {
+        match text.split_once('=') {
+            Some(("dir", path)) => Ok(Self::Dir(path.into())),
+            Some(("ref", rev)) => Ok(Self::Commit(rev.to_owned())),
+            _ => Err(CommitError::TreeType(text.to_owned())),
+        }
+    }
+}
+
+/// What became of it.
+struct Committed {
+    commit: Checksum,
+    stats: Stats,
+    cache_hits: u64,
+}
+
+impl Commit {
+    pub(crate) fn run(self, context: &Context) -> Result<Exit, Failure> {
+        if self.branch.is_none() && !self.orphan {
+            return Err(CommitError::NoBranch.into());
+        }
+        let repo = context.place().open_repository()?;
+        let committed = self.commit(context, &repo)?;
+        if self.consume {
+            self.consume_sources()?;
+        }
+        self.print(context, &committed)?;
+        Ok(Exit::Done)
+    }
+
+    fn commit(&self, context: &Context, repo: &Repo) -> Result<Committed, Failure> {
+        let (parent, expect) = self.parent(repo)?;
+        let transaction = repo.begin(TransactionOptions::default())?;
+        let (tree, cache_hits) = self.tree(context, &transaction)?;
+        let contents = transaction.write_tree(&tree)?;
+        let unchanged = self.unchanged(repo, parent, (contents, tree.meta))?;
+        if let Some(commit) = unchanged {
+            let stats = Stats::default();
+            return Ok(Committed {
+                commit,
+                stats,
+                cache_hits,
+            });
+        }
+        let object = Object {
+            metadata: self
+                .about
+                .metadata(repo, self.branch.as_ref(), parent, &tree)?,
+            parent,
+            related: Vec::new(),
+            subject: self.subject.clone().unwrap_or_default(),
+            body: self.body()?,
+            timestamp: self.timestamp()?,
+            contents,
+            meta: tree.meta,
+        };
+        let commit = transaction.write_commit(&object)?;
+        if let Some(branch) = self.branch.as_ref().filter(|_| !self.orphan) {
+            transaction.set_ref(branch.clone(), expect, Some(commit));
+        }
+        let stats = transaction.commit(context.progress(), context.interrupt())?;
+        Ok(Committed {
+            commit,
+            stats,
+            cache_hits,
+        })
+    }
+
+    /// The parent, and what the branch must still be when it moves.
+    fn parent(&self, repo: &Repo) -> Result<(Option<Checksum>, Expect), Failure> {
+        let current = match &self.branch {
+            Some(branch) => repo.read_ref(branch)?,
+            None => None,
+        };
+        match self.parent.as_deref() {
+            Some("none") => Ok((None, Expect::Any)),
+            Some(rev) => {
+                let parent = rev
+                    .parse()
+                    .map_err(|_| CommitError::Parent(rev.to_owned()))?;
+                Ok((Some(parent), Expect::Any))
+            }
+            None if self.orphan => Ok((None, Expect::Any)),
+            None => Ok((current, current.map_or(Expect::Absent, Expect::Exactly))),
+        }
+    }
+
+    /// The parent, when nothing changed since and that is reason enough to do nothing.
+    fn unchanged(
+        &self,
+        repo: &Repo,
+        parent: Option<Checksum>,
+        (contents, meta): (Checksum, Checksum),
+    ) -> Result<Option<Checksum>, Failure> {
+        let Some(id) = parent.filter(|_| self.skip_if_unchanged) else {
+            return Ok(None);
+        };
+        let parent = repo.load_commit(&id)?;
+        Ok((parent.contents == contents && parent.meta == meta).then_some(id))
+    }
+
+    fn sources(&self) -> Vec<Source> {
+        if self.tree.is_empty() {
+            vec![Source::Dir(self.path.clone().unwrap_or_else(|| ".".into()))]
+        } else {
+            self.tree.clone()
+        }
+    }
+
+    /// All sources, one over the other, and how many files needed no reading.
+    fn tree(&self, context: &Context, to: &Transaction<'_>) -> Result<(Tree, u64), Failure> {
+        let speedup = self.link_checkout_speedup || self.devino_canonical;
+        let cache = speedup.then(|| DevInoCache::of(to.repo())).transpose()?;
+        let options = self.options(cache.as_ref())?;
+        let mut whole: Option<Tree> = None;
+        let mut hits = 0;
+        for source in self.sources() {
+            let tree = match source {
+                Source::Dir(path) => {
+                    let dir = open_dir("the directory", &path)?;
+                    let written = to.write_directory(
+                        dir.as_fd(),
+                        &options,
+                        context.progress(),
+                        context.interrupt(),
+                    )?;
+                    hits += written.devino_hits;
+                    written.tree
+                }
+                Source::Commit(rev) => {
+                    let commit = to.repo().load_commit(&to.repo().resolve(&rev)?)?;
+                    to.repo().load_tree(&commit.contents, &commit.meta)?
+                }
+            };
+            match &mut whole {
+                Some(lower) => merge_trees(lower, tree)?,
+                None => whole = Some(tree),
+            }
+        }
+        Ok((whole.expect("there is a source"), hits))
+    }
+
+    fn options<'a>(
+        &self,
+        devino: Option<&'a DevInoCache>,
+    ) -> Result<CommitDirOptions<'a>, Failure> {
+        let modes = match &self.statoverride {
+            Some(path) => lists::modes(&read(path)?, path)?,
+            None => lists::Modes::default(),
+        };
+        Ok(CommitDirOptions {
+            uid: self.owner_uid,
+            gid: self.owner_gid,
+            canonical_permissions: self.canonical_permissions,
+            skip_xattrs: self.no_xattrs,
+            ro_executables: self.mode_ro_executables,
+            mode_add: modes.add,
+            mode_set: modes.set,
+            skip: match &self.skip_list {
+                Some(path) => lists::paths(&read(path)?),
+                None => BTreeSet::new(),
+            },
+            devino,
+            devino_canonical: self.devino_canonical,
+            ..CommitDirOptions::default()
+        })
+    }
+
+    fn body(&self) -> Result<String, CommitError> {
+        match (&self.body, &self.body_file) {
+            (Some(body), _) => Ok(body.clone()),
+            (None, Some(path)) => read(path),
+            (None, None) => Ok(String::new()),
+        }
+    }
+
+    fn timestamp(&self) -> Result<u64, Failure> {
+        let now: chrono::DateTime<chrono::Utc> = std::time::SystemTime::now().into();
+        match &self.timestamp {
+            Some(text) => Ok(when::parse(text, now)?),
+            None => Ok(u64::try_from(now.timestamp()).unwrap_or_default()),
+        }
+    }
+
+    fn consume_sources(&self) -> Result<(), CommitError> {
+        for source in self.sources() {
+            let Source::Dir(path) = source else {
+                continue;
+            };
+            durable::remove_all(CWD, &path).map_err(|error| CommitError::Consume {
+                path,
+                source: error.source,
+            })?;
+        }
+        Ok(())
+    }
+
+    fn print(&self, context: &Context, done: &Committed) -> Result<(), Failure> {
+        let mut out = context.results();
+        if !self.table_output {
+            writeln!(out, "{}", done.commit)?;
+            return Ok(out.finish()?);
+        }
+        let stats = &done.stats;
+        writeln!(out, "Commit: {}", done.commit)?;
+        let rows = [
+            ("Metadata Total", stats.metadata_total),
+            ("Metadata Written", stats.metadata_written),
+            ("Content Total", stats.content_total),
+            ("Content Written", stats.content_written),
+            ("Content Cache Hits", done.cache_hits),
+            ("Content Bytes Written", stats.content_bytes),
+        ];
+        for (name, number) in rows {
+            writeln!(out, "{name}: {number}")?;
+        }
+        Ok(out.finish()?)
+    }
+}
+
+fn read(path: &Path) -> Result<String, CommitError> {
+    std::fs::read_to_string(path).map_err(|source| CommitError::File {
+        path: path.to_owned(),
+        source,
+    })
+}

@@ -1,0 +1,133 @@
+//! What a commit says about itself.
+
+use clap::Args;
+use error_class::{Classified, ErrorClass};
+use ostree::{Repo, Tree};
+use ostree_format::gvariant::{Type, Value};
+use ostree_format::refs::Refspec;
+use ostree_format::{Checksum, Metadata};
+use tree::{Dir, Node};
+
+const REF_BINDING: &str = "ostree.ref-binding";
+const COLLECTION_BINDING: &str = "ostree.collection-binding";
+
+/// What a commit says about itself.
+#[derive(Debug, Args)]
+pub(super) struct About {
+    /// Do not write any ref bindings
+    #[arg(long, conflicts_with = "bind_ref")]
+    no_bindings: bool,
+    /// Add a ref to those that the commit says it belongs to
+    #[arg(long, value_name = "BRANCH")]
+    bind_ref: Vec<String>,
+    /// Add a key/value pair to metadata
+    #[arg(long, value_name = "KEY=VALUE")]
+    add_metadata_string: Vec<String>,
+    /// Keep metadata KEY and its value from the parent
+    #[arg(long, value_name = "KEY")]
+    keep_metadata: Vec<String>,
+    /// Say that the commit can be booted, and the version of its kernel
+    #[arg(long)]
+    bootable: bool,
+}
+
+/// Why the metadata could not be made.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum MetadataError {
+    #[error("Missing '=' in KEY=VALUE metadata '{0}'")]
+    NoValue(String),
+    #[error("cannot keep metadata: the commit has no parent")]
+    NoParent,
+    #[error("Missing metadata key '{key}' from commit {commit}")]
+    NotKept { key: String, commit: Checksum },
+    #[error("No kernel found: the tree has no usr/lib/modules/VERSION/vmlinuz")]
+    NoKernel,
+}
+
+impl Classified for MetadataError {
+    fn class(&self) -> ErrorClass {
+        match self {
+            Self::NoValue(_) | Self::NoParent => ErrorClass::InvalidInput,
+            Self::NotKept { .. } | Self::NoKernel => ErrorClass::NotFound,
+        }
+    }
+}
+
+impl About {
+    pub(super) fn metadata(
+        &self,
+        repo: &Repo,
+        branch: Option<&Refspec>,
+        parent: Option<Checksum>,
+        tree: &Tree,
+    ) -> Result<Metadata, crate::outcome::Failure> {
+        let mut metadata = Metadata::new();
+        for pair in &self.add_metadata_string {
+            let (key, value) = pair
+                .split_once('=')
+                .ok_or_else(|| MetadataError::NoValue(pair.clone()))?;
+            metadata.insert(key, value);
+        }
+        self.keep(repo, parent, &mut metadata)?;
+        if self.bootable {
+            let kernel = kernel_version(tree).ok_or(MetadataError::NoKernel)?;
+            metadata.insert("ostree.bootable", Value::Bool(true));
+            metadata.insert("ostree.linux", kernel.as_str());
+            metadata = super::glib_order::reorder(metadata);
+        }
+        if !self.no_bindings {
+            self.bind(repo, branch, &mut metadata);
+        }
+        Ok(metadata)
+    }
+
+    fn keep(
+        &self,
+        repo: &Repo,
+        parent: Option<Checksum>,
+        metadata: &mut Metadata,
+    ) -> Result<(), crate::outcome::Failure> {
+        for key in &self.keep_metadata {
+            let commit = parent.ok_or(MetadataError::NoParent)?;
+            let kept = repo.load_commit(&commit)?.metadata;
+            let value = kept.get(key).ok_or_else(|| MetadataError::NotKept {
+                key: key.clone(),
+                commit,
+            })?;
+            metadata.insert(key, value.clone());
+        }
+        Ok(())
+    }
+
+    fn bind(&self, repo: &Repo, branch: Option<&Refspec>, metadata: &mut Metadata) {
+        let branch = branch.map(|branch| branch.name.to_string());
+        let mut names: Vec<String> = self.bind_ref.iter().cloned().chain(branch).collect();
+        names.sort();
+        names.dedup();
+        let names = names.iter().map(|name| Value::from(name.as_str()));
+        metadata.insert(REF_BINDING, Value::Array(Type::Str, names.collect()));
+        if let Some(id) = repo.config().file.get("core", "collection-id") {
+            metadata.insert(COLLECTION_BINDING, id.as_str());
+        }
+    }
+}
+
+/// The name of the directory of modules that has a kernel.
+fn kernel_version(tree: &Tree) -> Option<String> {
+    let modules = ["usr", "lib", "modules"]
+        .iter()
+        .try_fold(tree, |dir, name| child(dir, name.as_bytes()))?;
+    modules.children.iter().find_map(|(name, node)| match node {
+        Node::Dir(dir) if dir.children.contains_key(b"vmlinuz".as_slice()) => {
+            name.to_str().map(str::to_owned)
+        }
+        _ => None,
+    })
+}
+
+fn child<'t>(dir: &'t Tree, name: &[u8]) -> Option<&'t Dir<Checksum, Checksum>> {
+    match dir.children.get(name) {
+        Some(Node::Dir(below)) => Some(below),
+        _ => None,
+    }
+}

@@ -1,0 +1,128 @@
+//! `bootroot ostree prune`
+
+use std::collections::BTreeMap;
+use std::io::Write;
+
+use clap::Args;
+use error_class::{Classified, ErrorClass};
+use ostree::{Depth, PruneOptions, PruneStats, Repo};
+use ostree_format::refs::Refspec;
+
+use super::{sizes, when};
+use crate::context::Context;
+use crate::outcome::{Exit, Failure};
+
+/// Search for unreachable objects
+#[derive(Debug, Args)]
+pub(crate) struct Prune {
+    /// Only display unreachable objects; don't delete
+    #[arg(long)]
+    no_prune: bool,
+    /// Only compute reachability via refs
+    #[arg(long)]
+    refs_only: bool,
+    /// Only traverse DEPTH parents for each commit; -1 is all
+    #[arg(
+        long,
+        value_name = "DEPTH",
+        default_value_t = -1,
+        allow_negative_numbers = true
+    )]
+    depth: i32,
+    /// Delete this commit first
+    #[arg(long, value_name = "COMMIT", conflicts_with = "no_prune")]
+    delete_commit: Option<String>,
+    /// Prune all commits older than the specified date
+    #[arg(long, value_name = "DATE")]
+    keep_younger_than: Option<String>,
+    /// Keep DEPTH parents of the commit of BRANCH
+    #[arg(long, value_name = "BRANCH=DEPTH")]
+    retain_branch_depth: Vec<String>,
+    /// Only prune BRANCH; may be given several times
+    #[arg(long, value_name = "BRANCH")]
+    only_branch: Vec<Refspec>,
+    /// Only traverse and delete commit objects
+    #[arg(long)]
+    commit_only: bool,
+}
+
+/// A value of `--retain-branch-depth` that is not of its form.
+#[derive(Debug, thiserror::Error)]
+#[error("Invalid value {0}, must specify BRANCH=DEPTH")]
+struct NoBranchDepth(String);
+
+impl Classified for NoBranchDepth {
+    fn class(&self) -> ErrorClass {
+        ErrorClass::InvalidInput
+    }
+}
+
+impl Prune {
+    pub(crate) fn run(self, context: &Context) -> Result<Exit, Failure> {
+        let mut repo = context.place().open_repository()?;
+        let options = self.options(&repo)?;
+        if let Some(rev) = &self.delete_commit {
+            let commit = repo.resolve(rev)?;
+            repo.delete_commit(&commit)?;
+        }
+        let plan = repo.plan_prune(&options, context.interrupt())?;
+        let stats = if self.no_prune {
+            plan.stats()
+        } else {
+            plan.apply(context.progress(), context.interrupt())?
+        };
+        self.print(context, stats)?;
+        Ok(Exit::Done)
+    }
+
+    fn options(&self, repo: &Repo) -> Result<PruneOptions, Failure> {
+        let now = std::time::SystemTime::now().into();
+        let limit = self.keep_younger_than.as_deref();
+        for branch in &self.only_branch {
+            repo.resolve(&branch.to_string())?;
+        }
+        Ok(PruneOptions {
+            refs_only: self.refs_only,
+            depth: depth(self.depth),
+            keep_younger_than: limit.map(|text| when::parse(text, now)).transpose()?,
+            branch_depths: self.branch_depths()?,
+            only_branches: self.only_branch.clone(),
+            commit_only: self.commit_only,
+        })
+    }
+
+    fn branch_depths(&self) -> Result<BTreeMap<String, Depth>, NoBranchDepth> {
+        let parse = |text: &String| {
+            let (branch, number) = text.split_once('=')?;
+            Some((branch.to_owned(), depth(number.parse().ok()?)))
+        };
+        let texts = self.retain_branch_depth.iter();
+        texts
+            .map(|text| parse(text).ok_or_else(|| NoBranchDepth(text.clone())))
+            .collect()
+    }
+
+    fn print(&self, context: &Context, stats: PruneStats) -> Result<(), Failure> {
+        let mut out = context.results();
+        let what = if self.commit_only {
+            " (commit only)"
+        } else {
+            ""
+        };
+        writeln!(out, "Total{what} objects: {}", stats.objects)?;
+        let (deleted, bytes) = (stats.deleted, sizes::human(stats.bytes));
+        if deleted == 0 {
+            writeln!(out, "No unreachable objects")?;
+        } else if self.no_prune {
+            writeln!(out, "Would delete: {deleted} objects, freeing {bytes}")?;
+        } else {
+            writeln!(out, "Deleted {deleted} objects, {bytes} freed")?;
+        }
+        Ok(out.finish()?)
+    }
+}
+
+/// A negative number stands for everything.
+pub(super) fn depth(number: i32) -> Depth {
+    u32::try_from(number).map_or(Depth::All, Depth::Ancestors)
+}

@@ -1,0 +1,329 @@
+//! Verbs of `bootroot ostree` that write, beside the real `ostree`: the same input in two
+//! repositories, the same answers, the same commits.
+
+mod support;
+
+use std::fs;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::path::Path;
+use std::process::Command;
+
+use support::{answer, bootroot, ostree, refusal};
+use tempfile::TempDir;
+
+/// Two empty repositories and a small tree.
+struct Twins {
+    dir: TempDir,
+}
+
+impl Twins {
+    fn new(mode: &str) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        for name in ["ours", "theirs"] {
+            let repo = dir.path().join(name);
+            answer(&mut ostree(&format!(
+                "init --mode={mode} --repo={}",
+                repo.display()
+            )));
+        }
+        let twins = Self { dir };
+        let tree = twins.path("tree");
+        fs::create_dir_all(tree.join("usr/lib/modules/6.1.0")).unwrap();
+        fs::write(tree.join("usr/lib/modules/6.1.0/vmlinuz"), "kernel").unwrap();
+        fs::write(tree.join("hello"), "hello\n").unwrap();
+        fs::set_permissions(tree.join("hello"), fs::Permissions::from_mode(0o775)).unwrap();
+        symlink("hello", tree.join("link")).unwrap();
+        twins
+    }
+
+    fn path(&self, name: &str) -> std::path::PathBuf {
+        self.dir.path().join(name)
+    }
+
+    fn ours(&self, line: &str) -> Command {
+        self.command(bootroot(&format!("ostree {line} --repo ours")))
+    }
+
+    fn theirs(&self, line: &str) -> Command {
+        self.command(ostree(&format!("{line} --repo=theirs")))
+    }
+
+    fn command(&self, mut command: Command) -> Command {
+        command.current_dir(self.dir.path());
+        command
+    }
+
+    /// Both programs say the same, each about its repository.
+    #[track_caller]
+    fn same(&self, line: &str) -> String {
+        let ours = answer(&mut self.ours(line));
+        assert_eq!(ours, answer(&mut self.theirs(line)), "{line}");
+        ours
+    }
+
+    /// Both programs refuse.
+    #[track_caller]
+    fn refused(&self, line: &str, code: i32) {
+        refusal(&mut self.ours(line), code);
+        refusal(&mut self.theirs(line), 1);
+    }
+
+    /// The real program finds nothing wrong with ours.
+    #[track_caller]
+    fn check(&self) {
+        let ours = self.path("ours");
+        answer(&mut ostree(&format!("fsck --repo={}", ours.display())));
+    }
+
+    /// Three commits of `main`, from 1970 on.
+    fn history(&self) {
+        for (time, text) in [(100, "one"), (200, "two"), (300, "three")] {
+            fs::write(self.path("tree/hello"), text).unwrap();
+            self.same(&format!(
+                "commit -b main -s {text} -m body --timestamp=@{time} tree"
+            ));
+        }
+    }
+}
+
+fn names(dir: &Path) -> Vec<String> {
+    let mut names: Vec<String> = fs::read_dir(dir)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn commits_have_the_same_checksum() {
+    for mode in ["bare", "bare-user", "bare-user-only", "archive"] {
+        let twins = Twins::new(mode);
+        fs::write(twins.path("modes"), "2048 /hello\n=384 /usr\n").unwrap();
+        fs::write(twins.path("skip"), "/usr/lib\n").unwrap();
+        fs::write(twins.path("text"), "line 1\nline 2\n").unwrap();
+        fs::create_dir(twins.path("more")).unwrap();
+        fs::write(twins.path("more/hello"), "other").unwrap();
+        for options in [
+            "-b main tree",
+            "-b main -s again -m body tree",
+            "--branch=main --subject=again -F text tree",
+            "-b main --parent=none tree",
+            "--orphan tree",
+            "--orphan -b main tree",
+            "-b x --no-bindings tree",
+            "-b x --bind-ref=b --bind-ref=a tree",
+            "-b x --owner-uid=3 --owner-gid=4 tree",
+            "-b x --canonical-permissions --no-xattrs tree",
+            "-b x --mode-ro-executables tree",
+            "-b x --statoverride=modes tree",
+            "-b x --skip-list=skip tree",
+            "-b x --add-metadata-string=version=1=2 tree",
+            "-b x --keep-metadata=version tree",
+            "-b x --tree=dir=tree --tree=dir=more",
+            "-b x --tree=ref=main --tree=dir=more",
+            "-b x --tree=dir=more --table-output",
+            "-b x --skip-if-unchanged --tree=dir=more",
+            "-b x --link-checkout-speedup tree",
+        ] {
+            twins.same(&format!("commit --timestamp=@100 {options}"));
+        }
+        let main = twins.same("rev-parse main");
+        twins.same(&format!(
+            "commit -b y --parent={} --timestamp=@9 tree",
+            main.trim()
+        ));
+        twins.same("rev-parse main x y");
+        twins.check();
+    }
+}
+
+#[test]
+fn bootable_commits_name_their_kernel() {
+    let twins = Twins::new("archive");
+    let line = "commit --bootable --no-bindings --timestamp=@100 -b main tree";
+    twins.same(line);
+    assert!(twins.same("show --raw main").contains("6.1.0"));
+    let mut line = line.to_owned();
+    for key in ["version", "a", "b", "distro", "long.key.with.dots"] {
+        line.push_str(&format!(" --add-metadata-string={key}=v"));
+        twins.same(&line);
+    }
+    fs::remove_dir_all(twins.path("tree/usr")).unwrap();
+    twins.refused(&line, 3);
+}
+
+#[test]
+fn what_was_consumed_is_gone() {
+    let twins = Twins::new("bare-user");
+    answer(&mut twins.ours("commit -b main --consume tree"));
+    assert!(!twins.path("tree").exists());
+    twins.check();
+}
+
+#[test]
+fn commits_that_make_no_sense_are_refused() {
+    let twins = Twins::new("bare-user");
+    for (line, code) in [
+        ("commit tree", 5),
+        ("commit -b main nothing-here", 3),
+        ("commit -b main --parent=nobody tree", 5),
+        ("commit -b main --timestamp=soon tree", 5),
+        ("commit -b main --add-metadata-string=x tree", 5),
+        ("commit -b main --statoverride=nothing-here tree", 3),
+    ] {
+        twins.refused(line, code);
+    }
+    assert_eq!(twins.same("refs"), "");
+}
+
+#[test]
+fn logs_are_the_same() {
+    let twins = Twins::new("archive");
+    twins.history();
+    for line in ["log main", "log main^", "log --raw main"] {
+        assert!(twins.same(line).contains("commit "));
+    }
+    twins.refused("log nobody", 3);
+    let parent = answer(&mut twins.theirs("rev-parse main^"));
+    let (head, rest) = parent.trim().split_at(2);
+    for repo in ["ours", "theirs"] {
+        fs::remove_file(
+            twins
+                .path(repo)
+                .join(format!("objects/{head}/{rest}.commit")),
+        )
+        .unwrap();
+    }
+    assert!(twins.same("log main").contains("<< History beyond"));
+}
+
+#[test]
+fn prunes_delete_and_say_the_same() {
+    for mode in ["bare", "bare-user", "archive"] {
+        let twins = Twins::new(mode);
+        twins.history();
+        let gone = twins.same("commit --orphan -s gone --timestamp=@5 tree");
+        for line in [
+            "prune",
+            "prune --no-prune --refs-only",
+            "prune --refs-only",
+            "prune --no-prune --refs-only --depth=0",
+            "prune --no-prune --keep-younger-than=@150",
+            "prune --no-prune --keep-younger-than=1970-01-02",
+            "prune --no-prune --retain-branch-depth=main=1",
+            "prune --commit-only --refs-only --depth=1",
+            "prune --only-branch=main --depth=0",
+        ] {
+            twins.same(line);
+        }
+        let left = |repo: &str| {
+            let mut found = Vec::new();
+            for head in names(&twins.path(repo).join("objects")) {
+                found.extend(names(&twins.path(repo).join("objects").join(head)));
+            }
+            found
+        };
+        assert_eq!(left("ours"), left("theirs"));
+        for (line, code) in [
+            ("prune --delete-commit=main", 5),
+            ("prune --only-branch=nobody", 3),
+            ("prune --retain-branch-depth=main", 5),
+            ("prune --keep-younger-than=soon", 5),
+        ] {
+            twins.refused(line, code);
+        }
+        twins.refused(&format!("prune --delete-commit={}", gone.trim()), 3);
+        twins.check();
+    }
+}
+
+#[test]
+fn a_commit_without_a_ref_is_deleted() {
+    let twins = Twins::new("archive");
+    twins.history();
+    let gone = twins.same("commit --orphan -s gone --timestamp=@5 tree");
+    twins.same(&format!("prune --delete-commit={}", gone.trim()));
+    twins.same("config get core.tombstone-commits");
+}
+
+#[test]
+fn checkouts_have_the_same_files() {
+    for mode in ["bare", "bare-user", "archive"] {
+        let twins = Twins::new(mode);
+        twins.history();
+        for (number, options) in [
+            "",
+            "-U",
+            "--subpath=/usr/lib",
+            "-C",
+            "--union",
+            "--union-add",
+        ]
+        .into_iter()
+        .enumerate()
+        {
+            let (ours, theirs) = (format!("ours.{number}"), format!("theirs.{number}"));
+            answer(&mut twins.ours(&format!("checkout {options} main {ours}")));
+            answer(&mut twins.theirs(&format!("checkout {options} main {theirs}")));
+            let listing = |name: &str| {
+                let mut list = Command::new("find");
+                list.current_dir(twins.path(name));
+                answer(list.args([".", "-printf", "%P %y %m %U %G %s %l\n"]))
+                    .lines()
+                    .map(str::to_owned)
+                    .filter(|line| !line.starts_with(" d"))
+                    .collect::<std::collections::BTreeSet<_>>()
+            };
+            assert_eq!(listing(&ours), listing(&theirs), "{mode} {options}");
+        }
+        answer(&mut twins.ours("checkout --allow-noent --subpath=/nothing main gone"));
+        assert!(!twins.path("gone").exists());
+        refusal(&mut twins.ours("checkout main ours.0"), 1);
+        for line in [
+            "checkout --union-identical main x",
+            "checkout nobody x",
+            "checkout --subpath=/nothing main x",
+        ] {
+            assert!(!twins.ours(line).output().unwrap().status.success());
+            assert!(!twins.theirs(line).output().unwrap().status.success());
+        }
+    }
+}
+
+#[test]
+fn settings_are_shown_and_changed() {
+    let twins = Twins::new("archive");
+    for line in [
+        "config get core.mode",
+        "config --group=core get mode",
+        "config set core.min-free-space-percent 1",
+        "config set a.b.c d",
+        "config get a.b.c",
+        "config set a.gone d",
+        "config unset a.gone",
+        "config unset a.gone",
+    ] {
+        twins.same(line);
+    }
+    for (line, code) in [
+        ("config get a.gone", 3),
+        ("config get gone.a", 3),
+        ("config get nodot", 5),
+        ("config set core.x", 5),
+        ("config get core.mode extra", 5),
+    ] {
+        twins.refused(line, code);
+    }
+    let config = |repo| fs::read_to_string(twins.path(repo).join("config")).unwrap();
+    assert_eq!(config("ours"), config("theirs"));
+}
+
+#[test]
+fn a_ref_is_reset() {
+    let twins = Twins::new("archive");
+    twins.history();
+    twins.same("reset main main^");
+    twins.same("rev-parse main");
+    twins.refused("reset main nobody", 3);
+}
