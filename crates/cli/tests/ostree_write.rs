@@ -327,3 +327,135 @@ fn a_ref_is_reset() {
     twins.same("rev-parse main");
     twins.refused("reset main nobody", 3);
 }
+
+#[test]
+fn contents_are_printed() {
+    let twins = Twins::new("archive");
+    symlink("/usr/lib/../lib/modules", twins.path("tree/modules")).unwrap();
+    symlink("loop", twins.path("tree/loop")).unwrap();
+    twins.history();
+    assert_eq!(twins.same("cat main /hello link"), "threethree");
+    assert_eq!(
+        answer(&mut twins.ours("cat main modules/6.1.0/vmlinuz")),
+        "kernel"
+    );
+    for (line, code) in [
+        ("cat main /nothing", 3),
+        ("cat main /usr", 5),
+        ("cat main", 2),
+    ] {
+        twins.refused(line, code);
+    }
+    refusal(&mut twins.ours("cat main loop"), 5);
+}
+
+#[test]
+fn differences_are_the_same() {
+    let twins = Twins::new("bare-user");
+    twins.history();
+    fs::remove_dir_all(twins.path("tree/usr")).unwrap();
+    fs::create_dir_all(twins.path("tree/new/dir")).unwrap();
+    fs::write(twins.path("tree/new/dir/file"), "x").unwrap();
+    twins.same("commit -b main --timestamp=@400 tree");
+    for line in [
+        "diff main",
+        "diff main^ main",
+        "diff main main^",
+        "diff main main",
+        "diff main^ ./tree",
+        "diff ./tree main^",
+    ] {
+        let lines = |text: String| {
+            let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
+            lines.sort();
+            lines
+        };
+        let ours = lines(answer(&mut twins.ours(line)));
+        assert_eq!(ours, lines(answer(&mut twins.theirs(line))), "{line}");
+    }
+    twins.refused("diff main nobody", 3);
+}
+
+#[test]
+fn remotes_are_configured() {
+    let twins = Twins::new("archive");
+    for line in [
+        "remote add a http://example.com/repo",
+        "remote add --no-gpg-verify --set=k=v bb file:///nowhere x y",
+        "remote add --if-not-exists a http://example.com/other",
+        "remote list",
+        "remote list -u",
+        "remote show-url a",
+        "remote add --no-sign-verify --contenturl=http://c --collection-id=org.a.B q metalink=http://m",
+        "remote delete a",
+        "remote delete --if-exists a",
+        "remote list",
+    ] {
+        twins.same(line);
+    }
+    for (line, code) in [
+        ("remote delete a", 3),
+        ("remote show-url a", 3),
+        ("remote show-url q", 3),
+        ("remote add bb http://example.com", 5),
+        ("remote add bb", 2),
+    ] {
+        twins.refused(line, code);
+    }
+    let config = |repo| fs::read_to_string(twins.path(repo).join("config")).unwrap();
+    assert_eq!(config("ours"), config("theirs"));
+}
+
+#[test]
+fn local_repositories_are_pulled_from() {
+    let twins = Twins::new("archive");
+    twins.history();
+    let source = twins.path("source");
+    fs::rename(twins.path("theirs"), &source).unwrap();
+    for repo in ["ours", "theirs"] {
+        drop(fs::remove_dir_all(twins.path(repo)));
+        answer(&mut ostree(&format!(
+            "init --mode=bare-user --repo={}",
+            twins.path(repo).display()
+        )));
+    }
+    for options in [
+        "source main",
+        "source main",
+        "--depth=-1 source",
+        "--remote=o source main",
+    ] {
+        twins.same(&format!("pull-local {options}"));
+    }
+    twins.same("rev-parse main main^^ o:main");
+    twins.refused("pull-local source nobody", 3);
+    twins.check();
+}
+
+#[test]
+fn summaries_are_shown() {
+    let twins = Twins::new("archive");
+    twins.history();
+    twins.refused("summary", 5);
+    answer(&mut twins.ours("summary -u"));
+    let ours = answer(&mut twins.ours("summary --view"));
+    let theirs = answer(&mut ostree(&format!(
+        "summary --view --repo={}",
+        twins.path("ours").display()
+    )));
+    assert_eq!(ours, theirs);
+    assert_eq!(answer(&mut twins.ours("summary -v")), ours);
+    let add = format!("remote add o file://{}", twins.path("ours").display());
+    twins.same(&add);
+    assert_eq!(twins.same("remote refs o"), "o:main\n");
+}
+
+#[test]
+fn refs_follow_others() {
+    let twins = Twins::new("archive");
+    twins.history();
+    twins.same("refs -A --create=stable main");
+    twins.same("rev-parse stable");
+    assert_eq!(twins.same("refs -A"), "stable -> main\n");
+    twins.refused("refs -A --create=other nobody", 3);
+}

@@ -1,18 +1,23 @@
 //! `bootroot ostree`: the repository itself. Arguments and output are those of the `ostree` command.
 
+mod cat;
 mod checkout;
 mod commit;
 mod config;
+mod diff;
 mod fsck;
 mod init;
 mod log;
 mod ls;
 mod prune;
+mod pull_local;
 mod refs;
+mod remote;
 mod reset;
 mod rev_parse;
 mod show;
 mod sizes;
+mod summary;
 mod variant;
 mod when;
 
@@ -24,35 +29,46 @@ use crate::outcome::{Exit, Failure};
 /// Work on the OSTree repository itself.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Ostree {
+    Cat(cat::Cat),
     Checkout(checkout::Checkout),
     Commit(Box<commit::Commit>),
     Config(config::Config),
+    Diff(diff::Diff),
     Fsck(fsck::Fsck),
     Init(init::Init),
     Log(log::Log),
     Ls(ls::Ls),
     Prune(prune::Prune),
+    PullLocal(pull_local::PullLocal),
     Refs(refs::Refs),
+    #[command(subcommand)]
+    Remote(remote::RemoteVerb),
     Reset(reset::Reset),
     RevParse(rev_parse::RevParse),
     Show(show::Show),
+    Summary(summary::Summary),
 }
 
 impl Ostree {
     pub(crate) fn run(self, context: &Context) -> Result<Exit, Failure> {
         match self {
+            Self::Cat(verb) => verb.run(context),
             Self::Checkout(verb) => verb.run(context),
             Self::Commit(verb) => verb.run(context),
             Self::Config(verb) => verb.run(context),
+            Self::Diff(verb) => verb.run(context),
             Self::Fsck(verb) => verb.run(context),
             Self::Init(verb) => verb.run(context),
             Self::Log(verb) => verb.run(context),
             Self::Ls(verb) => verb.run(context),
             Self::Prune(verb) => verb.run(context),
+            Self::PullLocal(verb) => verb.run(context),
             Self::Refs(verb) => verb.run(context),
+            Self::Remote(verb) => verb.run(context),
             Self::Reset(verb) => verb.run(context),
             Self::RevParse(verb) => verb.run(context),
             Self::Show(verb) => verb.run(context),
+            Self::Summary(verb) => verb.run(context),
         }
     }
 }

@@ -4,7 +4,7 @@ use std::io::Write;
 
 use clap::Args;
 use error_class::{Classified, ErrorClass};
-use ostree::{Expect, Repo, TransactionOptions};
+use ostree::{Expect, RefError, Repo, TransactionOptions};
 use ostree_format::Checksum;
 use ostree_format::refs::{InvalidRef, RefName, Refspec};
 
@@ -26,6 +26,9 @@ pub(crate) struct Refs {
     /// Create a new ref for an existing commit
     #[arg(long, value_name = "NEWREF", requires = "prefix")]
     create: Option<Refspec>,
+    /// List the refs that follow another ref; with --create, make one
+    #[arg(short = 'A', long, conflicts_with = "delete")]
+    alias: bool,
     /// Overwrite existing refs when creating
     #[arg(long)]
     force: bool,
@@ -44,12 +47,24 @@ impl Classified for Exists {
     }
 }
 
+/// Only refs of the repository itself follow and are followed.
+#[derive(Debug, thiserror::Error)]
+#[error("Cannot create alias to remote ref")]
+struct RemoteAlias;
+
+impl Classified for RemoteAlias {
+    fn class(&self) -> ErrorClass {
+        ErrorClass::InvalidInput
+    }
+}
+
 impl Refs {
     pub(crate) fn run(self, context: &Context) -> Result<Exit, Failure> {
         let repo = context.place().open_repository()?;
         match (&self.create, self.delete) {
             (Some(new), _) => self.create(context, &repo, new)?,
             (None, true) => self.delete(context, &repo)?,
+            (None, false) if self.alias => print_aliases(context, &repo)?,
             (None, false) => self.print(context, &repo)?,
         }
         Ok(Exit::Done)
@@ -88,12 +103,27 @@ impl Refs {
         if !self.force && repo.read_ref(new)?.is_some() {
             return Err(Exists(new.clone())).hint("use --force to let it name another commit");
         }
+        if self.alias {
+            return self.follow(repo, new);
+        }
         let expect = if self.force {
             Expect::Any
         } else {
             Expect::Absent
         };
         change(context, repo, [(new.clone(), expect, Some(commit))])
+    }
+
+    /// Lets the new ref follow the other.
+    fn follow(&self, repo: &Repo, new: &Refspec) -> Result<(), Failure> {
+        let target: Refspec = self.prefix.as_deref().unwrap_or_default().parse()?;
+        if target.remote.is_some() || new.remote.is_some() {
+            return Err(RemoteAlias.into());
+        }
+        if repo.read_ref(&target)?.is_none() {
+            return Err(RefError::NotFound(target.to_string()).into());
+        }
+        Ok(repo.set_ref_alias(&new.name, &target.name)?)
     }
 
     fn delete(&self, context: &Context, repo: &Repo) -> Result<(), Failure> {
@@ -146,6 +176,14 @@ impl Prefix {
             None => below.to_owned(),
         })
     }
+}
+
+fn print_aliases(context: &Context, repo: &Repo) -> Result<(), Failure> {
+    let mut out = context.results();
+    for (alias, target) in repo.list_ref_aliases()? {
+        writeln!(out, "{alias} -> {target}")?;
+    }
+    Ok(out.finish()?)
 }
 
 /// Changes refs, all of them or none.

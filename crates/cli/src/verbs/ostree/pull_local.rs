@@ -1,0 +1,96 @@
+//! `bootroot ostree pull-local`
+
+use std::io::Write;
+use std::path::PathBuf;
+
+use clap::Args;
+use ostree::{PullLocalOptions, Repo};
+use rustix::fs::CWD;
+
+use super::{prune, sizes};
+use crate::context::Context;
+use crate::outcome::{Exit, Failure};
+
+/// Copy data from another repository on this machine
+#[derive(Debug, Args)]
+pub(crate) struct PullLocal {
+    /// Fetch only the commit metadata
+    #[arg(long)]
+    commit_metadata_only: bool,
+    /// The refs become those of REMOTE
+    #[arg(long, value_name = "REMOTE")]
+    remote: Option<String>,
+    /// Verify checksums of what is copied
+    #[arg(long)]
+    untrusted: bool,
+    /// Reject regular files with modes that bare-user-only repositories cannot hold
+    #[arg(long)]
+    bareuseronly_files: bool,
+    /// Do not verify that commits say that they belong to the refs
+    #[arg(long)]
+    disable_verify_bindings: bool,
+    /// Accepted for compatibility: the repository's config says whether to sync
+    #[arg(long)]
+    disable_fsync: bool,
+    /// Accepted for compatibility: the repository's config says whether to sync
+    #[arg(long)]
+    per_object_fsync: bool,
+    /// Traverse DEPTH parents; -1 is all
+    #[arg(
+        long,
+        value_name = "DEPTH",
+        default_value_t = 0,
+        allow_negative_numbers = true
+    )]
+    depth: i32,
+    /// The repository to copy from
+    #[arg(value_name = "SRC_REPO")]
+    source: PathBuf,
+    /// Refs or checksums of commits [default: all refs]
+    #[arg(value_name = "REF")]
+    refs: Vec<String>,
+}
+
+impl PullLocal {
+    pub(crate) fn run(self, context: &Context) -> Result<Exit, Failure> {
+        let repo = context.place().open_repository()?;
+        let source = Repo::open_at(CWD, &self.source)?;
+        let options = PullLocalOptions {
+            depth: prune::depth(self.depth),
+            commit_only: self.commit_metadata_only,
+            untrusted: self.untrusted,
+            remote: self.remote.clone(),
+            verify_bindings: !self.disable_verify_bindings,
+            user_only_files: self.bareuseronly_files,
+            threads: None,
+        };
+        let stats = repo.pull_local(
+            &source,
+            &self.revs(&source)?,
+            &options,
+            context.progress(),
+            context.interrupt(),
+        )?;
+        let mut out = context.results();
+        writeln!(
+            out,
+            "{} metadata, {} content objects imported; {} content written",
+            stats.metadata,
+            stats.content,
+            sizes::human(stats.content_bytes)
+        )?;
+        out.finish()?;
+        Ok(Exit::Done)
+    }
+
+    fn revs(&self, source: &Repo) -> Result<Vec<String>, Failure> {
+        if !self.refs.is_empty() {
+            return Ok(self.refs.clone());
+        }
+        let own = source.list_refs()?.into_iter();
+        Ok(own
+            .filter(|(refspec, _)| refspec.remote.is_none())
+            .map(|(refspec, _)| refspec.to_string())
+            .collect())
+    }
+}
