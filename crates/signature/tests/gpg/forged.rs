@@ -5,12 +5,12 @@ use pgp::packet::{
     KeyFlags, PacketTrait, SignatureConfig, SignatureType, Subpacket, SubpacketData,
 };
 use pgp::ser::Serialize;
-use pgp::types::{Password, SigningKey, Timestamp};
+use pgp::types::{Duration, Password, SigningKey, Tag, Timestamp};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use signature::gpg::{Refusal, Status};
 
-use crate::home::Home;
+use crate::home::{Home, LONG_AGO};
 use crate::oracle::{Repo, now};
 use crate::verdicts::{compare, like_gpg};
 
@@ -68,6 +68,61 @@ fn keys_without_a_valid_self_signature() {
         compare("renamed", &repo, &bytes(&renamed), &signature),
         [invalid]
     );
+}
+
+/// The only self-signature made anew, with what `change` does to it.
+fn resigned(home: &Home, user: &str, change: impl Fn(&mut SignatureConfig)) -> Vec<u8> {
+    let secret = secret(home, user).primary_key;
+    let mut public = public(home, user);
+    let mut flags = KeyFlags::default();
+    flags.set_certify(true);
+    let flags = vec![SubpacketData::KeyFlags(flags)];
+    let mut config = config(&secret, SignatureType::CertPositive, flags);
+    change(&mut config);
+    let (key, password) = (secret.public_key(), Password::empty());
+    let user = &mut public.details.users[0];
+    let signature = config.sign_certification(&secret, key, &password, Tag::UserId, &user.id);
+    user.signatures = vec![signature.unwrap()];
+    bytes(&public)
+}
+
+#[test]
+fn self_signatures_that_do_not_count() {
+    let (home, repo) = (Home::new(), Repo::new());
+    let past = ["--faked-system-time", LONG_AGO];
+    let generate = ["--quick-generate-key", "key", "ed25519", "sign", "never"];
+    home.gpg(&[&past[..], &generate].concat(), b"");
+    let signature = [home.sign("key", &repo.commit())];
+    let judge = |what: &str, change: &dyn Fn(&mut SignatureConfig)| {
+        compare(what, &repo, &resigned(&home, "key", change), &signature)[0]
+    };
+    let created = |at| Subpacket::regular(SubpacketData::SignatureCreationTime(at)).unwrap();
+    let invalid = Status::Refused(Refusal::InvalidKey);
+    let not_for_signing = Status::Refused(Refusal::WrongUsage);
+    assert_eq!(judge("plain", &|_| {}), not_for_signing);
+
+    let critical = &|config: &mut SignatureConfig| {
+        let unknown = SubpacketData::SignersUserID(b"key".to_vec().into());
+        config
+            .hashed_subpackets
+            .push(Subpacket::critical(unknown).unwrap());
+    };
+    assert_eq!(judge("critical", critical), invalid);
+
+    let early = &|config: &mut SignatureConfig| {
+        config.hashed_subpackets[0] = created(Timestamp::from_secs(1_000_000_000));
+    };
+    assert_eq!(judge("older than the key", early), invalid);
+
+    // What it says is void, but it was there: the key is valid and may do what keys may.
+    let expired = &|config: &mut SignatureConfig| {
+        config.hashed_subpackets[0] = created(Timestamp::from_secs(1_600_000_000));
+        let after = SubpacketData::SignatureExpirationTime(Duration::from_secs(1));
+        config
+            .hashed_subpackets
+            .push(Subpacket::regular(after).unwrap());
+    };
+    assert_eq!(judge("expired", expired), Status::Good);
 }
 
 #[test]
