@@ -21,6 +21,10 @@ const BETTER: &[(&str, &str)] = &[
 
 /// Images whose trees differ, with the reason why.
 const DIFFERENT: &[(&str, &str)] = &[
+    (
+        "odd-whiteout-of-top",
+        "removing /etc removes it, wherever it is kept",
+    ),
     ("odd-empty-xattr", "what bootc writes fails its own fsck"),
     (
         "odd-percent-xattr",
