@@ -40,4 +40,5 @@ install: build ## into $(DESTDIR)$(PREFIX)
 	install -Dm755 $(TARGET)/release/bootroot $(DESTDIR)$(PREFIX)/bin/bootroot
 
 clean-lab: ## remove the cached images
+	-@chattr -f -i $(LAB)/demo-sysroot/ostree/deploy/*/deploy/*/ 2>/dev/null
 	rm -rf $(LAB)
