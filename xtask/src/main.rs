@@ -4,6 +4,7 @@ mod bench;
 mod measure;
 mod report;
 mod scratch;
+mod works;
 
 use anyhow::{Result, bail};
 
@@ -12,7 +13,9 @@ fn main() -> Result<()> {
     match arguments.first().map(String::as_str) {
         Some("bench") => bench::run(&arguments[1..]),
         _ => bail!(
-            "usage: cargo xtask bench IMAGE_DIR... [--rounds N]\n  each IMAGE_DIR is an OCI directory with the tags v1 and v2"
+            "usage: cargo xtask bench IMAGE_DIR... [--rounds N] [--importer PROGRAM]\n  \
+             each IMAGE_DIR is an OCI directory with the tags v1 and v2\n  \
+             PROGRAM is measured too: it takes the arguments of `ostree container`"
         ),
     }
 }
