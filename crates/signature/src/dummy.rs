@@ -35,17 +35,18 @@ pub fn sign(key: &str) -> Vec<u8> {
     key.as_bytes().to_vec()
 }
 
-/// Whether one of the signatures is `key`.
+/// The place of the first signature that is `key`.
 ///
 /// # Errors
 /// [`Rejected`] when none is.
-pub fn verify(key: &str, signatures: &[&[u8]]) -> Result<(), Rejected> {
-    let count = signatures.len();
-    match signatures {
-        [] => Err(Rejected::NoSignatures),
-        some if some.contains(&key.as_bytes()) => Ok(()),
-        _ => Err(Rejected::NotVerified { count }),
+pub fn verify(key: &str, signatures: &[&[u8]]) -> Result<usize, Rejected> {
+    if signatures.is_empty() {
+        return Err(Rejected::NoSignatures);
     }
+    let found = signatures.iter().position(|s| *s == key.as_bytes());
+    found.ok_or(Rejected::NotVerified {
+        count: signatures.len(),
+    })
 }
 
 #[cfg(test)]
@@ -55,7 +56,7 @@ mod tests {
     #[test]
     fn only_the_key_itself_verifies() {
         let signature = sign("key");
-        assert_eq!(verify("key", &[b"other", &signature]), Ok(()));
+        assert_eq!(verify("key", &[b"other", &signature]), Ok(1));
         assert_eq!(
             verify("key2", &[&signature]).unwrap_err().to_string(),
             "signature: dummy: incorrect signatures found: 1"

@@ -4,7 +4,7 @@ use error_class::{Classified, ErrorClass};
 use ostree_format::Metadata;
 
 use crate::detached::{self, WrongType};
-use crate::{KeyError, KeySet, Rejected, Scheme, dummy, ed25519, spki};
+use crate::{KeyError, KeySet, Rejected, Scheme, Verified, dummy, ed25519, spki};
 
 /// Verifies signatures of one scheme with keys that are trusted, less those that are revoked.
 ///
@@ -70,6 +70,16 @@ impl Verifier {
         }
     }
 
+    /// Whether no key is trusted.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        match &self.0 {
+            Keys::Ed25519(keys) => keys.is_empty(),
+            Keys::Spki(keys) => keys.is_empty(),
+            Keys::Dummy(key) => key.is_none(),
+        }
+    }
+
     /// Trust a key as it is given on a command line. The dummy scheme knows one key: the last.
     ///
     /// # Errors
@@ -120,19 +130,20 @@ impl Verifier {
     }
 
     /// Find a valid signature over `data`, the raw bytes of a commit or summary, in its detached
-    /// metadata. What is returned is libostree's message, for example
+    /// metadata. What is returned prints as libostree's message, for example
     /// `ed25519: Signature verified successfully with key '...'`.
     ///
     /// # Errors
     /// [`VerifyError`] when there is none.
-    pub fn verify(&self, data: &[u8], metadata: &Metadata) -> Result<String, VerifyError> {
+    pub fn verify(&self, data: &[u8], metadata: &Metadata) -> Result<Verified, VerifyError> {
         let signatures = detached::list(metadata, self.scheme())?;
         match &self.0 {
-            Keys::Ed25519(keys) => Ok(keys.verify(data, &signatures)?.to_string()),
-            Keys::Spki(keys) => Ok(keys.verify(data, &signatures)?.to_string()),
+            Keys::Ed25519(keys) => Ok(keys.verify(data, &signatures)?),
+            Keys::Spki(keys) => Ok(keys.verify(data, &signatures)?),
             Keys::Dummy(key) => {
-                dummy::verify(key.as_deref().unwrap_or_default(), &signatures)?;
-                Ok(dummy::VERIFIED.to_owned())
+                let key = key.as_deref().unwrap_or_default();
+                let place = dummy::verify(key, &signatures)?;
+                Ok(Verified::dummy(key, place))
             }
         }
     }

@@ -1,6 +1,6 @@
 use error_class::{Classified, ErrorClass};
 
-use crate::Scheme;
+use crate::{Scheme, dummy};
 
 /// A bare key that signatures are verified with.
 pub trait PublicKey: PartialEq {
@@ -40,7 +40,22 @@ pub struct Verified {
 }
 
 impl Verified {
-    /// The key that made it, in hexadecimal.
+    /// A signature of the dummy scheme equals `key`.
+    pub(crate) fn dummy(key: &str, place: usize) -> Self {
+        Self {
+            scheme: Scheme::Dummy,
+            key: key.to_owned(),
+            place,
+        }
+    }
+
+    /// The scheme of the signature.
+    #[must_use]
+    pub const fn scheme(&self) -> Scheme {
+        self.scheme
+    }
+
+    /// The key that made it, in hexadecimal; in the dummy scheme the key itself.
     #[must_use]
     pub fn key(&self) -> &str {
         &self.key
@@ -56,6 +71,9 @@ impl Verified {
 impl std::fmt::Display for Verified {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Self { scheme, key, .. } = self;
+        if *scheme == Scheme::Dummy {
+            return f.write_str(dummy::VERIFIED);
+        }
         write!(
             f,
             "{scheme}: Signature verified successfully with key '{key}'"
