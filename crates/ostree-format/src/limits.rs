@@ -14,3 +14,6 @@ pub const MAX_NAME: usize = 255;
 
 /// Longest symbolic link target, in bytes (the kernel's `PATH_MAX`, less the terminator).
 pub const MAX_SYMLINK_TARGET: usize = 4095;
+
+/// Largest file of a static delta, which may be a whole commit in one part or even in the superblock.
+pub const MAX_DELTA_FILE: u64 = 8 * 1024 * 1024 * 1024;

@@ -62,11 +62,14 @@ impl Xattrs {
     }
 
     /// The type `a(ayay)`.
-    pub(crate) fn gvariant_type() -> Type {
+    #[must_use]
+    pub fn gvariant_type() -> Type {
         Type::array(Type::tuple([Type::bytes(), Type::bytes()]))
     }
 
-    pub(crate) fn to_value(&self) -> Value {
+    /// As a value of type `a(ayay)`.
+    #[must_use]
+    pub fn to_value(&self) -> Value {
         let element = Type::tuple([Type::bytes(), Type::bytes()]);
         let pairs = self.0.iter().map(|(name, value)| {
             let mut terminated = Vec::with_capacity(name.len().saturating_add(1));
@@ -78,7 +81,8 @@ impl Xattrs {
     }
 
     /// From a parsed `a(ayay)`; `None` when a name has no terminator or the order is not canonical.
-    pub(crate) fn from_value(value: &Value) -> Option<Self> {
+    #[must_use]
+    pub fn from_value(value: &Value) -> Option<Self> {
         let mut pairs: Vec<(Vec<u8>, Vec<u8>)> = Vec::new();
         for pair in value.as_array()? {
             let [name, content] = pair.as_tuple()? else {

@@ -216,7 +216,8 @@ impl Repo {
         if config.get_bool("core", "no-deltas-in-summary") != Some(true) {
             let deltas = self.delta_digests()?;
             if !deltas.is_empty() {
-                summary.metadata.insert(STATIC_DELTAS, deltas.to_value());
+                let digests = static_delta::digests_to_value(&deltas);
+                summary.metadata.insert(STATIC_DELTAS, digests);
             }
         }
         let metadata = &mut summary.metadata;
@@ -280,24 +281,5 @@ impl Repo {
             commit: checksum,
             metadata,
         })
-    }
-
-    /// The checksums of the superblocks of all static deltas, under the names of the deltas.
-    fn delta_digests(&self) -> Result<Metadata, SummaryError> {
-        let mut digests = Metadata::new();
-        for delta in self.list_deltas()? {
-            let path = format!("{}/superblock", delta.directory());
-            let limit = limits::MAX_METADATA_SIZE;
-            let Some(bytes) = durable::read_optional(self.dir(), Path::new(&path), limit)? else {
-                continue;
-            };
-            let name = match delta.from {
-                None => delta.to.to_string(),
-                Some(from) => format!("{from}-{}", delta.to),
-            };
-            let digest = Checksum::of(&bytes).as_bytes().to_vec();
-            digests.insert(&name, Value::Bytes(digest));
-        }
-        Ok(digests)
     }
 }

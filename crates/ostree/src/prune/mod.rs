@@ -16,8 +16,8 @@ use ostree_format::refs::Refspec;
 use ostree_format::{Checksum, ObjectName};
 use progress::{Interrupt, Interrupted, Progress};
 
-use crate::deltas::DeltaName;
 use crate::{ConfigError, ReadError, RefError, Repo};
+use static_delta::DeltaName;
 
 /// Which commits to keep.
 ///
