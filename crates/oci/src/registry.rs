@@ -29,13 +29,12 @@ mod challenge;
 mod client;
 mod error;
 mod patience;
-mod roots;
 mod url;
 mod waiting;
 mod wire;
 
+pub use ca_roots::{CaRoots, CaRootsError};
 pub use error::{CredentialUse, Detail, Error, Problem, Wanted};
-pub use roots::{CaRoots, CaRootsError};
 
 use blob::ResumingBlob;
 use client::Client;

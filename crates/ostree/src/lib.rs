@@ -30,6 +30,7 @@ mod transaction;
 mod trees;
 mod write_content;
 mod write_metadata;
+mod write_packed;
 
 pub use checkout::{CheckoutError, CheckoutOptions, CheckoutStats, Existing, LabelFn, Relabel};
 pub use commit_dir::{
@@ -43,7 +44,7 @@ pub use fsck::{Damage, FsckOptions, FsckReport};
 pub use metadata::ReadError;
 pub use partial::Partial;
 pub use prune::{Depth, PruneError, PruneOptions, PrunePlan, PruneStats};
-pub use pull::{PullError, PullLocalOptions, PullStats};
+pub use pull::{Importer, PullError, PullLocalOptions, PullStats};
 pub use ref_edit::RefEdit;
 pub use refs::{RefError, Rev};
 pub use remotes::{IfPresent, Remote, RemoteError};
@@ -53,3 +54,4 @@ pub use summary::{Summary, SummaryError, SummaryRef};
 pub use transaction::{Expect, Stats, Transaction, TransactionOptions, WriteError};
 pub use trees::{Tree, TreeConflict, merge_trees};
 pub use write_content::ContentWriter;
+pub use write_packed::PackedWriter;

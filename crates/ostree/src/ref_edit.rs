@@ -24,6 +24,25 @@ pub struct RefEdit {
     pub commit: Option<Checksum>,
 }
 
+/// A ref of another collection, which is mirrored here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct MirrorRef {
+    pub(crate) collection: String,
+    pub(crate) name: RefName,
+    pub(crate) commit: Checksum,
+}
+
+/// Whether a name may be that of a collection: at least two words with a dot between them, as in
+/// `org.example.Os`. Source: libostree's `ostree_validate_collection_id`.
+pub(crate) fn is_collection(id: &str) -> bool {
+    let word = |word: &str| {
+        let mut bytes = word.bytes();
+        let first = |b: u8| b.is_ascii_alphabetic() || b == b'_';
+        bytes.next().is_some_and(first) && bytes.all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-')
+    };
+    id.len() <= 255 && id.contains('.') && id.split('.').all(word)
+}
+
 impl Repo {
     /// Change refs at once, without a transaction: all expectations are checked before the first
     /// change.
@@ -95,6 +114,20 @@ impl Repo {
         Ok(())
     }
 
+    /// Write refs of other collections; nothing is synced.
+    pub(crate) fn move_mirror_refs(&self, refs: &[MirrorRef]) -> Result<(), WriteError> {
+        if refs.is_empty() {
+            return Ok(());
+        }
+        let _serialised = self.lock_refs()?;
+        for MirrorRef { collection, name, commit } in refs {
+            let path = format!("refs/mirrors/{collection}/{name}");
+            self.write_ref_file(Path::new(&path), name.as_str(), commit)?;
+        }
+        self.touch()?;
+        Ok(())
+    }
+
     /// A lock on the directory `refs` itself, which needs no file that others would find.
     fn lock_refs(&self) -> Result<OwnedFd, durable::Error> {
         let refs = open_dir(self.dir(), Path::new("refs"))?;
@@ -116,13 +149,16 @@ impl Repo {
                 Err(error) => Err(error).during("remove ref", path).map_err(Into::into),
             };
         };
-        let name = refspec.to_string();
-        self.make_parents(path, &name)?;
+        self.write_ref_file(path, &refspec.to_string(), commit)
+    }
+
+    fn write_ref_file(&self, path: &Path, name: &str, commit: &Checksum) -> Result<(), RefError> {
+        self.make_parents(path, name)?;
         let content = format!("{commit}\n");
         let write = || durable::publish_no_sync(self.dir(), path, content.as_bytes(), 0o644);
         match write() {
             Err(error) if error.source.kind() == std::io::ErrorKind::IsADirectory => {
-                self.clear_directory_of_refs(path, &name)?;
+                self.clear_directory_of_refs(path, name)?;
                 write().map_err(Into::into)
             }
             other => other.map_err(Into::into),

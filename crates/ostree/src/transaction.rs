@@ -5,12 +5,13 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use durable::{IoContext as _, Lock, LockError, crash_point};
 use error_class::{Classified, ErrorClass};
-use ostree_format::refs::Refspec;
+use ostree_format::refs::{InvalidRef, RefName, Refspec};
 use ostree_format::{Checksum, ObjectName, RepoMode};
 use progress::{Interrupt, Interrupted, Progress};
 
 use crate::space::Space;
 use crate::staging::Staging;
+use crate::ref_edit::{MirrorRef, is_collection};
 use crate::{RefEdit, RefError, Repo};
 
 /// Choices of a transaction.
@@ -193,6 +194,7 @@ pub struct Transaction<'r> {
     pub(crate) counters: Counters,
     pub(crate) options: TransactionOptions,
     refs: Mutex<Vec<RefEdit>>,
+    mirror_refs: Mutex<Vec<MirrorRef>>,
     /// Set by the first failed write: what is staged may be incomplete and must not be published.
     poisoned: AtomicBool,
     _lock: Option<Lock>,
@@ -236,6 +238,7 @@ impl Repo {
             counters: Counters::default(),
             options,
             refs: Mutex::default(),
+            mirror_refs: Mutex::default(),
             poisoned: AtomicBool::new(false),
             _lock: lock,
         })
@@ -259,6 +262,26 @@ impl Transaction<'_> {
                 expect,
                 commit,
             });
+    }
+
+    /// Let the ref `name` of another collection, which is mirrored here, hold `commit` once the transaction
+    /// is committed.
+    ///
+    /// # Errors
+    /// [`RefError::Invalid`] when the name of the collection is not allowed.
+    pub fn set_mirror_ref(
+        &self,
+        collection: &str,
+        name: RefName,
+        commit: Checksum,
+    ) -> Result<(), RefError> {
+        let collection = collection.to_owned();
+        if !is_collection(&collection) {
+            return Err(InvalidRef { text: collection }.into());
+        }
+        let mut refs = self.mirror_refs.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        refs.push(MirrorRef { collection, name, commit });
+        Ok(())
     }
 
     /// Remember that a write failed; used by the writers.
@@ -287,6 +310,11 @@ impl Transaction<'_> {
                 .get_mut()
                 .unwrap_or_else(std::sync::PoisonError::into_inner),
         );
+        let mirrored = std::mem::take(
+            self.mirror_refs
+                .get_mut()
+                .unwrap_or_else(std::sync::PoisonError::into_inner),
+        );
         self.repo.check_refs(&edits)?;
         if self.poisoned.load(Ordering::Relaxed) {
             let source = std::io::Error::other("an earlier write of the transaction failed");
@@ -308,7 +336,9 @@ impl Transaction<'_> {
         }
         crash_point("transaction:published");
         self.repo.move_refs(&edits)?;
-        if fsync && !edits.is_empty() && !self.options.defer_ref_sync {
+        self.repo.move_mirror_refs(&mirrored)?;
+        let moved = !edits.is_empty() || !mirrored.is_empty();
+        if fsync && moved && !self.options.defer_ref_sync {
             durable::sync_filesystem(self.repo.dir())?;
         }
         Ok(stats)

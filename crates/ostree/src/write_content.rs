@@ -80,7 +80,10 @@ impl Transaction<'_> {
     }
 
     /// Whether a content object is stored with everything that belongs to it.
-    pub(crate) fn has_file(&self, name: &ObjectName) -> Result<bool, durable::Error> {
+    ///
+    /// # Errors
+    /// What the system said.
+    pub fn has_file(&self, name: &ObjectName) -> Result<bool, durable::Error> {
         let link = ObjectName::new(name.checksum, ObjectKind::FileXattrsLink);
         Ok(self.repo.has_object(name)?
             && (self.repo.mode() != RepoMode::BareSplitXattrs || self.repo.has_object(&link)?))
@@ -287,16 +290,39 @@ impl Transaction<'_> {
         self.guarded(self.open_writer(header, size))
     }
 
-    fn open_writer(&self, header: FileHeader, size: u64) -> Result<ContentWriter<'_>, WriteError> {
+    /// A staged file that has no name of an object yet, and its name until then.
+    pub(crate) fn create_unnamed(
+        &self,
+        permissions: u32,
+    ) -> Result<(std::fs::File, String), durable::Error> {
         static COUNTER: AtomicU64 = AtomicU64::new(0);
-        self.check_mode(&header)?;
-        self.space.take(size)?;
         let temp = format!("tmp-{}", COUNTER.fetch_add(1, Ordering::Relaxed));
         let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC;
-        let mode = Mode::from_raw_mode(self.created_permissions(&header));
+        let mode = Mode::from_raw_mode(permissions);
         let file = rustix::fs::openat(self.staging.dir(), &temp, flags, mode)
             .during("create object", &temp)?;
-        let file = std::fs::File::from(file);
+        Ok((std::fs::File::from(file), temp))
+    }
+
+    /// Give a staged file the name of the object that it is, unless that is staged already; whether it
+    /// is new.
+    pub(crate) fn name_staged(&self, temp: &str, path: &str) -> Result<bool, durable::Error> {
+        let staging = self.staging.dir();
+        self.create_head(path)?;
+        match rustix::fs::renameat_with(staging, temp, staging, path, RenameFlags::NOREPLACE) {
+            Ok(()) => Ok(true),
+            Err(Errno::EXIST) => {
+                let removed = rustix::fs::unlinkat(staging, temp, AtFlags::empty());
+                removed.during("remove", temp).map(|()| false)
+            }
+            Err(error) => Err(error).during("stage object", path),
+        }
+    }
+
+    fn open_writer(&self, header: FileHeader, size: u64) -> Result<ContentWriter<'_>, WriteError> {
+        self.check_mode(&header)?;
+        self.space.take(size)?;
+        let (file, temp) = self.create_unnamed(self.created_permissions(&header))?;
         let sink = if self.repo.mode() == RepoMode::Archive {
             durable::write_all(file.as_fd(), &header.archive_prefix(size))
                 .during("write object", &temp)?;
@@ -394,6 +420,22 @@ impl ContentWriter<'_> {
         txn.guarded(self.complete())
     }
 
+    /// As [`ContentWriter::finish`], for content that came from elsewhere under the name `expected`:
+    /// what hashes to another name is removed, and the transaction may go on. Returns what it hashes
+    /// to, which is `expected` when it was kept.
+    ///
+    /// # Errors
+    /// As [`ContentWriter::finish`].
+    pub fn finish_as(self, expected: &Checksum) -> Result<Checksum, WriteError> {
+        let actual = self.hasher.clone().finish();
+        if actual == *expected {
+            return self.finish();
+        }
+        let removed = rustix::fs::unlinkat(self.txn.staging.dir(), &self.temp, AtFlags::empty());
+        removed.during("remove", &self.temp)?;
+        Ok(actual)
+    }
+
     fn complete(self) -> Result<Checksum, WriteError> {
         if self.written != self.size {
             return Err(WriteError::SizeMismatch {
@@ -416,16 +458,11 @@ impl ContentWriter<'_> {
         }
         let path = name.loose_path(txn.repo.mode());
         txn.set_metadata(file.as_fd(), &path, &self.header)?;
-        txn.create_head(&path)?;
         if txn.repo.mode() == RepoMode::BareSplitXattrs {
             txn.stage_split_xattrs(checksum, &self.header)?;
         }
-        match rustix::fs::renameat_with(staging, &self.temp, staging, &path, RenameFlags::NOREPLACE)
-        {
-            Ok(()) => txn.count_new_content(self.size),
-            Err(Errno::EXIST) => rustix::fs::unlinkat(staging, &self.temp, AtFlags::empty())
-                .during("remove", &self.temp)?,
-            Err(error) => return Err(error).during("stage object", &path).map_err(Into::into),
+        if txn.name_staged(&self.temp, &path)? {
+            txn.count_new_content(self.size);
         }
         Ok(checksum)
     }

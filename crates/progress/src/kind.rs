@@ -53,6 +53,11 @@ pub enum TaskKind {
     Merge,
     /// Writing a directory to the store; counts files.
     Commit,
+    /// Fetching the objects of commits from another repository; counts objects.
+    FetchObjects {
+        /// The remote as the user named it.
+        remote: String,
+    },
     /// Moving staged objects to their final names; counts objects.
     Publish,
     /// Checking a tree out by hard link; counts files.
@@ -86,6 +91,7 @@ impl TaskKind {
             Self::LayerPresent { .. } => "layer-present",
             Self::Merge => "merge",
             Self::Commit => "commit",
+            Self::FetchObjects { .. } => "fetch-objects",
             Self::Publish => "publish",
             Self::Checkout => "checkout",
             Self::CopyFiles => "copy-files",
@@ -124,6 +130,7 @@ impl fmt::Display for TaskKind {
             }
             Self::Merge => f.write_str("merging layers"),
             Self::Commit => f.write_str("committing files"),
+            Self::FetchObjects { remote } => write!(f, "objects of {remote}"),
             Self::Publish => f.write_str("publishing objects"),
             Self::Checkout => f.write_str("checking out"),
             Self::CopyFiles => f.write_str("copying files"),

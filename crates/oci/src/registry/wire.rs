@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::io::{self, Read};
 use std::sync::OnceLock;
 
+use ca_roots::CaRoots;
 use progress::Interrupt;
 use ureq::http::{Method, Response, StatusCode, Uri, header};
 use ureq::tls::TlsConfig;
@@ -11,7 +12,6 @@ use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver
 use ureq::unversioned::transport::{DefaultConnector, NextTimeout};
 use ureq::{Agent, Body, Timeout};
 
-use super::CaRoots;
 use super::error::Problem;
 use super::url;
 use super::waiting::interruptible;

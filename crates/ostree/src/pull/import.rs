@@ -12,7 +12,7 @@ use rustix::io::Errno;
 
 use super::PullError;
 use super::local::Pull;
-use crate::{FileObject, ReadError, Transaction, WriteError};
+use crate::{FileObject, ReadError, Repo, Transaction, WriteError};
 
 /// Bits that a file in a bare-user-only repository may have.
 const USER_ONLY_BITS: u32 = mode::S_IFREG | 0o775;
@@ -51,6 +51,9 @@ impl Pull<'_> {
         let (count, bytes) = (AtomicU64::new(0), AtomicU64::new(0));
         let failed = Mutex::new(None);
         let this = &*self;
+        let importer = Importer::new(self.txn, self.source)
+            .untrusted(self.options.untrusted)
+            .user_only_files(self.options.user_only_files);
         let work = || {
             let mut buffer = vec![0; PIECE];
             loop {
@@ -59,7 +62,8 @@ impl Pull<'_> {
                     return;
                 };
                 for file in batch {
-                    match this.import_file(file, &mut buffer) {
+                    let checked = this.interrupt.check().map_err(PullError::from);
+                    match checked.and_then(|()| importer.file(file, &mut buffer)) {
                         Ok(None) => {}
                         Ok(Some(written)) => {
                             count.fetch_add(1, Ordering::Relaxed);
@@ -102,19 +106,60 @@ impl Pull<'_> {
             .or_else(available)
             .map_or(1, usize::from)
     }
+}
 
-    /// Bytes that were written for it; `None` when it was here.
-    fn import_file(
-        &self,
-        checksum: &Checksum,
-        buffer: &mut [u8],
-    ) -> Result<Option<u64>, PullError> {
-        self.interrupt.check()?;
+/// Brings single objects of another repository on this machine into a transaction.
+#[derive(Debug, Clone, Copy)]
+pub struct Importer<'a> {
+    txn: &'a Transaction<'a>,
+    source: &'a Repo,
+    untrusted: bool,
+    user_only_files: bool,
+}
+
+impl<'a> Importer<'a> {
+    /// From `source`, linking where that is possible.
+    #[must_use]
+    pub const fn new(txn: &'a Transaction<'a>, source: &'a Repo) -> Self {
+        Self {
+            txn,
+            source,
+            untrusted: false,
+            user_only_files: false,
+        }
+    }
+
+    /// Whether every object is read and hashed, also those that could be linked.
+    #[must_use]
+    pub const fn untrusted(mut self, untrusted: bool) -> Self {
+        self.untrusted = untrusted;
+        self
+    }
+
+    /// Whether files are refused that have a mode that bare-user-only repositories cannot hold.
+    #[must_use]
+    pub const fn user_only_files(mut self, only: bool) -> Self {
+        self.user_only_files = only;
+        self
+    }
+
+    /// The repository that objects come from.
+    #[must_use]
+    pub const fn source(&self) -> &'a Repo {
+        self.source
+    }
+
+    /// Bring a content object, using `buffer` for its content. Bytes that were written for it; `None`
+    /// when it was here.
+    ///
+    /// # Errors
+    /// [`PullError`]; the transaction cannot be committed after an object that is damaged.
+    pub fn file(&self, checksum: &Checksum, buffer: &mut [u8]) -> Result<Option<u64>, PullError> {
         let name = ObjectName::new(*checksum, ObjectKind::File);
         if self.txn.has_file(&name)? {
             return Ok(None);
         }
-        if self.options.user_only_files {
+        if self.user_only_files {
             let mode = self.source.load_file_header(checksum)?.mode;
             if mode::is_regular(mode) && mode & !USER_ONLY_BITS != 0 {
                 let checksum = *checksum;
@@ -128,6 +173,7 @@ impl Pull<'_> {
         let size = object.size;
         let actual = self.copy(&name, object, buffer)?;
         if actual != *checksum {
+            self.txn.poison();
             return Err(PullError::Damaged { name, actual });
         }
         Ok(Some(size))
@@ -136,7 +182,7 @@ impl Pull<'_> {
     /// Whether an object of the source is the very file that this repository would have.
     fn may_link(&self) -> bool {
         let mode = self.txn.repo.mode();
-        !self.options.untrusted && mode == self.source.mode() && mode != RepoMode::BareSplitXattrs
+        !self.untrusted && mode == self.source.mode() && mode != RepoMode::BareSplitXattrs
     }
 
     /// Whether it could be linked.

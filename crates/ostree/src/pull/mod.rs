@@ -3,6 +3,8 @@
 mod import;
 mod local;
 
+pub use import::Importer;
+
 use error_class::{Classified, ErrorClass};
 use ostree_format::{Checksum, ObjectName};
 use progress::Interrupted;

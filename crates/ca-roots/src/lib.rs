@@ -7,7 +7,8 @@ use std::sync::Arc;
 use error_class::{Classified, ErrorClass};
 use ureq::tls::{Certificate, PemItem, RootCerts, parse_pem};
 
-use crate::limits;
+/// Largest bundle of certificate authorities that is read, in bytes.
+const MAX_BUNDLE: u64 = 8 << 20;
 
 /// Where distributions keep the bundle of system-wide authorities, relative to the root.
 const SYSTEM_BUNDLES: &[&str] = &[
@@ -51,7 +52,7 @@ impl CaRoots {
     }
 
     fn from_file(root: BorrowedFd<'_>, path: &Path) -> Result<Option<Self>, CaRootsError> {
-        let pem = durable::read_optional(root, path, limits::CA_BUNDLE)?;
+        let pem = durable::read_optional(root, path, MAX_BUNDLE)?;
         let parse = |pem: Vec<u8>| Self::none().with_pem(&path.to_string_lossy(), &pem);
         pem.map(parse).transpose()
     }
@@ -93,7 +94,9 @@ impl CaRoots {
         self.0.is_empty()
     }
 
-    pub(super) fn to_ureq(&self) -> RootCerts {
+    /// In the form of the HTTP library.
+    #[must_use]
+    pub fn to_ureq(&self) -> RootCerts {
         RootCerts::Specific(Arc::clone(&self.0))
     }
 }
