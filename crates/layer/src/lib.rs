@@ -9,6 +9,7 @@ mod compression;
 mod entries;
 mod entry;
 mod error;
+mod export;
 mod file;
 mod gzip;
 mod links;
@@ -20,6 +21,10 @@ mod tree_layer;
 
 pub use compression::Compression;
 pub use error::{EntryProblem, LayerError};
+pub use export::{
+    Content, DetachedError, ExportError, LayerOptions, Packed, Packer, Packing, Placed, Unpacked,
+    object_set, replace_detached, write_chunk, write_commit, write_tree,
+};
 pub use links::DeferredLink;
 pub use object_set::{EncapsulatedCommit, ObjectSet, import_commit_objects, import_object_set};
 pub use paths::{PathPolicy, REPO_PREFIX};
