@@ -14,6 +14,7 @@ pub mod archive;
 pub mod canonical;
 pub mod context;
 pub mod credentials;
+pub mod destination;
 pub mod digest;
 pub mod dir;
 pub mod fetch;

@@ -209,6 +209,22 @@ impl Repo {
         }))
     }
 
+    /// Delete an object if it is there and not what its name says, so that it can be written anew;
+    /// whether it was deleted. Commits that need it should be marked or mended by whoever calls this.
+    ///
+    /// # Errors
+    /// The object cannot be looked at or not be deleted.
+    pub fn remove_damaged(&self, name: &ObjectName) -> Result<bool, ReadError> {
+        match self.verify_object(name, &mut vec![0; 256 * 1024]) {
+            Ok(()) | Err(ReadError::Missing(_)) => Ok(false),
+            Err(error) if error.class() == ErrorClass::Corrupt => {
+                self.remove_object(name)?;
+                Ok(true)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
     fn hash_content(&self, name: &ObjectName, buffer: &mut [u8]) -> Result<Checksum, ReadError> {
         let mut object = self.open_file(&name.checksum)?;
         let mut hasher = object.header.hasher();
