@@ -5,10 +5,15 @@
 //! reads the environment.
 
 mod access;
+mod container;
 mod deploy;
+mod image_check;
+mod image_compare;
+mod image_copy;
 mod image_history;
 mod image_list;
 mod image_metadata;
+mod image_prune;
 mod image_remove;
 mod layer_sum;
 mod pull;
@@ -18,10 +23,17 @@ mod stored;
 mod text;
 
 pub use access::{Access, AccessError};
+pub use container::{
+    ContainerError, Unwrapped, encapsulate, image_export, replace_detached_metadata, unencapsulate,
+};
 pub use deploy::{DeployImageError, DeployOptions, Deployed, deploy};
+pub use image_check::{DamagedLayer, Verified, VerifyError, image_check, image_repair};
+pub use image_compare::{CompareError, Compared, image_compare};
+pub use image_copy::{image_clear_cached_update, image_copy};
 pub use image_history::{History, LayerHistory, image_history};
 pub use image_list::{ImageEntry, ImageList, image_list};
 pub use image_metadata::{Document, image_metadata};
+pub use image_prune::{PruneImagesError, Pruned, image_prune, image_prune_layers};
 pub use image_remove::{Removal, RemoveError, image_remove};
 pub use pull::{Check, LayerCount, PullError, PullOptions, Pulled, check, pull};
 pub use status::{

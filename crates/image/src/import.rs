@@ -51,23 +51,7 @@ impl ImportPlan {
         interrupt: &Interrupt,
     ) -> Result<Imported, ImportError> {
         let lock = PullLock::hold(repo)?;
-        let descriptors = self.manifest.manifest().layers();
-        let fetcher = Fetcher {
-            repo,
-            source,
-            descriptors,
-            progress,
-            interrupt,
-            stop: Interrupt::default(),
-        };
-        let mut import = Import {
-            plan: &self,
-            fetcher,
-            options,
-            done: Outcome::new(&self),
-        };
-        import.check_space()?;
-        import.announce_present();
+        let mut import = Import::begin(&self, repo, source, options, progress, interrupt)?;
         import.fetch_base()?;
         let base = import.load_base()?;
         import.fetch_derived(base.as_ref())?;
@@ -88,6 +72,23 @@ impl ImportPlan {
             stats: done.stats,
             filtered: done.filtered,
         })
+    }
+}
+
+impl ImportPlan {
+    /// Fetch what is missing of the encapsulated commit, and nothing else. Its layers have refs then.
+    pub(crate) fn import_base(
+        &self,
+        repo: &Repo,
+        source: &dyn ImageSource,
+        progress: &dyn Progress,
+        interrupt: &Interrupt,
+    ) -> Result<Checksum, ImportError> {
+        let options = ImportOptions::default();
+        let mut import = Import::begin(self, repo, source, &options, progress, interrupt)?;
+        import.fetch_base()?;
+        let commit = import.done.commits.first().copied().flatten();
+        commit.ok_or(ImportError::Planless)
     }
 }
 
@@ -131,7 +132,36 @@ struct Base {
     writable_root: bool,
 }
 
-impl Import<'_> {
+impl<'a> Import<'a> {
+    /// Look whether there is room, and say what is there already.
+    fn begin(
+        plan: &'a ImportPlan,
+        repo: &'a Repo,
+        source: &'a dyn ImageSource,
+        options: &'a ImportOptions,
+        progress: &'a dyn Progress,
+        interrupt: &'a Interrupt,
+    ) -> Result<Self, ImportError> {
+        let fetcher = Fetcher {
+            repo,
+            source,
+            descriptors: plan.manifest.manifest().layers(),
+            progress,
+            interrupt,
+            stop: Interrupt::default(),
+        };
+        let done = Outcome::new(plan);
+        let import = Self {
+            plan,
+            fetcher,
+            options,
+            done,
+        };
+        import.check_space()?;
+        import.announce_present();
+        Ok(import)
+    }
+
     fn check_space(&self) -> Result<(), ImportError> {
         let needed = self.plan.bytes_to_fetch();
         let available = self.fetcher.repo.space_left().map_err(WriteError::from)?;

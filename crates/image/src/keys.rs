@@ -32,3 +32,15 @@ pub const BOOTC_LABEL: &str = "containers.bootc";
 
 /// Image label, and commit metadata: the commit is meant to boot.
 pub const BOOTABLE_LABEL: &str = "ostree.bootable";
+
+/// Image label: the commit that the image wraps.
+pub const OSTREE_COMMIT_LABEL: &str = "ostree.commit";
+
+/// Image label: the version, as the OCI specification calls it.
+pub const VERSION_LABEL: &str = "org.opencontainers.image.version";
+
+/// Image label: the version, as it was called before.
+pub const LEGACY_VERSION_LABEL: &str = "version";
+
+/// Annotation of a layer: the components in it, separated by commas.
+pub const COMPONENTS_ANNOTATION: &str = "ostree.components";

@@ -5,7 +5,13 @@
 //! that its tools and bootc read what is written here and the other way round.
 
 mod cached_update;
+mod check;
 mod collect;
+mod collection;
+mod copy;
+mod detached;
+mod encapsulate;
+mod export;
 mod fetch;
 mod import;
 mod import_error;
@@ -13,6 +19,7 @@ mod keys;
 mod labels;
 mod layout;
 mod list;
+mod manifest_diff;
 mod merge;
 mod options;
 mod plan;
@@ -21,18 +28,35 @@ mod refs;
 mod relabel;
 mod root_config;
 mod stored_layer;
+mod unencapsulate;
+mod write_image;
 mod write_merge;
 
 pub use cached_update::{CachedImageUpdate, cached_update, clear_cached_update};
+pub use check::{CheckError, ImageCheck, LayerCheck, check_image, repair_image};
 pub use collect::{Collected, collect_layers, remove_images};
+pub use collection::{CollectionPlan, Fate, Usage};
+pub use copy::{CopyError, copy};
+pub use detached::{UpdateDetachedError, update_detached_metadata};
+pub use encapsulate::{
+    Chunking, ContentMap, ContentMapError, EncapsulateError, EncapsulateOptions, MAX_LAYERS,
+    encapsulate,
+};
+pub use export::{ExportImageError, ExportToOCIOpts, export};
 pub use import::Imported;
 pub use import_error::ImportError;
-pub use keys::{BASE_IMAGE_PREFIX, BOOTABLE_LABEL, BOOTC_LABEL, FINAL_DIFFID_LABEL};
+pub use keys::{
+    BASE_IMAGE_PREFIX, BOOTABLE_LABEL, BOOTC_LABEL, COMPONENTS_ANNOTATION, FINAL_DIFFID_LABEL,
+    LEGACY_VERSION_LABEL, OSTREE_COMMIT_LABEL, VERSION_LABEL,
+};
 pub use labels::{PolicyError, policy_of_commit};
 pub use layout::{LayerRole, LayoutError};
 pub use list::list_images;
+pub use manifest_diff::{LayerTotal, ManifestDiff};
 pub use merge::MergeError;
 pub use options::ImportOptions;
 pub use plan::{ImportPlan, LayerState, PlanError, Prepared, prepare};
 pub use query::{LayeredImageState, QueryError, query_image, query_image_commit};
 pub use refs::{RefNameError, ref_for_digest, ref_for_image};
+pub use unencapsulate::{UnencapsulateError, Unencapsulated, unencapsulate};
+pub use write_image::{Compression, WriteImageError, WrittenImage, WrittenLayer};

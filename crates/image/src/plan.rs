@@ -203,14 +203,27 @@ pub fn prepare(
     if let Some(previous) = &previous {
         cached_update::write(repo, &previous.merge_commit, &manifest, &config)?;
     }
-    let layers = layer_states(repo, image, &manifest, &config)?;
-    Ok(Prepared::Ready(Box::new(ImportPlan {
+    let mut plan = plan_anew(repo, source, stored_as, manifest, config)?;
+    plan.previous = previous.map(Box::new);
+    Ok(Prepared::Ready(Box::new(plan)))
+}
+
+/// A plan to bring the image here whatever is stored under its name.
+pub(crate) fn plan_anew(
+    repo: &Repo,
+    source: &dyn ImageSource,
+    stored_as: &ImageReference,
+    manifest: RawManifest,
+    config: RawConfig,
+) -> Result<ImportPlan, PlanError> {
+    let layers = layer_states(repo, source.reference(), &manifest, &config)?;
+    Ok(ImportPlan {
         stored_as: stored_as.clone(),
         manifest,
         config,
         layers,
-        previous: previous.map(Box::new),
-    })))
+        previous: None,
+    })
 }
 
 /// What is stored under the name; something damaged is said and then treated as absent, so that

@@ -8,7 +8,9 @@ use ostree::{ReadError, RefError, Repo};
 use ostree_format::refs::Refspec;
 use ostree_format::{Checksum, Commit};
 
-use crate::keys::{META_CONFIG, META_MANIFEST, META_MANIFEST_DIGEST};
+use crate::keys::{
+    LEGACY_VERSION_LABEL, META_CONFIG, META_MANIFEST, META_MANIFEST_DIGEST, VERSION_LABEL,
+};
 use crate::layout::label;
 use crate::refs::{RefNameError, ref_for_image};
 
@@ -81,11 +83,35 @@ impl LayeredImageState {
     pub fn version(&self) -> Option<&str> {
         version_of(&self.configuration)
     }
+
+    /// Digests of the layers as they are packed, lowest first.
+    pub(crate) fn layer_digests(&self) -> Result<Vec<Digest>, QueryError> {
+        let digests = self.manifest.layers().iter();
+        digests
+            .map(|layer| self.digest(META_MANIFEST, &layer.digest().to_string()))
+            .collect()
+    }
+
+    /// Digests of the layers as archives, lowest first.
+    pub(crate) fn diff_ids(&self) -> Result<Vec<Digest>, QueryError> {
+        let diff_ids = self.configuration.rootfs().diff_ids().iter();
+        diff_ids
+            .map(|text| self.digest(META_CONFIG, text))
+            .collect()
+    }
+
+    fn digest(&self, key: &'static str, text: &str) -> Result<Digest, QueryError> {
+        text.parse().map_err(|_| QueryError::Damaged {
+            commit: self.merge_commit,
+            key,
+            reason: format!("{text:?} is not a digest"),
+        })
+    }
 }
 
 /// The version that an image's labels give.
 pub(crate) fn version_of(config: &ImageConfiguration) -> Option<&str> {
-    label(config, "org.opencontainers.image.version").or_else(|| label(config, "version"))
+    label(config, VERSION_LABEL).or_else(|| label(config, LEGACY_VERSION_LABEL))
 }
 
 /// The commit of a stored image, if it is stored.

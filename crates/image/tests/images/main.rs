@@ -1,6 +1,7 @@
 //! Pulling images into repositories, compared with the real `ostree` and with data of the existing tools.
 
 mod bad_images;
+mod encapsulate;
 mod golden;
 mod merging;
 mod resuming;
