@@ -1,11 +1,12 @@
 //! The command line as a whole: global options, and which verb is meant.
 
-use std::ffi::{OsStr, OsString};
-use std::path::{Path, PathBuf};
+use std::ffi::OsString;
+use std::path::PathBuf;
 
-use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser};
+use clap::{ArgMatches, Args, Command, CommandFactory, FromArgMatches, Parser};
 
 use crate::outcome::Reporting;
+use crate::personality::{self, Personality};
 use crate::verbs::Verb;
 
 /// Bootable container images as transactional Linux roots
@@ -58,53 +59,57 @@ pub(crate) struct Invocation {
     pub(crate) verb: Verb,
     /// The words that name the verb, as in `image pull`.
     pub(crate) words: String,
-    json: bool,
+    reporting: Reporting,
 }
 
 /// A command line that ends here: a mistake, or a request for help or the version.
 #[derive(Debug)]
 pub(crate) struct Stopped {
     pub(crate) error: clap::Error,
-    pub(crate) json: bool,
+    /// What help there is beside the error.
+    pub(crate) usage: String,
+    pub(crate) reporting: Reporting,
 }
 
 impl Invocation {
     /// Understands a command line, whose first word is the name of the program.
     pub(crate) fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Self, Stopped> {
-        let words = with_personality(words.into_iter().collect());
-        Self::from_words(&words).map_err(|error| Stopped {
+        let mut command = personality::dress(CommandLine::command());
+        let (words, personality) = personality::arrange(words.into_iter().collect(), &command);
+        Self::from_words(&mut command, &words, personality).map_err(|error| Stopped {
             error,
-            json: asks_for_json(&words),
+            usage: personality::usage(&mut command, &words),
+            reporting: Reporting {
+                json: asks_for_json(&words),
+                personality,
+            },
         })
     }
 
-    fn from_words(words: &[OsString]) -> Result<Self, clap::Error> {
-        let matches = CommandLine::command().try_get_matches_from(words)?;
+    fn from_words(
+        command: &mut Command,
+        words: &[OsString],
+        personality: Personality,
+    ) -> Result<Self, clap::Error> {
+        let matches = command.try_get_matches_from_mut(words)?;
         let CommandLine { options, verb } = CommandLine::from_arg_matches(&matches)?;
         refuse_two_places(&options)?;
+        let json = leaf(&matches).try_get_one("json");
         Ok(Self {
             options,
             verb,
             words: verb_words(&matches).join(" "),
-            json: leaf(&matches)
-                .try_get_one("json")
-                .is_ok_and(|json| json == Some(&true)),
+            reporting: Reporting {
+                json: json.is_ok_and(|json| json == Some(&true)),
+                personality,
+            },
         })
     }
 
     /// How errors of this command are shown.
     pub(crate) fn reporting(&self) -> Reporting {
-        Reporting { json: self.json }
+        self.reporting
     }
-}
-
-/// A program called `ostree` is `bootroot ostree`.
-fn with_personality(mut words: Vec<OsString>) -> Vec<OsString> {
-    let name = words.first().map(Path::new).and_then(Path::file_name);
-    if name == Some(OsStr::new("ostree")) {
-        words.insert(1, "ostree".into());
-    }
-    words
 }
 
 /// Global options that stand at different levels escape the conflict check of the parser.
@@ -139,6 +144,8 @@ fn verb_words(matches: &ArgMatches) -> Vec<&str> {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
 
     fn parse(line: &str) -> Result<Invocation, Stopped> {
@@ -154,7 +161,7 @@ mod tests {
     #[test]
     fn the_reference_is_what_help_says() {
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/cli-reference.md");
-        let mut command = CommandLine::command().term_width(100);
+        let mut command = personality::dress(CommandLine::command()).term_width(100);
         command.build();
         let mut text =
             "# Command line reference\n\nWhat `--help` says; a test keeps it current.\n".to_owned();
@@ -223,8 +230,14 @@ mod tests {
         assert!(
             parse("bootroot image list --json --no-such")
                 .unwrap_err()
+                .reporting
                 .json
         );
-        assert!(!parse("bootroot image list --no-such").unwrap_err().json);
+        assert!(
+            !parse("bootroot image list --no-such")
+                .unwrap_err()
+                .reporting
+                .json
+        );
     }
 }

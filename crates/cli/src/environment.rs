@@ -76,6 +76,11 @@ pub(crate) fn now() -> u64 {
         .map_or(0, |since| since.as_secs())
 }
 
+/// The repository that `ostree` works on when none is named.
+pub(crate) fn ostree_repository() -> Option<PathBuf> {
+    path("OSTREE_REPO").filter(|path| !path.as_os_str().is_empty())
+}
+
 /// The certificate authorities to trust, when the user says which.
 pub(crate) fn ca_bundle() -> Option<PathBuf> {
     path("SSL_CERT_FILE")

@@ -4,6 +4,7 @@ mod arguments;
 mod context;
 mod environment;
 mod outcome;
+mod personality;
 mod place;
 mod render;
 mod results;
@@ -29,7 +30,7 @@ fn run(invocation: Invocation) -> ExitCode {
     let reporting = invocation.reporting();
     let result = prepare(&invocation, &interrupt).and_then(|context| {
         let result = invocation.verb.run(&context);
-        outcome::announce(&context, result)
+        outcome::announce(&context, &reporting, result)
     });
     outcome::settle(result, &reporting)
 }

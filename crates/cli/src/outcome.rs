@@ -2,6 +2,7 @@
 
 mod class;
 mod failure;
+mod mistake;
 mod report;
 
 use std::process::ExitCode;
@@ -10,9 +11,13 @@ pub(crate) use self::class::{EXIT_CODES_HELP, INTERRUPTED};
 pub(crate) use self::failure::{Failure, Hinted};
 pub(crate) use self::report::Reporting;
 
+use clap::error::ErrorKind;
+
 use crate::arguments::Stopped;
 use crate::context::Context;
-use crate::results::OutputClosed;
+use crate::personality::Personality;
+use crate::results::{OutputClosed, Results};
+use crate::verbs::version;
 
 /// How a command ended that did what it was asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,11 +38,15 @@ impl Exit {
 }
 
 /// Tells whoever reads the progress stream how the command ended, and passes the result on.
-pub(crate) fn announce(context: &Context, result: Result<Exit, Failure>) -> Result<Exit, Failure> {
+pub(crate) fn announce(
+    context: &Context,
+    reporting: &Reporting,
+    result: Result<Exit, Failure>,
+) -> Result<Exit, Failure> {
     let result = forgive_closed_output(result);
     let code = result
         .as_ref()
-        .map_or_else(Failure::exit_code, |exit| exit.code());
+        .map_or_else(|failure| reporting.exit_code(failure), |exit| exit.code());
     let message = result.as_ref().err().map(ToString::to_string);
     context.board().finish(code, message);
     result
@@ -57,21 +66,32 @@ pub(crate) fn settle(result: Result<Exit, Failure>, reporting: &Reporting) -> Ex
         Ok(exit) => exit.code().into(),
         Err(failure) => {
             reporting.print(&failure);
-            failure.exit_code().into()
+            reporting.exit_code(&failure).into()
         }
     }
 }
 
 /// Ends a command whose arguments were a mistake, or asked for help or the version.
 pub(crate) fn of_arguments(stopped: &Stopped) -> ExitCode {
-    if stopped.json && stopped.error.use_stderr() {
-        report::print_usage_json(&stopped.error);
-    } else {
-        // Nobody is left to tell when even this cannot be written.
-        drop(stopped.error.print());
+    // Nobody is left to tell when even standard error cannot be written.
+    match (stopped.reporting.personality, stopped.error.kind()) {
+        (Personality::Ostree, ErrorKind::DisplayVersion) => {
+            drop(Results::new().all(version::text().as_bytes()));
+        }
+        (Personality::Ostree, _) if stopped.error.use_stderr() => {
+            drop(mistake::print(
+                &stopped.error,
+                &stopped.usage,
+                &mut std::io::stderr(),
+            ));
+        }
+        _ if stopped.reporting.json && stopped.error.use_stderr() => {
+            report::print_usage_json(&stopped.error);
+        }
+        _ => drop(stopped.error.print()),
     }
     if stopped.error.use_stderr() {
-        class::USAGE
+        class::usage(stopped.reporting.personality)
     } else {
         0
     }

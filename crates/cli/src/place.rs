@@ -10,6 +10,7 @@ use rustix::fs::{CWD, Mode, OFlags};
 use rustix::io::Errno;
 
 use crate::arguments::Options;
+use crate::environment;
 use crate::outcome::{Failure, Hinted};
 
 /// The physical root of a running system.
@@ -97,13 +98,14 @@ impl Place {
     }
 
     /// Where the repository is. Without options that is the current directory when it is a repository,
-    /// as with the `ostree` command, and else that of the running system.
+    /// as with the `ostree` command, else that of `OSTREE_REPO`, and else that of the running system.
     pub(crate) fn repository_path(&self) -> PathBuf {
         match self {
             Self::Repository(path) => path.clone(),
             Self::Sysroot(path) => path.join(REPOSITORY),
             Self::Running if is_repository(Path::new(".")) => ".".into(),
-            Self::Running => Path::new(RUNNING).join(REPOSITORY),
+            Self::Running => environment::ostree_repository()
+                .unwrap_or_else(|| Path::new(RUNNING).join(REPOSITORY)),
         }
     }
 

@@ -11,6 +11,8 @@ mod status;
 
 use clap::Subcommand;
 
+pub(crate) use self::ostree::version;
+
 use crate::context::Context;
 use crate::outcome::{Exit, Failure};
 

@@ -16,14 +16,14 @@ fn repo() -> String {
 
 #[test]
 fn errors_have_a_cause_a_code_and_go_to_standard_error() {
-    let text = refusal(&mut bootroot("ostree refs --repo /nonexistent/repo"), 3);
+    let text = refusal(&mut bootroot("ostree refs --repo /nonexistent/repo"), 1);
     assert!(
         text.starts_with("error: ") && text.contains("/nonexistent/repo"),
         "{text}"
     );
     let text = refusal(
         &mut bootroot(&format!("ostree show no/such/ref --repo {}", repo())),
-        3,
+        1,
     );
     assert!(text.contains("no/such/ref"), "{text}");
 }
@@ -33,26 +33,66 @@ fn mistakes_on_the_command_line_are_usage() {
     for line in [
         "",
         "no-such-verb",
-        "ostree show",
-        "ostree refs --delete",
-        "--progress-fd x ostree refs",
+        "image no-such-verb",
+        "--progress-fd x status",
     ] {
         refusal(&mut bootroot(line), 2);
     }
 }
 
 #[test]
+fn mistakes_below_ostree_are_told_as_its_scripts_expect() {
+    for (line, expected) in [
+        ("ostree refs --foo", "error: Unknown option --foo\n"),
+        ("ostree --foo refs", "error: Unknown option --foo\n"),
+        ("ostree show -Q", "error: Unknown option -Q\n"),
+        ("ostree show", "error: OBJECT must be specified\n"),
+        (
+            "ostree no-such-verb",
+            "error: Unknown command 'no-such-verb'\n",
+        ),
+        ("ostree", "error: No command specified\n"),
+        ("ostree remote", "error: No command specified\n"),
+    ] {
+        let said = refusal(&mut bootroot(line), 1);
+        assert!(said.ends_with(expected), "{line}: {said}");
+        let usage = said.matches("Usage:").count();
+        assert_eq!(
+            usage,
+            usize::from(!line.contains(" s") && !line.contains("refs")),
+            "{said}"
+        );
+    }
+}
+
+#[test]
+fn the_version_of_ostree_is_yaml_that_lists_features() {
+    for line in ["ostree --version", "ostree refs --version"] {
+        let said = answer(&mut bootroot(line));
+        assert!(said.starts_with("libostree:\n Version: '"), "{said}");
+        assert!(said.contains("\n Features:\n  - "), "{said}");
+    }
+}
+
+#[test]
+fn a_repository_can_be_named_by_the_environment() {
+    let named = answer(bootroot("ostree refs").env("OSTREE_REPO", repo()));
+    let said = answer(&mut bootroot(&format!("ostree refs --repo {}", repo())));
+    assert_eq!(named, said);
+}
+
+#[test]
 fn colours_are_for_terminals() {
-    let text = refusal(&mut bootroot("ostree refs --repo /nonexistent"), 3);
+    let text = refusal(&mut bootroot("ostree refs --repo /nonexistent"), 1);
     assert!(!text.contains('\u{1b}'));
     let forced = refusal(
         bootroot("ostree refs --repo /nonexistent").env("CLICOLOR_FORCE", "1"),
-        3,
+        1,
     );
     assert!(forced.starts_with("\u{1b}["), "{forced:?}");
     let never = refusal(
         bootroot("ostree refs --repo /nonexistent").env("NO_COLOR", "1"),
-        3,
+        1,
     );
     assert!(!never.contains('\u{1b}'));
 }
@@ -97,7 +137,7 @@ fn an_answer_that_cannot_be_written_is_a_failure() {
         .stdout(full)
         .output()
         .unwrap();
-    assert_eq!(output.status.code(), Some(7));
+    assert_eq!(output.status.code(), Some(1));
     assert!(support::said(&output).contains("standard output"));
 }
 
@@ -160,7 +200,7 @@ fn progress_tells_a_failure() {
 
 #[test]
 fn a_progress_descriptor_that_is_not_open_is_refused() {
-    let text = refusal(&mut bootroot("ostree refs --repo / --progress-fd 77"), 5);
+    let text = refusal(&mut bootroot("ostree refs --repo / --progress-fd 77"), 1);
     assert!(text.contains("--progress-fd 77"), "{text}");
 }
 

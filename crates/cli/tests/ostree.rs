@@ -56,7 +56,7 @@ fn sizes_are_shown_as_recorded() {
         "ostree show --print-sizes --repo {} golden/v^",
         repo("archive")
     );
-    assert!(refusal(&mut bootroot(&line), 3).contains("ostree.sizes"));
+    assert!(refusal(&mut bootroot(&line), 1).contains("ostree.sizes"));
 }
 
 #[test]
@@ -141,7 +141,7 @@ fn refs_are_created_and_deleted() {
     let ours = |line: &str| bootroot(&format!("ostree {line} --repo {}", repo.display()));
     answer(&mut ours("refs --create new/a golden/v"));
     answer(&mut ours("refs --create origin:far golden/v^"));
-    assert!(refusal(&mut ours("refs --create new/a golden/empty"), 5).contains("already exists"));
+    assert!(refusal(&mut ours("refs --create new/a golden/empty"), 1).contains("already exists"));
     answer(&mut ours("refs --create new/a golden/empty --force"));
     let list = format!("refs --repo {}", repo.display());
     assert_same(&list);
@@ -218,11 +218,10 @@ fn damage_is_listed_and_is_a_failure() {
     let output = bootroot(&format!("ostree fsck --repo {}", repo.display()))
         .output()
         .unwrap();
-    assert_eq!(output.status.code(), Some(4));
-    let listed = String::from_utf8(output.stdout.clone()).unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let said = support::said(&output);
     assert!(
-        listed.contains(checksum) && listed.contains("/usr/lib/os-release"),
-        "{listed}"
+        said.contains("error: Object missing in commits") && said.contains(checksum),
+        "{said}"
     );
-    assert!(support::said(&output).starts_with("error: repository corruption encountered"));
 }

@@ -107,7 +107,11 @@ fn dir_type() -> Type {
 fn check_names<'a>(names: impl Iterator<Item = &'a str>) -> Result<(), FormatError> {
     let mut last: Option<&str> = None;
     for name in names {
-        let bad = name.is_empty() || name == "." || name == ".." || name.contains('/');
+        if name.contains('/') {
+            let name = name.chars().take(80).collect();
+            return Err(FormatError::SlashInName { name });
+        }
+        let bad = name.is_empty() || name == "." || name == "..";
         if bad || name.len() > limits::MAX_NAME {
             return Err(FormatError::InvalidField {
                 kind: ObjectKind::DirTree,

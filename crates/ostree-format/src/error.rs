@@ -24,6 +24,12 @@ pub enum FormatError {
         /// The offending value, shortened.
         value: String,
     },
+    /// A name in a dirtree would lead out of its directory.
+    #[error("Invalid / in filename {name}")]
+    SlashInName {
+        /// The name, shortened.
+        name: String,
+    },
     /// Names inside a dirtree are not sorted, or one stands twice.
     #[error("dirtree object is not sorted at name {name:?}")]
     Unsorted {
@@ -31,7 +37,7 @@ pub enum FormatError {
         name: String,
     },
     /// The bytes hash to another name than the one they are stored under.
-    #[error("{kind} object {expected} is corrupt: its content hashes to {actual}")]
+    #[error("Corrupted {kind} object; checksum expected='{expected}' actual='{actual}'")]
     ChecksumMismatch {
         /// What was being read.
         kind: ObjectKind,

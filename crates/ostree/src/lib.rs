@@ -6,7 +6,9 @@
 //! Source of the layout: libostree's documentation ("Anatomy of an OSTree repository",
 //! `ostree.repo-config(5)`) and the behaviour of the `ostree` command, which the tests compare with.
 
+mod bindings;
 mod checkout;
+mod collection_refs;
 mod commit_dir;
 mod config;
 mod content;
@@ -32,7 +34,9 @@ mod write_content;
 mod write_metadata;
 mod write_packed;
 
+pub use bindings::{BindingError, bound_collection, bound_refs, verify_bindings};
 pub use checkout::{CheckoutError, CheckoutOptions, CheckoutStats, Existing, LabelFn, Relabel};
+pub use collection_refs::CollectionRef;
 pub use commit_dir::{
     CommitDirError, CommitDirOptions, CommittedDir, DevInoCache, LabelledPath, Unmatched,
 };
@@ -40,7 +44,7 @@ pub use config::{ConfigError, RepoConfig};
 pub use content::{ContentReader, FileObject};
 pub use delta::DeltaApplyError;
 pub use diff::{TreeDiff, diff_trees};
-pub use fsck::{Damage, FsckOptions, FsckReport};
+pub use fsck::{Damage, FsckOptions, FsckReport, ReferenceError, Repaired};
 pub use metadata::ReadError;
 pub use partial::Partial;
 pub use prune::{Depth, PruneError, PruneOptions, PrunePlan, PruneStats};

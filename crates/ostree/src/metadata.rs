@@ -12,10 +12,10 @@ use crate::Repo;
 #[non_exhaustive]
 pub enum ReadError {
     /// It is not stored.
-    #[error("object {0} is not in the repository")]
+    #[error("No such {kind} object {0}", kind = what(.0))]
     Missing(ObjectName),
     /// It is stored, but damaged.
-    #[error("object {name} is damaged: {source}")]
+    #[error("damaged object {name}: {source}")]
     Damaged {
         /// The object.
         name: ObjectName,
@@ -24,7 +24,7 @@ pub enum ReadError {
         source: FormatError,
     },
     /// What is stored under a content name is no regular file or link of the form the mode asks for.
-    #[error("object {name} is damaged: {reason}")]
+    #[error("damaged object {name}: {reason}")]
     BadContent {
         /// The object.
         name: ObjectName,
@@ -37,6 +37,14 @@ pub enum ReadError {
     /// A system call failed.
     #[error(transparent)]
     Io(#[from] durable::Error),
+}
+
+fn what(name: &ObjectName) -> &'static str {
+    if name.kind.is_metadata() {
+        "metadata"
+    } else {
+        "file"
+    }
 }
 
 impl Classified for ReadError {

@@ -9,6 +9,7 @@ use ostree_format::refs::{InvalidRef, RefName, Refspec};
 use rustix::fs::{AtFlags, FlockOperation};
 use rustix::io::Errno;
 
+use crate::collection_refs::{CollectionRef, mirror_path};
 use crate::refs::ref_path;
 use crate::repo::open_dir;
 use crate::{Expect, RefError, Repo, WriteError};
@@ -122,7 +123,7 @@ impl Repo {
         let _serialised = self.lock_refs()?;
         for MirrorRef { collection, name, commit } in refs {
             let path = format!("refs/mirrors/{collection}/{name}");
-            self.write_ref_file(Path::new(&path), name.as_str(), commit)?;
+            self.write_ref_file(Path::new(&path), name.as_str(), Some(commit))?;
         }
         self.touch()?;
         Ok(())
@@ -139,20 +140,41 @@ impl Repo {
         }
     }
 
-    /// Write or remove a ref's file; nothing is synced.
+    /// Write or remove the ref of a collection that is mirrored here.
+    pub(crate) fn write_mirror(
+        &self,
+        reference: &CollectionRef,
+        commit: Option<&Checksum>,
+    ) -> Result<(), WriteError> {
+        let _lock = self.lock_shared()?;
+        let _serialised = self.lock_refs()?;
+        let path = mirror_path(reference);
+        self.write_ref_file(Path::new(&path), &reference.to_string(), commit)?;
+        self.touch()?;
+        if self.config().fsync {
+            durable::sync_filesystem(self.dir())?;
+        }
+        Ok(())
+    }
+
+    /// Write or remove a ref; nothing is synced.
     fn write_ref(&self, refspec: &Refspec, commit: Option<&Checksum>) -> Result<(), RefError> {
         let path = ref_path(refspec);
-        let path = Path::new(&path);
+        self.write_ref_file(Path::new(&path), &refspec.to_string(), commit)
+    }
+
+    fn write_ref_file(
+        &self,
+        path: &Path,
+        name: &str,
+        commit: Option<&Checksum>,
+    ) -> Result<(), RefError> {
         let Some(commit) = commit else {
             return match rustix::fs::unlinkat(self.dir(), path, AtFlags::empty()) {
                 Ok(()) | Err(Errno::NOENT | Errno::NOTDIR) => Ok(()),
                 Err(error) => Err(error).during("remove ref", path).map_err(Into::into),
             };
         };
-        self.write_ref_file(path, &refspec.to_string(), commit)
-    }
-
-    fn write_ref_file(&self, path: &Path, name: &str, commit: &Checksum) -> Result<(), RefError> {
         self.make_parents(path, name)?;
         let content = format!("{commit}\n");
         let write = || durable::publish_no_sync(self.dir(), path, content.as_bytes(), 0o644);

@@ -137,7 +137,7 @@ impl Repo {
         self.read_ref_file(&ref_path(refspec), || refspec.to_string())
     }
 
-    fn read_ref_file(
+    pub(crate) fn read_ref_file(
         &self,
         path: &str,
         name: impl Fn() -> String,

@@ -2,8 +2,21 @@
 
 use error_class::ErrorClass;
 
+use crate::personality::Personality;
+
 /// The exit code of a mistake on the command line.
 pub(crate) const USAGE: u8 = 2;
+
+/// The exit code of every failure of the `ostree` verbs: scripts for them know no other.
+pub(super) const OSTREE: u8 = 1;
+
+/// The exit code of a mistake on the command line.
+pub(super) fn usage(personality: Personality) -> u8 {
+    match personality {
+        Personality::Bootroot => USAGE,
+        Personality::Ostree => OSTREE,
+    }
+}
 
 /// The exit code after SIGINT or SIGTERM.
 pub(crate) const INTERRUPTED: u8 = 130;

@@ -5,8 +5,9 @@ use std::io::{self, Write};
 use anstyle::{AnsiColor, Style};
 use serde::Serialize;
 
-use super::class::USAGE;
+use super::class::{INTERRUPTED, OSTREE, USAGE};
 use super::failure::Failure;
+use crate::personality::Personality;
 
 const ERROR: Style = AnsiColor::Red.on_default().bold();
 const HINT: Style = AnsiColor::Cyan.on_default().bold();
@@ -16,6 +17,8 @@ const HINT: Style = AnsiColor::Cyan.on_default().bold();
 pub(crate) struct Reporting {
     /// As one line of JSON (`docs/error.schema.json`) instead of text.
     pub(crate) json: bool,
+    /// As whom.
+    pub(crate) personality: Personality,
 }
 
 #[derive(Serialize)]
@@ -37,20 +40,30 @@ impl Reporting {
     pub(crate) fn print(&self, failure: &Failure) {
         let mut stderr = anstream::stderr().lock();
         drop(if self.json {
-            write_json(&mut stderr, body_of(failure))
+            write_json(&mut stderr, self.body_of(failure))
+        } else if self.personality == Personality::Ostree {
+            write_line(&mut stderr, failure)
         } else {
             write_text(&mut stderr, failure)
         });
     }
-}
 
-fn body_of(failure: &Failure) -> Body<'_> {
-    Body {
-        class: failure.word(),
-        exit_code: failure.exit_code(),
-        message: failure.to_string(),
-        causes: failure.causes(),
-        hint: failure.hint(),
+    /// The exit code of a failure. An interrupt is not taken for anything else.
+    pub(crate) fn exit_code(&self, failure: &Failure) -> u8 {
+        match (self.personality, failure.exit_code()) {
+            (Personality::Ostree, code) if code != INTERRUPTED => OSTREE,
+            (_, code) => code,
+        }
+    }
+
+    fn body_of<'a>(&self, failure: &'a Failure) -> Body<'a> {
+        Body {
+            class: failure.word(),
+            exit_code: self.exit_code(failure),
+            message: failure.to_string(),
+            causes: failure.causes(),
+            hint: failure.hint(),
+        }
     }
 }
 
@@ -64,10 +77,25 @@ fn write_text(out: &mut dyn Write, failure: &Failure) -> io::Result<()> {
     for cause in failure.causes() {
         writeln!(out, "  caused by: {cause}")?;
     }
-    if let Some(hint) = failure.hint() {
-        writeln!(out, "{HINT}hint:{HINT:#} {hint}")?;
+    write_hint(out, failure)
+}
+
+/// The failure and what led to it in one line, as scripts for `ostree` expect it.
+fn write_line(out: &mut dyn Write, failure: &Failure) -> io::Result<()> {
+    let told: String = failure
+        .causes()
+        .iter()
+        .map(|cause| format!(": {cause}"))
+        .collect();
+    writeln!(out, "{ERROR}error:{ERROR:#} {failure}{told}")?;
+    write_hint(out, failure)
+}
+
+fn write_hint(out: &mut dyn Write, failure: &Failure) -> io::Result<()> {
+    match failure.hint() {
+        Some(hint) => writeln!(out, "{HINT}hint:{HINT:#} {hint}"),
+        None => Ok(()),
     }
-    Ok(())
 }
 
 /// Tells a mistake on the command line as JSON.

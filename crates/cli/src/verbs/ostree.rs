@@ -19,6 +19,7 @@ mod show;
 mod sizes;
 mod summary;
 mod variant;
+pub(crate) mod version;
 mod when;
 
 use clap::Subcommand;

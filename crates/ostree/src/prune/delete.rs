@@ -69,12 +69,48 @@ impl Repo {
         if !self.has_object(&ObjectName::new(*commit, ObjectKind::Commit))? {
             return Err(PruneError::NoSuchCommit(*commit));
         }
+        self.keep_tombstones()?;
+        self.remove_commit(commit)
+    }
+
+    /// Let every commit that is pruned from now on leave a tombstone.
+    fn keep_tombstones(&mut self) -> Result<(), PruneError> {
         let mut config = self.config().file.clone();
         if config.get_bool("core", "tombstone-commits") != Some(true) {
             config.set("core", "tombstone-commits", "true");
             self.write_config(&config)?;
         }
-        self.remove_commit(commit)
+        Ok(())
+    }
+
+    /// Write tombstones for the parents that commits name and that are not here, and give those that got
+    /// one. From now on every commit that is pruned leaves one, if there are any.
+    ///
+    /// Libostree's `fsck --add-tombstones` removes the child and writes the tombstone for it, even when a
+    /// ref names it; that is not imitated.
+    ///
+    /// # Errors
+    /// [`PruneError`]; the tombstones that were written until then stay.
+    pub fn add_tombstones(&mut self) -> Result<Vec<Checksum>, PruneError> {
+        let _lock = self.lock_exclusive()?;
+        let mut missing = Vec::new();
+        for head in 0..=u8::MAX {
+            for name in self.objects_in(head)? {
+                if name.kind == ObjectKind::Commit
+                    && let Some(parent) = self.load_commit(&name.checksum)?.parent
+                    && !self.has_object(&ObjectName::new(parent, ObjectKind::Commit))?
+                {
+                    missing.push(parent);
+                }
+            }
+        }
+        if !missing.is_empty() {
+            self.keep_tombstones()?;
+        }
+        for commit in &missing {
+            self.write_tombstone(commit)?;
+        }
+        Ok(missing)
     }
 
     /// Delete a commit with its detached metadata and its mark of being partial.

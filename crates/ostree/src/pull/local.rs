@@ -2,16 +2,12 @@
 
 use std::collections::{BTreeSet, HashSet};
 
-use ostree_format::gvariant::Value;
 use ostree_format::refs::Refspec;
 use ostree_format::{Checksum, Commit, ObjectKind, ObjectName, limits};
 use progress::{Interrupt, Progress, Task, TaskKind};
 
 use super::{PullError, PullLocalOptions, PullStats};
 use crate::{Depth, Expect, Partial, ReadError, Repo, Transaction, TransactionOptions};
-
-/// Under which metadata key a commit names the refs it was made for.
-const REF_BINDING: &str = "ostree.ref-binding";
 
 impl Repo {
     /// Bring `revs` (refs, or checksums of commits) of `source` into this repository, converting
@@ -86,7 +82,9 @@ impl Pull<'_> {
         let found = self.source.read_ref(&refspec)?;
         let commit = found.ok_or_else(|| crate::RefError::NotFound(rev.to_owned()))?;
         if self.options.verify_bindings {
-            check_binding(&self.source.load_commit(&commit)?, &commit, &refspec)?;
+            let object = self.source.load_commit(&commit)?;
+            crate::verify_bindings(&object, None, refspec.name.as_str())
+                .map_err(|source| PullError::NotBound { commit, source })?;
         }
         self.history(commit)?;
         let remote = self.options.remote.clone();
@@ -154,24 +152,4 @@ impl Pull<'_> {
         }
         Ok(())
     }
-}
-
-/// A commit that names refs must name this one.
-fn check_binding(commit: &Commit, checksum: &Checksum, refspec: &Refspec) -> Result<(), PullError> {
-    let Some(Value::Array(_, names)) = commit.metadata.get(REF_BINDING) else {
-        return Ok(());
-    };
-    let bound: Vec<String> = names
-        .iter()
-        .filter_map(Value::as_str)
-        .map(ToOwned::to_owned)
-        .collect();
-    if bound.iter().any(|name| name == refspec.name.as_str()) {
-        return Ok(());
-    }
-    Err(PullError::NotBound {
-        commit: *checksum,
-        name: refspec.name.to_string(),
-        bound,
-    })
 }

@@ -9,7 +9,7 @@ use error_class::{Classified, ErrorClass};
 use ostree_format::{Checksum, ObjectName};
 use progress::Interrupted;
 
-use crate::{Depth, ReadError, RefError, WriteError};
+use crate::{BindingError, Depth, ReadError, RefError, WriteError};
 
 /// Choices of [`crate::Repo::pull_local`].
 #[derive(Debug, Clone)]
@@ -74,14 +74,12 @@ pub enum PullError {
         actual: Checksum,
     },
     /// The commit belongs to other refs.
-    #[error("commit {commit} is not bound to ref {name}, but to {bound:?}")]
+    #[error("Commit {commit}: {source}")]
     NotBound {
         /// The commit.
         commit: Checksum,
-        /// The ref that was asked for.
-        name: String,
-        /// The refs that the commit names.
-        bound: Vec<String>,
+        /// What it says.
+        source: BindingError,
     },
     /// A file has a mode that was not wanted.
     #[error(
