@@ -188,7 +188,7 @@ fn progress_tells_a_failure() {
     let last = lines.last().unwrap();
     assert_eq!(
         (&last["type"], &last["exit_code"]),
-        (&"finish".into(), &3.into())
+        (&"finish".into(), &1.into())
     );
     assert!(
         last["error"]
@@ -209,9 +209,12 @@ fn nothing_but_results_on_standard_output_and_silence_when_asked() {
     let output = bootroot(&format!("ostree fsck --quiet --repo {}", repo()))
         .output()
         .unwrap();
+    let result = String::from_utf8_lossy(&output.stdout);
+    // As with `ostree`, the verdict is a result.
+    assert!(result.ends_with("no errors found.\n"), "{result}");
     assert_eq!(
-        (output.stdout.as_slice(), output.stderr.as_slice()),
-        (&b""[..], &b""[..])
+        (result.lines().count(), support::said(&output).as_str()),
+        (1, "")
     );
 }
 
@@ -225,7 +228,7 @@ fn nobody_hears_the_log_unless_asked_for_and_bad_settings_are_refused() {
         .env("BOOTROOT_CRASH_AT", "publish:0")
         .output()
         .unwrap();
-    assert_eq!(bad.status.code(), Some(5));
+    assert_eq!(bad.status.code(), Some(1));
 }
 
 #[test]
