@@ -42,7 +42,7 @@ pub use commit_dir::{
 };
 pub use config::{ConfigError, RepoConfig};
 pub use content::{ContentReader, FileObject};
-pub use delta::DeltaApplyError;
+pub use delta::{DeltaApplyError, DeltaMakeError, DeltaOptions, DeltaStats, NewDelta};
 pub use diff::{TreeDiff, diff_trees};
 pub use fsck::{Damage, FsckOptions, FsckReport, ReferenceError, Repaired};
 pub use metadata::ReadError;

@@ -31,11 +31,15 @@
 //! ```
 
 mod apply;
+mod contents;
 mod error;
+mod generate;
 mod index;
 mod list;
 mod missing;
 mod offline;
+mod packing;
 mod source;
 
 pub use error::DeltaApplyError;
+pub use generate::{DeltaMakeError, DeltaOptions, DeltaStats, NewDelta};
