@@ -192,12 +192,13 @@ impl Repo {
         bytes.map(|bytes| Summary::from_bytes(&bytes)).transpose()
     }
 
-    /// Write a new summary with `now` (seconds since 1970 UTC) as its time and `additional` metadata;
+    /// Write a new summary, and indexes of the static deltas, with `now` (seconds since 1970 UTC) as its time and `additional` metadata;
     /// signatures of the old one are removed.
     ///
     /// # Errors
     /// [`SummaryError`]; the old summary is untouched then.
     pub fn update_summary(&self, now: u64, additional: &Metadata) -> Result<(), SummaryError> {
+        self.reindex_deltas(None)?;
         let _lock = self.lock_shared()?;
         let summary = self.summarise(now, additional)?;
         // The signatures go first: better none than those of something else.

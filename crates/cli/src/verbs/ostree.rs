@@ -17,6 +17,7 @@ mod reset;
 mod rev_parse;
 mod show;
 mod sizes;
+mod static_delta;
 mod summary;
 mod variant;
 pub(crate) mod version;
@@ -47,6 +48,8 @@ pub(crate) enum Ostree {
     Reset(reset::Reset),
     RevParse(rev_parse::RevParse),
     Show(show::Show),
+    #[command(subcommand)]
+    StaticDelta(static_delta::StaticDelta),
     Summary(summary::Summary),
 }
 
@@ -69,6 +72,7 @@ impl Ostree {
             Self::Reset(verb) => verb.run(context),
             Self::RevParse(verb) => verb.run(context),
             Self::Show(verb) => verb.run(context),
+            Self::StaticDelta(verb) => verb.run(context),
             Self::Summary(verb) => verb.run(context),
         }
     }

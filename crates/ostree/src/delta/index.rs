@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use durable::LockError;
 use ostree_format::{Checksum, limits};
 use static_delta::{DeltaIndex, DeltaName};
 
-use super::DeltaApplyError;
 use crate::Repo;
 
 impl Repo {
@@ -44,15 +44,14 @@ impl Repo {
         Ok(digests)
     }
 
-    /// Bring the indexes up to date with the deltas: that of the commit `only`, or all of them.
-    ///
-    /// That there are indexes has to stand in the repository's config, too (`core.indexed-deltas`), which is
-    /// up to the caller.
+    /// Bring the indexes up to date with the deltas: that of the commit `only`, or all of them. The config
+    /// says from then on that there are some (`core.indexed-deltas`), for whoever fetches.
     ///
     /// # Errors
     /// What the system said; every index is then an old or a new one.
-    pub fn reindex_deltas(&self, only: Option<Checksum>) -> Result<(), DeltaApplyError> {
-        let _lock = self.lock_shared().map_err(crate::WriteError::from)?;
+    pub fn reindex_deltas(&self, only: Option<Checksum>) -> Result<(), LockError> {
+        let _lock = self.lock_shared()?;
+        self.announce_indexes()?;
         let mut indexes: BTreeMap<Checksum, DeltaIndex> = BTreeMap::new();
         for (name, digest) in self.delta_digests()? {
             indexes.entry(name.to).or_default().0.insert(name, digest);
@@ -65,6 +64,20 @@ impl Repo {
             self.write_delta_index(commit, index)?;
         }
         Ok(())
+    }
+
+    fn announce_indexes(&self) -> Result<(), durable::Error> {
+        let mut config = self.config().file.clone();
+        if config.get_bool("core", "indexed-deltas") == Some(true) {
+            return Ok(());
+        }
+        config.set("core", "indexed-deltas", "true");
+        durable::publish(
+            self.dir(),
+            Path::new("config"),
+            config.to_string().as_bytes(),
+            0o644,
+        )
     }
 
     /// An index of nothing is removed, and one that is the same left alone.

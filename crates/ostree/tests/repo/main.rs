@@ -3,6 +3,7 @@
 mod commit_dir;
 mod crash;
 mod damage;
+mod delta;
 mod diff;
 mod golden;
 mod model;
