@@ -81,6 +81,36 @@ pub(crate) fn ostree_repository() -> Option<PathBuf> {
     path("OSTREE_REPO").filter(|path| !path.as_os_str().is_empty())
 }
 
+/// `SOURCE_DATE_EPOCH` cannot be understood.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum BadEpoch {
+    #[error("Failed to convert SOURCE_DATE_EPOCH: {0:?} is no number of seconds")]
+    NoNumber(String),
+    #[error("Parsing SOURCE_DATE_EPOCH: Numerical result out of range")]
+    TooLarge,
+}
+
+impl Classified for BadEpoch {
+    fn class(&self) -> ErrorClass {
+        ErrorClass::InvalidInput
+    }
+}
+
+/// The time that a reproducible build wants in place of the current one, in seconds since 1970.
+pub(crate) fn source_date_epoch() -> Result<Option<u64>, BadEpoch> {
+    let Some(value) = std::env::var_os("SOURCE_DATE_EPOCH") else {
+        return Ok(None);
+    };
+    let text = value.to_string_lossy();
+    match text.parse::<i64>() {
+        Ok(seconds) if seconds >= 0 => Ok(Some(seconds.unsigned_abs())),
+        Err(error) if *error.kind() == std::num::IntErrorKind::PosOverflow => {
+            Err(BadEpoch::TooLarge)
+        }
+        _ => Err(BadEpoch::NoNumber(text.into_owned())),
+    }
+}
+
 /// The certificate authorities to trust, when the user says which.
 pub(crate) fn ca_bundle() -> Option<PathBuf> {
     path("SSL_CERT_FILE")

@@ -106,10 +106,7 @@ impl RepoConfig {
             reserve: reserve(&file)?,
             fsync: file.get_bool("core", "fsync").unwrap_or(true),
             locking: file.get_bool("core", "locking").unwrap_or(true),
-            lock_timeout: Duration::from_secs(
-                number(&file, "core", "lock-timeout-secs", "core.lock-timeout-secs")?
-                    .unwrap_or(300),
-            ),
+            lock_timeout: lock_timeout(&file)?,
             tmp_expiry: Duration::from_secs(
                 number(&file, "core", "tmp-expiry-secs", "core.tmp-expiry-secs")?.unwrap_or(86_400),
             ),
@@ -118,6 +115,16 @@ impl RepoConfig {
             file,
         })
     }
+}
+
+/// A negative number of seconds waits for ever.
+fn lock_timeout(file: &KeyFile) -> Result<Duration, ConfigError> {
+    let text = file.get("core", "lock-timeout-secs").unwrap_or_default();
+    if text.trim().parse().is_ok_and(|seconds: i64| seconds < 0) {
+        return Ok(Duration::MAX);
+    }
+    let seconds = number(file, "core", "lock-timeout-secs", "core.lock-timeout-secs")?;
+    Ok(Duration::from_secs(seconds.unwrap_or(300)))
 }
 
 fn number(

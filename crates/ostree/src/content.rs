@@ -73,12 +73,18 @@ impl Repo {
     pub fn open_file(&self, checksum: &Checksum) -> Result<FileObject, ReadError> {
         let name = ObjectName::new(*checksum, ObjectKind::File);
         let path = name.loose_path(self.mode());
-        match self.mode() {
+        let opened = match self.mode() {
             RepoMode::Archive => self.open_archived(name, &path),
             RepoMode::BareUser => self.open_bare_user(name, &path),
             RepoMode::Bare | RepoMode::BareUserOnly | RepoMode::BareSplitXattrs => {
                 self.open_bare(name, &path)
             }
+        };
+        match (opened, self.parent()) {
+            (Err(ReadError::Missing(missing)), Some(parent)) if missing == name => {
+                parent.open_file(checksum)
+            }
+            (opened, _) => opened,
         }
     }
 

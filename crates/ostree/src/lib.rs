@@ -8,6 +8,7 @@
 
 mod bindings;
 mod checkout;
+mod checksum_path;
 mod collection_refs;
 mod commit_dir;
 mod config;
@@ -36,6 +37,7 @@ mod write_packed;
 
 pub use bindings::{BindingError, bound_collection, bound_refs, verify_bindings};
 pub use checkout::{CheckoutError, CheckoutOptions, CheckoutStats, Existing, LabelFn, Relabel};
+pub use checksum_path::checksum_path;
 pub use collection_refs::CollectionRef;
 pub use commit_dir::{
     CommitDirError, CommitDirOptions, CommittedDir, DevInoCache, LabelledPath, Unmatched,

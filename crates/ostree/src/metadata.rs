@@ -105,7 +105,12 @@ impl Repo {
     /// What the system said; `FileTooLarge` above libostree's own limit.
     pub fn load_bytes(&self, name: &ObjectName) -> Result<Option<Vec<u8>>, durable::Error> {
         let path = name.loose_path(self.mode());
-        durable::read_optional(self.objects(), Path::new(&path), limits::MAX_METADATA_SIZE)
+        let limit = limits::MAX_METADATA_SIZE;
+        let bytes = durable::read_optional(self.objects(), Path::new(&path), limit)?;
+        match (bytes, self.parent()) {
+            (None, Some(parent)) => parent.load_bytes(name),
+            (bytes, _) => Ok(bytes),
+        }
     }
 
     fn load_parsed<T>(

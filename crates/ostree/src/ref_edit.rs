@@ -39,7 +39,8 @@ pub(crate) fn is_collection(id: &str) -> bool {
     let word = |word: &str| {
         let mut bytes = word.bytes();
         let first = |b: u8| b.is_ascii_alphabetic() || b == b'_';
-        bytes.next().is_some_and(first) && bytes.all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-')
+        bytes.next().is_some_and(first)
+            && bytes.all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-')
     };
     id.len() <= 255 && id.contains('.') && id.split('.').all(word)
 }
@@ -121,7 +122,12 @@ impl Repo {
             return Ok(());
         }
         let _serialised = self.lock_refs()?;
-        for MirrorRef { collection, name, commit } in refs {
+        for MirrorRef {
+            collection,
+            name,
+            commit,
+        } in refs
+        {
             let path = format!("refs/mirrors/{collection}/{name}");
             self.write_ref_file(Path::new(&path), name.as_str(), Some(commit))?;
         }

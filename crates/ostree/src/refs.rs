@@ -47,6 +47,9 @@ pub enum RefError {
         /// What is in the way.
         with: &'static str,
     },
+    /// Not all refs can be listed.
+    #[error("Listing refs: opendir({}): {}", .0.path.display(), .0.source)]
+    Listing(#[source] durable::Error),
     /// A commit on the way could not be read.
     #[error(transparent)]
     Read(#[from] ReadError),
@@ -64,6 +67,7 @@ impl Classified for RefError {
             }
             Self::Damaged { .. } => ErrorClass::Corrupt,
             Self::Read(error) => error.class(),
+            Self::Listing(error) => error.class(),
             Self::Io(error) => error.class(),
         }
     }
@@ -321,6 +325,8 @@ impl Repo {
     pub(crate) fn ref_files(&self) -> Result<Vec<RefFile>, RefError> {
         let mut found = Vec::new();
         self.collect_refs(&RefOwner::Local, "", &mut found)?;
+        // A repository without it is not whole: better no refs than some of them.
+        open_dir(self.dir(), Path::new("refs/remotes")).map_err(RefError::Listing)?;
         for remote in self.directories_in("refs/remotes")? {
             self.collect_refs(&RefOwner::Remote(remote), "", &mut found)?;
         }

@@ -33,6 +33,8 @@ pub struct Repo {
     objects: OwnedFd,
     tmp: OwnedFd,
     config: RepoConfig,
+    /// Where objects are looked for that are not here (`core.parent`).
+    parent: Option<Box<Self>>,
 }
 
 /// Why a repository could not be opened or made.
@@ -91,8 +93,15 @@ impl Repo {
             Err(error) if error.source.kind() == std::io::ErrorKind::NotFound => Err(missing(name)),
             other => Ok(other?),
         };
+        // Whoever cleans up may have removed it; it holds nothing that matters.
+        durable::create_dir_all(dir.as_fd(), Path::new("tmp"), 0o777)?;
         let (objects, tmp) = (subdir("objects")?, subdir("tmp")?);
+        let parent = config.file.get("core", "parent");
+        let parent = parent.filter(|path| !path.is_empty());
+        let parent = parent.map(|path| Self::open_at(dir.as_fd(), Path::new(&path)));
+        let parent = parent.transpose()?.map(Box::new);
         Ok(Self {
+            parent,
             objects,
             tmp,
             config,
@@ -179,6 +188,11 @@ impl Repo {
     #[must_use]
     pub fn dir(&self) -> BorrowedFd<'_> {
         self.dir.as_fd()
+    }
+
+    /// The repository that completes this one, if there is one (`core.parent`).
+    pub(crate) fn parent(&self) -> Option<&Self> {
+        self.parent.as_deref()
     }
 
     /// The directory `objects`.

@@ -131,6 +131,12 @@ impl Summary {
     /// The stored form.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
+        self.to_value().to_bytes()
+    }
+
+    /// The stored form, as a value.
+    #[must_use]
+    pub fn to_value(&self) -> Value {
         let mut metadata = self.metadata.clone();
         if !self.collections.is_empty() {
             let entry = Type::DictEntry(Box::new((Type::Str, Type::array(SummaryRef::type_of()))));
@@ -140,7 +146,7 @@ impl Summary {
             });
             metadata.insert(COLLECTION_MAP, Value::Array(entry, entries.collect()));
         }
-        Value::Tuple(vec![list_value(&self.refs), metadata.to_value()]).to_bytes()
+        Value::Tuple(vec![list_value(&self.refs), metadata.to_value()])
     }
 
     /// Parse the stored form; normal form is not asked for.

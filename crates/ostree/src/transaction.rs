@@ -9,9 +9,9 @@ use ostree_format::refs::{InvalidRef, RefName, Refspec};
 use ostree_format::{Checksum, ObjectName, RepoMode};
 use progress::{Interrupt, Interrupted, Progress};
 
+use crate::ref_edit::{MirrorRef, is_collection};
 use crate::space::Space;
 use crate::staging::Staging;
-use crate::ref_edit::{MirrorRef, is_collection};
 use crate::{RefEdit, RefError, Repo};
 
 /// Choices of a transaction.
@@ -21,6 +21,8 @@ pub struct TransactionOptions {
     /// Let a later sync make the moved refs durable: for one of several transactions in a row whose
     /// loss costs only repeated work. Objects are synced in any case before a ref names them.
     pub defer_ref_sync: bool,
+    /// Sync nothing (`--fsync=false`): a power cut may cost what was written.
+    pub no_sync: bool,
     /// Write content to a repository of mode `bare-split-xattrs`, which libostree refuses to do.
     pub write_split_xattrs: bool,
 }
@@ -30,6 +32,13 @@ impl TransactionOptions {
     #[must_use]
     pub const fn deferring_ref_sync(mut self) -> Self {
         self.defer_ref_sync = true;
+        self
+    }
+
+    /// Set [`TransactionOptions::no_sync`].
+    #[must_use]
+    pub const fn syncing(mut self, sync: bool) -> Self {
+        self.no_sync = !sync;
         self
     }
 
@@ -279,8 +288,15 @@ impl Transaction<'_> {
         if !is_collection(&collection) {
             return Err(InvalidRef { text: collection }.into());
         }
-        let mut refs = self.mirror_refs.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        refs.push(MirrorRef { collection, name, commit });
+        let mut refs = self
+            .mirror_refs
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        refs.push(MirrorRef {
+            collection,
+            name,
+            commit,
+        });
         Ok(())
     }
 
@@ -323,7 +339,7 @@ impl Transaction<'_> {
                 .map_err(Into::into);
         }
         let stats = self.counters.stats();
-        let fsync = self.repo.config().fsync;
+        let fsync = self.repo.config().fsync && !self.options.no_sync;
         if stats.content_written + stats.metadata_written > 0 {
             if fsync {
                 durable::sync_filesystem(self.staging.dir())?;

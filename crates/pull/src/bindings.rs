@@ -105,8 +105,14 @@ mod tests {
     #[test]
     fn without_a_collection_only_a_binding_that_is_there_counts() {
         assert_eq!(check(&commit(None, None), Some("a"), None), Ok(()));
-        assert_eq!(check(&commit(Some(&["a", "b"]), None), Some("b"), None), Ok(()));
-        assert_eq!(check(&commit(Some(&["a"]), Some("x")), Some("a"), None), Ok(()));
+        assert_eq!(
+            check(&commit(Some(&["a", "b"]), None), Some("b"), None),
+            Ok(())
+        );
+        assert_eq!(
+            check(&commit(Some(&["a"]), Some("x")), Some("a"), None),
+            Ok(())
+        );
         // Asked for by checksum.
         assert_eq!(check(&commit(Some(&["a"]), None), None, None), Ok(()));
         let error = check(&commit(Some(&["a"]), None), Some("b"), None).unwrap_err();

@@ -45,12 +45,20 @@ impl Pull<'_> {
                 Job::Meta(commit.meta),
                 Job::Tree(TreeJob {
                     checksum: commit.contents,
-                    path: if self.options.subpaths.is_empty() { "" } else { "/" }.to_owned(),
+                    path: if self.options.subpaths.is_empty() {
+                        ""
+                    } else {
+                        "/"
+                    }
+                    .to_owned(),
                     level: 0,
                 }),
             ]);
         }
-        self.commits.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(checksum);
+        self.commits
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+            .push(checksum);
         Ok(())
     }
 
@@ -92,18 +100,30 @@ impl Pull<'_> {
         if new_time >= current_time || new == current {
             return Ok(());
         }
-        Err(Error::Older { new, new_time, current, current_time })
+        Err(Error::Older {
+            new,
+            new_time,
+            current,
+            current_time,
+        })
     }
 
     /// Store a commit that passed all checks. It is marked as partial first, so that whoever finds it knows
     /// that its tree may be missing.
     pub(crate) fn store_commit(&self, checksum: &Checksum, bytes: &[u8]) -> Result<(), Error> {
-        self.txn.repo().set_partial(checksum, Some(Partial::Fetch))?;
+        self.txn
+            .repo()
+            .set_partial(checksum, Some(Partial::Fetch))?;
         self.txn.write_metadata(ObjectKind::Commit, bytes)?;
         Ok(())
     }
 
-    fn keep(&self, checksum: &Checksum, found: &Found, detached: Option<Vec<u8>>) -> Result<(), Error> {
+    fn keep(
+        &self,
+        checksum: &Checksum,
+        found: &Found,
+        detached: Option<Vec<u8>>,
+    ) -> Result<(), Error> {
         if !found.stored {
             self.store_commit(checksum, &found.bytes)?;
         }
@@ -147,9 +167,17 @@ impl Pull<'_> {
     }
 
     /// The commit; `None` when it is an ancestor that the remote lacks.
-    fn found(&self, line: &Line, name: &ObjectName, job: &CommitJob) -> Result<Option<Found>, Error> {
+    fn found(
+        &self,
+        line: &Line,
+        name: &ObjectName,
+        job: &CommitJob,
+    ) -> Result<Option<Found>, Error> {
         if let Some(bytes) = self.txn.repo().load_bytes(name)? {
-            return Ok(Some(Found { bytes, stored: true }));
+            return Ok(Some(Found {
+                bytes,
+                stored: true,
+            }));
         }
         let fetched = match self.local_metadata(name) {
             Ok(Some(bytes)) => Ok(bytes),
@@ -169,7 +197,10 @@ impl Pull<'_> {
             let name = *name;
             return Err(Error::Corrupted { name, actual });
         }
-        Ok(Some(Found { bytes, stored: false }))
+        Ok(Some(Found {
+            bytes,
+            stored: false,
+        }))
     }
 
     /// A remote that marks the commits it deleted must have a mark for one that is missing.

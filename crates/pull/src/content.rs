@@ -45,7 +45,8 @@ impl Pull<'_> {
         // The name in an archive, whatever the mode of this repository.
         let path = format!("objects/{}", name.loose_path(RepoMode::Archive));
         let take = |body: Body<'_>| self.take_packed(name, body);
-        self.fetcher.streamed(line, &self.places.content, &path, take)?;
+        self.fetcher
+            .streamed(line, &self.places.content, &path, take)?;
         count(&self.counters.fetched_content);
         Ok(())
     }
@@ -92,7 +93,11 @@ impl Pull<'_> {
             return Ok(());
         }
         let checksum = *checksum;
-        Err(Error::FileMode { checksum, mode, bits })
+        Err(Error::FileMode {
+            checksum,
+            mode,
+            bits,
+        })
     }
 
     fn write_small(
@@ -153,7 +158,11 @@ impl Pull<'_> {
     ) -> Result<(), Attempt> {
         let mut writer = self.txn.packed_writer()?;
         writer.write_piece(&header.archive_prefix(size))?;
-        let copying = Copying { inner: body, writer, failure: None };
+        let copying = Copying {
+            inner: body,
+            writer,
+            failure: None,
+        };
         let mut content = Unpacking::new(name, DeflateDecoder::new(BufReader::new(copying)));
         let mut hasher = header.hasher();
         let mut left = size;
@@ -172,7 +181,10 @@ impl Pull<'_> {
         }
         let rest = !content.stream.get_ref().buffer().is_empty();
         let mut copying = content.stream.into_inner().into_inner();
-        let behind = copying.inner.read(&mut piece).map_err(|error| broken(name, error))?;
+        let behind = copying
+            .inner
+            .read(&mut piece)
+            .map_err(|error| broken(name, error))?;
         if rest || behind > 0 {
             let reason = "something stands behind the packed content".to_owned();
             return Err(Error::BadContent { name, reason }.into());
@@ -205,7 +217,8 @@ fn left_after(name: ObjectName, left: u64, count: usize) -> Result<u64, Error> {
 /// Reads a packed object's header; see [`FileHeader::from_archive_header`].
 fn read_header(name: ObjectName, body: &mut impl Read) -> Result<(FileHeader, u64), Attempt> {
     let mut frame = [0u8; 8];
-    body.read_exact(&mut frame).map_err(|error| broken(name, error))?;
+    body.read_exact(&mut frame)
+        .map_err(|error| broken(name, error))?;
     let [a, b, c, d, ..] = frame;
     let length = u32::from_be_bytes([a, b, c, d]);
     if u64::from(length) > limits::MAX_METADATA_SIZE {
@@ -268,7 +281,11 @@ impl<R: Read> Unpacked for Unpacking<R> {
         read.map_err(|error| broken(self.name, error))?;
         if bytes.len() as u64 != size {
             let reason = format!("its content has {} bytes or more, not {size}", bytes.len());
-            return Err(Error::BadContent { name: self.name, reason }.into());
+            return Err(Error::BadContent {
+                name: self.name,
+                reason,
+            }
+            .into());
         }
         Ok(())
     }

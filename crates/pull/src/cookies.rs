@@ -37,7 +37,9 @@ pub enum CookieError {
     #[error("Cookie not found in jar")]
     NotFound,
     /// A field would break the line that it stands in.
-    #[error("{0:?} cannot be part of a cookie: it is empty, or has white space or control characters")]
+    #[error(
+        "{0:?} cannot be part of a cookie: it is empty, or has white space or control characters"
+    )]
     Invalid(String),
     /// A system call failed.
     #[error(transparent)]
@@ -60,7 +62,13 @@ impl Cookie {
     ///
     /// # Errors
     /// [`CookieError::Invalid`].
-    pub fn new(domain: &str, path: &str, name: &str, value: &str, now: u64) -> Result<Self, CookieError> {
+    pub fn new(
+        domain: &str,
+        path: &str,
+        name: &str,
+        value: &str,
+        now: u64,
+    ) -> Result<Self, CookieError> {
         for text in [domain, path, name, value] {
             let bad = |c: char| c.is_whitespace() || c.is_control();
             if text.is_empty() || text.contains(bad) {
@@ -98,7 +106,14 @@ impl Cookie {
     fn line(&self) -> String {
         let flag = |set: bool| if set { "TRUE" } else { "FALSE" };
         let below = flag(self.domain.starts_with('.'));
-        let Self { domain, path, expires, name, value, .. } = self;
+        let Self {
+            domain,
+            path,
+            expires,
+            name,
+            value,
+            ..
+        } = self;
         let secure = flag(self.secure);
         format!("{domain}\t{below}\t{path}\t{secure}\t{expires}\t{name}\t{value}\n")
     }
@@ -111,7 +126,9 @@ impl Cookie {
             None => host == domain,
         };
         let prefix = self.path.trim_end_matches('/');
-        let path_fits = path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+        let path_fits = path
+            .strip_prefix(prefix)
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
         // Zero is a cookie of the session, which lasts.
         let lasts = self.expires == 0 || self.expires > now;
         host_fits && path_fits && lasts && (secure || !self.secure)
@@ -155,7 +172,8 @@ pub fn delete(
 ) -> Result<(), CookieError> {
     let mut cookies = list(dir, remote)?;
     let before = cookies.len();
-    cookies.retain(|cookie| (&*cookie.domain, &*cookie.path, &*cookie.name) != (domain, path, name));
+    cookies
+        .retain(|cookie| (&*cookie.domain, &*cookie.path, &*cookie.name) != (domain, path, name));
     if cookies.len() == before {
         return Err(CookieError::NotFound);
     }
@@ -169,9 +187,19 @@ fn write(dir: BorrowedFd<'_>, remote: &str, cookies: &[Cookie]) -> Result<(), du
 }
 
 /// The value of the header `Cookie` of a request, if any cookie goes with it.
-pub(crate) fn header(cookies: &[Cookie], host: &str, path: &str, secure: bool, now: u64) -> Option<String> {
-    let fitting = cookies.iter().filter(|cookie| cookie.belongs_to(host, path, secure, now));
-    let pairs: Vec<_> = fitting.map(|cookie| format!("{}={}", cookie.name, cookie.value)).collect();
+pub(crate) fn header(
+    cookies: &[Cookie],
+    host: &str,
+    path: &str,
+    secure: bool,
+    now: u64,
+) -> Option<String> {
+    let fitting = cookies
+        .iter()
+        .filter(|cookie| cookie.belongs_to(host, path, secure, now));
+    let pairs: Vec<_> = fitting
+        .map(|cookie| format!("{}={}", cookie.name, cookie.value))
+        .collect();
     (!pairs.is_empty()).then(|| pairs.join("; "))
 }
 

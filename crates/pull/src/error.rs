@@ -41,7 +41,9 @@ pub enum Error {
     #[error("No configured branches for remote {0}")]
     NoBranches(String),
     /// All refs were asked for, but nobody tells which there are.
-    #[error("Fetching all refs was requested in mirror mode, but remote repository does not have a summary")]
+    #[error(
+        "Fetching all refs was requested in mirror mode, but remote repository does not have a summary"
+    )]
     NoSummary,
     /// The summary's signatures are asked for, but there is no summary.
     #[error(
@@ -142,7 +144,9 @@ pub enum Error {
         to: Checksum,
     },
     /// Static deltas were required of a remote that has none at all.
-    #[error("Fetch configured to require static deltas, but no summary deltas or delta index found")]
+    #[error(
+        "Fetch configured to require static deltas, but no summary deltas or delta index found"
+    )]
     NoDeltas,
     /// Static deltas cannot be applied to archives.
     #[error("Can't use static deltas in an archive repo")]

@@ -35,7 +35,9 @@ impl std::fmt::Debug for Url {
 #[non_exhaustive]
 pub enum LocationError {
     /// No URL at all.
-    #[error("Failed to parse URI {0:?}: a URL such as https://HOST/PATH or file:///PATH is expected")]
+    #[error(
+        "Failed to parse URI {0:?}: a URL such as https://HOST/PATH or file:///PATH is expected"
+    )]
     NoUrl(String),
     /// Another scheme than http, https and file.
     #[error("Invalid URI scheme in {0}")]
@@ -202,10 +204,16 @@ mod tests {
         assert_eq!(dir("file://localhost/srv"), Location::Dir("/srv".into()));
         let url = http("HTTP://h:80/a/b/");
         assert_eq!(url.as_str(), "http://h:80/a/b");
-        assert_eq!(url.below("refs/heads/ü").as_str(), "http://h:80/a/b/refs/heads/%C3%BC");
+        assert_eq!(
+            url.below("refs/heads/ü").as_str(),
+            "http://h:80/a/b/refs/heads/%C3%BC"
+        );
         assert_eq!(url.parent().as_str(), "http://h:80/a");
         assert_eq!(http("http://h").parent().as_str(), "http://h");
-        assert_eq!((url.host(), url.path()), ("h".to_owned(), "/a/b".to_owned()));
+        assert_eq!(
+            (url.host(), url.path()),
+            ("h".to_owned(), "/a/b".to_owned())
+        );
     }
 
     #[test]
@@ -220,9 +228,15 @@ mod tests {
 
     #[test]
     fn refusals() {
-        assert!(matches!(Location::parse("badscheme://x"), Err(LocationError::Scheme(_))));
+        assert!(matches!(
+            Location::parse("badscheme://x"),
+            Err(LocationError::Scheme(_))
+        ));
         for text in ["", "/path", "http://", "http:///x"] {
-            assert!(matches!(Location::parse(text), Err(LocationError::NoUrl(_))), "{text}");
+            assert!(
+                matches!(Location::parse(text), Err(LocationError::NoUrl(_))),
+                "{text}"
+            );
         }
     }
 }

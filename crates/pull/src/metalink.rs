@@ -123,10 +123,7 @@ impl Metalink {
         if self.sha256.is_none() && self.sha512.is_none() {
             return Err(MetalinkError::NoHash);
         }
-        for (name, hash, length) in [
-            ("sha256", &self.sha256, 64),
-            ("sha512", &self.sha512, 128),
-        ] {
+        for (name, hash, length) in [("sha256", &self.sha256, 64), ("sha512", &self.sha512, 128)] {
             let digit = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
             let valid = |hash: &String| hash.len() == length && hash.bytes().all(digit);
             if hash.as_ref().is_some_and(|hash| !valid(hash)) {
@@ -213,7 +210,9 @@ mod tests {
 
     fn good() -> [String; 3] {
         let url = |preference: u32| {
-            format!("<url protocol=\"http\" preference=\"{preference}\">http://h{preference}/summary</url>")
+            format!(
+                "<url protocol=\"http\" preference=\"{preference}\">http://h{preference}/summary</url>"
+            )
         };
         [
             "<size>5</size>".to_owned(),
@@ -228,8 +227,14 @@ mod tests {
         let metalink = Metalink::parse(&document(&size, &hash, &urls), "summary").unwrap();
         assert_eq!(metalink.urls, ["http://h9/summary", "http://h1/summary"]);
         assert_eq!(metalink.check(CONTENT), Ok(()));
-        assert!(matches!(metalink.check(b"hell"), Err(MetalinkError::OtherSize { .. })));
-        assert!(matches!(metalink.check(b"hellO"), Err(MetalinkError::OtherHash { .. })));
+        assert!(matches!(
+            metalink.check(b"hell"),
+            Err(MetalinkError::OtherSize { .. })
+        ));
+        assert!(matches!(
+            metalink.check(b"hellO"),
+            Err(MetalinkError::OtherHash { .. })
+        ));
     }
 
     #[test]
@@ -242,9 +247,15 @@ mod tests {
         assert_eq!(parse(&size, "", &urls), MetalinkError::NoHash);
         assert_eq!(parse(&size, &hash, ""), MetalinkError::NoUrl);
         let bacon = "<hash type=\"sha512\">bacon</hash>";
-        assert_eq!(parse(&size, bacon, &urls), MetalinkError::InvalidHash("sha512"));
+        assert_eq!(
+            parse(&size, bacon, &urls),
+            MetalinkError::InvalidHash("sha512")
+        );
         let other = Metalink::parse(&document(&size, &hash, &urls), "config").unwrap_err();
         assert_eq!(other, MetalinkError::NoFile("config".to_owned()));
-        assert_eq!(Metalink::parse("bacon\n", "summary"), Err(MetalinkError::NotXml));
+        assert_eq!(
+            Metalink::parse("bacon\n", "summary"),
+            Err(MetalinkError::NotXml)
+        );
     }
 }

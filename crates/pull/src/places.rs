@@ -34,7 +34,10 @@ impl Places {
                 let (place, summary) = follow_metalink(fetcher, line, metalink)?;
                 (vec![place], Some(summary))
             }
-            None => (mirrors(fetcher, line, url.map_or_else(|| remote.url(), Ok)?)?, None),
+            None => (
+                mirrors(fetcher, line, url.map_or_else(|| remote.url(), Ok)?)?,
+                None,
+            ),
         };
         let content = match remote.get("contenturl") {
             Some(content) if url.is_none() || metalink.is_some() => {
@@ -59,7 +62,10 @@ fn mirrors(fetcher: &Fetcher<'_>, line: &Line, url: &str) -> Result<Vec<Location
     let text = fetcher.required(line, &place, "", MAX_METADATA_SIZE)?;
     let text = String::from_utf8_lossy(&text);
     let mut found = Vec::new();
-    for text in text.lines().filter(|text| !text.is_empty() && !text.starts_with('#')) {
+    for text in text
+        .lines()
+        .filter(|text| !text.is_empty() && !text.starts_with('#'))
+    {
         // Lists hold addresses of servers; what cannot be used is passed over.
         let Ok(mirror @ Location::Http(_)) = Location::parse(text.trim()) else {
             tracing::debug!(text, "not a mirror");

@@ -37,7 +37,9 @@ pub struct Surroundings<'a> {
 impl std::fmt::Debug for Surroundings<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let mut shown = f.debug_struct("Surroundings");
-        shown.field("network", &self.network).field("cache", &self.cache);
+        shown
+            .field("network", &self.network)
+            .field("cache", &self.cache);
         shown.finish_non_exhaustive()
     }
 }
@@ -177,12 +179,20 @@ fn set_refs(
     let own = own_collection(txn.repo());
     for found in refs {
         let name = found.name.clone();
-        match found.collection.as_ref().filter(|id| Some(*id) != own.as_ref()) {
+        match found
+            .collection
+            .as_ref()
+            .filter(|id| Some(*id) != own.as_ref())
+        {
             Some(collection) if options.mirror => {
                 txn.set_mirror_ref(collection, name, found.commit)?;
             }
             _ => {
-                let remote = if options.mirror { None } else { remote.refs_of() };
+                let remote = if options.mirror {
+                    None
+                } else {
+                    remote.refs_of()
+                };
                 let refspec = Refspec { remote, name };
                 if txn.repo().read_ref(&refspec)? != Some(found.commit) {
                     txn.set_ref(refspec, Expect::Any, Some(found.commit));
@@ -247,7 +257,10 @@ impl<'a> Pull<'a> {
         threads: usize,
         task: &Task<'_>,
     ) -> Result<(Vec<Checksum>, u64), Error> {
-        let refs = wanted.refs.iter().map(|found| (found.commit, Some(&found.name)));
+        let refs = wanted
+            .refs
+            .iter()
+            .map(|found| (found.commit, Some(&found.name)));
         let bare = self.options.commits.iter().map(|commit| (*commit, None));
         self.queue.add(refs.chain(bare).map(|(checksum, name)| {
             Job::Commit(CommitJob {
@@ -263,7 +276,10 @@ impl<'a> Pull<'a> {
             }
         });
         self.queue.finish()?;
-        let commits = self.commits.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let commits = self
+            .commits
+            .into_inner()
+            .unwrap_or_else(PoisonError::into_inner);
         Ok((commits, self.content_written.into_inner()))
     }
 

@@ -64,7 +64,8 @@ impl Asking<'_> {
         let known = |wanted: &WantedRef| wanted.commit.is_some();
         let mut needs_summary = named.as_ref().is_none_or(|refs| !refs.iter().all(known));
         if !needs_summary && self.uses_deltas {
-            wanted.indexed_deltas = self.remote_config()?.get_bool("core", "indexed-deltas") == Some(true);
+            wanted.indexed_deltas =
+                self.remote_config()?.get_bool("core", "indexed-deltas") == Some(true);
             needs_summary = !wanted.indexed_deltas;
         }
         if needs_summary {
@@ -73,7 +74,9 @@ impl Asking<'_> {
         wanted.refs = match named {
             None => all_refs(wanted.summary.as_ref())?,
             Some(named) => {
-                let resolved = named.into_iter().map(|named| self.resolved(named, &mut wanted));
+                let resolved = named
+                    .into_iter()
+                    .map(|named| self.resolved(named, &mut wanted));
                 resolved.collect::<Result<_, _>>()?
             }
         };
@@ -103,13 +106,21 @@ impl Asking<'_> {
             let name = name.parse().map_err(ostree::RefError::from)?;
             Ok(WantedRef { name, commit: None })
         };
-        branches.iter().map(parse).collect::<Result<_, Error>>().map(Some)
+        branches
+            .iter()
+            .map(parse)
+            .collect::<Result<_, Error>>()
+            .map(Some)
     }
 
     fn take_summary(&self, wanted: &mut Wanted, mirrors_all: bool) -> Result<(), Error> {
         let files = self.summary.fetch()?;
         let Some(bytes) = &files.summary else {
-            return if mirrors_all { Err(Error::NoSummary) } else { Ok(()) };
+            return if mirrors_all {
+                Err(Error::NoSummary)
+            } else {
+                Ok(())
+            };
         };
         let summary = Summary::from_bytes(bytes)?;
         let text = |key| summary.metadata.get_str(key);
@@ -119,7 +130,8 @@ impl Asking<'_> {
                 return Err(Error::NotAnArchive(mode.to_owned()));
             }
         }
-        let is_set = |key| summary.metadata.get(key) == Some(&ostree_format::gvariant::Value::Bool(true));
+        let is_set =
+            |key| summary.metadata.get(key) == Some(&ostree_format::gvariant::Value::Bool(true));
         wanted.tombstones = is_set("ostree.summary.tombstone-commits");
         wanted.indexed_deltas |= is_set("ostree.summary.indexed-deltas");
         let sizes = summary.refs.iter().map(|found| (found.commit, found.size));
@@ -133,19 +145,31 @@ impl Asking<'_> {
         let WantedRef { name, commit } = named;
         if let Some(commit) = commit {
             let collection = None;
-            return Ok(ResolvedRef { name, collection, commit });
+            return Ok(ResolvedRef {
+                name,
+                collection,
+                commit,
+            });
         }
         let Some(summary) = &wanted.summary else {
             let commit = self.read_ref(&name)?;
             let collection = None;
-            return Ok(ResolvedRef { name, collection, commit });
+            return Ok(ResolvedRef {
+                name,
+                collection,
+                commit,
+            });
         };
         let mut refs = summary.refs.iter();
         let found = refs.find(|found| found.name == name.as_str());
         let found = found.ok_or_else(|| Error::NoSuchRef(name.to_string()))?;
         let commit = found.commit;
         let collection = main_collection(summary);
-        Ok(ResolvedRef { name, collection, commit })
+        Ok(ResolvedRef {
+            name,
+            collection,
+            commit,
+        })
     }
 
     fn read_ref(&self, name: &RefName) -> Result<Checksum, Error> {
@@ -153,7 +177,9 @@ impl Asking<'_> {
             return Ok(source.resolve(&Refspec::local(name.clone()).to_string())?);
         }
         let path = format!("refs/heads/{name}");
-        let bytes = self.fetcher.required(self.line, self.metadata, &path, MAX_METADATA_SIZE)?;
+        let bytes = self
+            .fetcher
+            .required(self.line, self.metadata, &path, MAX_METADATA_SIZE)?;
         let text = String::from_utf8_lossy(&bytes);
         text.trim_end().parse().map_err(|_| Error::InvalidRev {
             name: name.to_string(),
@@ -162,7 +188,9 @@ impl Asking<'_> {
     }
 
     fn remote_config(&self) -> Result<KeyFile, Error> {
-        let bytes = self.fetcher.required(self.line, self.metadata, "config", MAX_METADATA_SIZE)?;
+        let bytes = self
+            .fetcher
+            .required(self.line, self.metadata, "config", MAX_METADATA_SIZE)?;
         Ok(KeyFile::parse(&String::from_utf8_lossy(&bytes))?)
     }
 }
@@ -177,13 +205,18 @@ fn all_refs(summary: Option<&Summary>) -> Result<Vec<ResolvedRef>, Error> {
     let main = main_collection(summary);
     let own = summary.refs.iter().map(|found| (main.clone(), found));
     let others = summary.collections.iter().flat_map(|(collection, refs)| {
-        refs.iter().map(move |found| (Some(collection.clone()), found))
+        refs.iter()
+            .map(move |found| (Some(collection.clone()), found))
     });
     own.chain(others)
         .map(|(collection, found)| {
             let name = found.name.parse().map_err(ostree::RefError::from)?;
             let commit = found.commit;
-            Ok(ResolvedRef { name, collection, commit })
+            Ok(ResolvedRef {
+                name,
+                collection,
+                commit,
+            })
         })
         .collect()
 }
@@ -191,5 +224,7 @@ fn all_refs(summary: Option<&Summary>) -> Result<Vec<ResolvedRef>, Error> {
 /// A page of a server in place of a ref must not fill the screen.
 fn printable(text: &str) -> String {
     let shown = text.chars().take(SHOWN);
-    shown.map(|c| if c.is_control() { ' ' } else { c }).collect()
+    shown
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .collect()
 }

@@ -44,7 +44,9 @@ pub enum RemoteError {
         value: String,
     },
     /// A certificate without a key, or the other way round.
-    #[error("Remote \"{0}\" must specify both \"tls-client-cert-path\" and \"tls-client-key-path\"")]
+    #[error(
+        "Remote \"{0}\" must specify both \"tls-client-cert-path\" and \"tls-client-key-path\""
+    )]
     HalfACertificate(String),
     /// A file is missing or holds no key or certificate.
     #[error("{0} is missing, or holds no key or certificate in PEM form")]
@@ -86,11 +88,17 @@ impl Remote {
             let options = vec![("url".to_owned(), name.to_owned())];
             let name = name.to_owned();
             let inner = ostree::Remote { name, options };
-            return Ok(Self { inner, unnamed: true });
+            return Ok(Self {
+                inner,
+                unnamed: true,
+            });
         }
         let found = repo.remote(name);
         let inner = found.ok_or_else(|| RemoteError::NotFound(name.to_owned()))?;
-        Ok(Self { inner, unnamed: false })
+        Ok(Self {
+            inner,
+            unnamed: false,
+        })
     }
 
     /// Its name; the address of one without name.
@@ -138,7 +146,8 @@ impl Remote {
     }
 
     pub(crate) fn url(&self) -> Result<&str, RemoteError> {
-        self.get("url").ok_or_else(|| RemoteError::NoUrl(self.name().to_owned()))
+        self.get("url")
+            .ok_or_else(|| RemoteError::NoUrl(self.name().to_owned()))
     }
 
     /// Whether one may pull from it at all.

@@ -81,7 +81,10 @@ impl SummarySource<'_> {
                 return Err(Error::NoSignedSummary);
             }
             let signatures = signatures.map(|copy| copy.small.bytes);
-            return Ok(FetchedSummary { summary: None, signatures });
+            return Ok(FetchedSummary {
+                summary: None,
+                signatures,
+            });
         };
         let signed = signatures.as_ref().map(|copy| &*copy.small.bytes);
         if let Err(refused) = self.verify.summary(&copy.small.bytes, signed) {
@@ -107,7 +110,10 @@ impl SummarySource<'_> {
     fn file(&self, path: &str, name: &str) -> Result<Option<Copy>, Error> {
         let known = self.cache.and_then(|cache| cache.validators(name));
         match self.get(path, known.as_ref())? {
-            Got::Found(small) => Ok(Some(Copy { small, cached: false })),
+            Got::Found(small) => Ok(Some(Copy {
+                small,
+                cached: false,
+            })),
             Got::Absent => Ok(None),
             Got::NotModified => {
                 let bytes = self.cached(name)?;
@@ -122,11 +128,16 @@ impl SummarySource<'_> {
 
     fn get(&self, path: &str, known: Option<&Validators>) -> Result<Got, Error> {
         let places = &self.places.metadata;
-        self.fetcher.optional(self.line, places, path, MAX_METADATA_SIZE, known)
+        self.fetcher
+            .optional(self.line, places, path, MAX_METADATA_SIZE, known)
     }
 
     fn cached(&self, name: &str) -> Result<Option<Vec<u8>>, Error> {
-        Ok(self.cache.map(|cache| cache.load(name)).transpose()?.flatten())
+        Ok(self
+            .cache
+            .map(|cache| cache.load(name))
+            .transpose()?
+            .flatten())
     }
 
     /// The summary; the copy of it without asking, when its signatures are still the same.
@@ -136,7 +147,10 @@ impl SummarySource<'_> {
                 bytes: bytes.clone(),
                 ..Small::default()
             };
-            return Ok(Some(Copy { small, cached: false }));
+            return Ok(Some(Copy {
+                small,
+                cached: false,
+            }));
         }
         if let Some(signatures) = signatures
             && let Some(bytes) = self.of_same_signatures(signatures)?
@@ -145,7 +159,10 @@ impl SummarySource<'_> {
                 bytes,
                 ..Small::default()
             };
-            return Ok(Some(Copy { small, cached: true }));
+            return Ok(Some(Copy {
+                small,
+                cached: true,
+            }));
         }
         self.file(SUMMARY, self.remote.name())
     }
@@ -170,7 +187,10 @@ impl SummarySource<'_> {
         }
         tracing::debug!(remote = self.remote.name(), "cached summary is invalid");
         match self.get(SUMMARY, None)? {
-            Got::Found(small) => Ok(Copy { small, cached: false }),
+            Got::Found(small) => Ok(Copy {
+                small,
+                cached: false,
+            }),
             Got::NotModified | Got::Absent => Err(Error::NoSignedSummary),
         }
     }

@@ -91,15 +91,23 @@ impl Pull<'_> {
         name: &ObjectName,
         limit: u64,
     ) -> Result<Vec<u8>, Error> {
-        let path = format!("objects/{}", name.loose_path(ostree_format::RepoMode::Archive));
-        let bytes = self.fetcher.required(line, &self.places.content, &path, limit)?;
+        let path = format!(
+            "objects/{}",
+            name.loose_path(ostree_format::RepoMode::Archive)
+        );
+        let bytes = self
+            .fetcher
+            .required(line, &self.places.content, &path, limit)?;
         count(&self.counters.fetched_metadata);
         Ok(bytes)
     }
 
     fn is_wanted(&self, path: &str, name: &str, is_dir: bool) -> bool {
         let paths = &self.options.subpaths;
-        paths.is_empty() || paths.iter().any(|wanted| matches(wanted, &format!("{path}{name}"), is_dir))
+        paths.is_empty()
+            || paths
+                .iter()
+                .any(|wanted| matches(wanted, &format!("{path}{name}"), is_dir))
     }
 
     fn path_below(&self, path: &str, name: &str) -> String {
@@ -115,7 +123,8 @@ fn matches(wanted: &str, path: &str, is_dir: bool) -> bool {
     if let Some(rest) = wanted.strip_prefix(path) {
         return rest.is_empty() || (is_dir && rest.starts_with('/'));
     }
-    path.strip_prefix(wanted).is_some_and(|rest| rest.starts_with('/'))
+    path.strip_prefix(wanted)
+        .is_some_and(|rest| rest.starts_with('/'))
 }
 
 #[cfg(test)]
@@ -133,7 +142,11 @@ mod tests {
             ("/a/bc", "/a/b", true, false),
             ("/a", "/b", true, false),
         ] {
-            assert_eq!(matches(wanted, path, is_dir), expected, "{wanted} {path} {is_dir}");
+            assert_eq!(
+                matches(wanted, path, is_dir),
+                expected,
+                "{wanted} {path} {is_dir}"
+            );
         }
     }
 }

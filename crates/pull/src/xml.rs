@@ -88,7 +88,8 @@ mod tests {
 
     #[test]
     fn elements_attributes_and_text() {
-        let document = "<?xml version='1.0'?>\n<a x=\"1 &amp; 2\" y = 'z'><!-- <b> --><b/>t&lt;</a>";
+        let document =
+            "<?xml version='1.0'?>\n<a x=\"1 &amp; 2\" y = 'z'><!-- <b> --><b/>t&lt;</a>";
         let attributes = vec![("x", "1 & 2".to_owned()), ("y", "z".to_owned())];
         assert_eq!(
             pieces(document).unwrap(),
@@ -105,7 +106,9 @@ mod tests {
 
     #[test]
     fn what_is_not_well_formed_is_refused() {
-        for document in ["<a>", "</a>", "<a></b>", "<a", "<a x>", "<a x=1/>", "<a x='>", "<>", "<!-- x"] {
+        for document in [
+            "<a>", "</a>", "<a></b>", "<a", "<a x>", "<a x=1/>", "<a x='>", "<>", "<!-- x",
+        ] {
             assert_eq!(pieces(document), None, "{document}");
         }
     }

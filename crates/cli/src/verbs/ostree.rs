@@ -2,9 +2,11 @@
 
 mod cat;
 mod checkout;
+mod checksum;
 mod commit;
 mod config;
 mod diff;
+mod durability;
 mod fsck;
 mod init;
 mod log;
@@ -32,7 +34,8 @@ use crate::outcome::{Exit, Failure};
 #[derive(Debug, Subcommand)]
 pub(crate) enum Ostree {
     Cat(cat::Cat),
-    Checkout(checkout::Checkout),
+    Checkout(Box<checkout::Checkout>),
+    Checksum(checksum::Checksum),
     Commit(Box<commit::Commit>),
     Config(config::Config),
     Diff(diff::Diff),
@@ -58,6 +61,7 @@ impl Ostree {
         match self {
             Self::Cat(verb) => verb.run(context),
             Self::Checkout(verb) => verb.run(context),
+            Self::Checksum(verb) => verb.run(context),
             Self::Commit(verb) => verb.run(context),
             Self::Config(verb) => verb.run(context),
             Self::Diff(verb) => verb.run(context),

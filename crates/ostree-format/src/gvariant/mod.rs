@@ -6,9 +6,11 @@
 
 mod decode;
 mod encode;
+mod text;
 mod types;
 mod value;
 
+pub use text::TextError;
 pub use types::{Type, TypeError};
 pub use value::Value;
 

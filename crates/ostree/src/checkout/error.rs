@@ -8,8 +8,8 @@ use crate::ReadError;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CheckoutError {
-    /// The commit has no such directory.
-    #[error("commit {commit} has no directory {path:?}")]
+    /// The commit has nothing there.
+    #[error("No such file or directory: {path} in commit {commit}")]
     NoSuchDirectory {
         /// The commit.
         commit: Checksum,
@@ -17,13 +17,13 @@ pub enum CheckoutError {
         path: String,
     },
     /// Something else is there.
-    #[error("{path:?} exists already")]
+    #[error("{path:?} is there already: File exists")]
     Exists {
         /// The path.
         path: String,
     },
     /// The file cannot be linked, and copies were not wanted.
-    #[error("{path:?} cannot be linked from a repository of mode {mode} in this kind of checkout")]
+    #[error("cannot link {path:?}: {}", why_not(*mode))]
     NotLinkable {
         /// The path.
         path: String,
@@ -45,6 +45,18 @@ pub enum CheckoutError {
     /// A system call failed.
     #[error(transparent)]
     Io(#[from] durable::Error),
+}
+
+/// What would have to be otherwise.
+fn why_not(mode: RepoMode) -> &'static str {
+    match mode {
+        RepoMode::Bare => "Bare repository mode cannot hardlink in user checkout mode",
+        RepoMode::BareUser | RepoMode::BareUserOnly => {
+            "User repository mode requires user checkout mode to hardlink"
+        }
+        RepoMode::Archive => "archive repositories hold packed files, which cannot be hardlinked",
+        RepoMode::BareSplitXattrs => "attributes are kept beside the files of this repository",
+    }
 }
 
 impl Classified for CheckoutError {

@@ -129,6 +129,7 @@ impl Walk<'_> {
     fn is_linkable(&self, object: ObjectName, source: &str) -> Result<bool, CheckoutError> {
         let stat = match rustix::fs::statat(self.repo.objects(), source, AtFlags::SYMLINK_NOFOLLOW)
         {
+            Err(Errno::NOENT) if self.repo.parent().is_some() => return Ok(false),
             Err(Errno::NOENT) => return Err(crate::ReadError::Missing(object).into()),
             other => other.during("look at object", source)?,
         };

@@ -11,9 +11,10 @@ mod existing;
 mod file;
 mod walk;
 
+use std::collections::BTreeSet;
 use std::num::NonZeroUsize;
 use std::os::fd::BorrowedFd;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use ostree_format::Checksum;
 use progress::{Interrupt, Progress};
@@ -41,6 +42,11 @@ pub struct CheckoutOptions<'a> {
     pub require_hardlinks: bool,
     /// Turn files called `.ostree-wh.NAME` into overlayfs whiteouts `NAME` (character devices 0:0).
     pub passthrough_whiteouts: bool,
+    /// Leave these out, with everything below them; paths begin with a slash, which stands for the root of
+    /// the checkout (`--skip-list`).
+    pub skip: Option<&'a BTreeSet<PathBuf>>,
+    /// Drop bits of directories that bare-user-only repositories cannot hold (`--bareuseronly-dirs`).
+    pub user_only_dirs: bool,
     /// Give copies the SELinux label of another place; only together with `force_copy`.
     pub relabel: Option<Relabel<'a>>,
     /// How many threads to use; as many as the machine runs at once when `None`.
@@ -95,7 +101,8 @@ pub struct CheckoutStats {
 }
 
 impl Repo {
-    /// Check out `commit`, or a directory of it, as `name` below `into`.
+    /// Check out `commit`, or a directory of it, as `name` below `into`. A file of it is put into the
+    /// directory `name`, which may be there already.
     ///
     /// Nothing is synced; progress counts files.
     ///
@@ -112,19 +119,41 @@ impl Repo {
         interrupt: &Interrupt,
     ) -> Result<CheckoutStats, CheckoutError> {
         let path = options.subpath.unwrap_or_default();
-        let (contents, meta) =
-            self.subtree(commit, path)?
-                .ok_or_else(|| CheckoutError::NoSuchDirectory {
-                    commit: *commit,
-                    path: path.to_owned(),
-                })?;
-        let root = walk::Root {
-            into,
-            name,
-            contents,
-            meta,
+        let place = (into, name);
+        if let Some((contents, meta)) = self.subtree(commit, path)? {
+            let what = walk::What::Dir { contents, meta };
+            return walk::check_out(self, place, what, options, progress, interrupt);
+        }
+        let file = self.file_in_tree(commit, path)?;
+        let file = file.ok_or_else(|| CheckoutError::NoSuchDirectory {
+            commit: *commit,
+            path: path.to_owned(),
+        })?;
+        let what = walk::What::File {
+            name: path.rsplit('/').next().unwrap_or(path),
+            checksum: file,
         };
-        walk::check_out(self, &root, options, progress, interrupt)
+        walk::check_out(self, place, what, options, progress, interrupt)
+    }
+
+    /// The file or link at `path` in a commit; links are not followed.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub fn file_in_tree(
+        &self,
+        commit: &Checksum,
+        path: &str,
+    ) -> Result<Option<Checksum>, ReadError> {
+        let (dir, name) = path.rsplit_once('/').unwrap_or(("", path));
+        let Some((contents, _)) = self.subtree(commit, dir)? else {
+            return Ok(None);
+        };
+        let files = self.load_dirtree(&contents)?.files;
+        Ok(files
+            .into_iter()
+            .find(|(file, _)| file == name)
+            .map(|(_, id)| id))
     }
 
     /// The dirtree and dirmeta of the directory at `path` in a commit; `None` when there is no

@@ -6,7 +6,7 @@
 //! its time would change again. As the stack is worked off from the top, descriptors are held only for
 //! the directories on the way down, not for all that wait.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -21,12 +21,12 @@ use rustix::io::Errno;
 use super::{CheckoutError, CheckoutOptions, CheckoutStats, Existing};
 use crate::{ReadError, Repo};
 
-/// What is checked out, and where to.
-pub(super) struct Root<'a> {
-    pub(super) into: BorrowedFd<'a>,
-    pub(super) name: &'a Path,
-    pub(super) contents: Checksum,
-    pub(super) meta: Checksum,
+/// What is checked out.
+pub(super) enum What<'a> {
+    /// A directory.
+    Dir { contents: Checksum, meta: Checksum },
+    /// One file, into a directory.
+    File { name: &'a str, checksum: Checksum },
 }
 
 /// A directory that is not made yet.
@@ -88,7 +88,8 @@ struct State {
 
 pub(super) fn check_out(
     repo: &Repo,
-    root: &Root<'_>,
+    (into, name): (BorrowedFd<'_>, &Path),
+    what: What<'_>,
     options: &CheckoutOptions<'_>,
     progress: &dyn Progress,
     interrupt: &Interrupt,
@@ -105,19 +106,25 @@ pub(super) fn check_out(
         counters: Counters::default(),
         task: Task::begin(progress, kind, None),
         interrupt,
-        root: root.into,
+        root: into,
         state: Mutex::default(),
         changed: Condvar::new(),
         dirmetas: Mutex::default(),
     };
-    walk.push(Waiting {
-        parent: None,
-        name: root.name.to_owned(),
-        path: PathBuf::new(),
-        contents: root.contents,
-        meta: root.meta,
-        depth: limits::MAX_DEPTH,
-    });
+    match what {
+        What::Dir { contents, meta } => walk.push(Waiting {
+            parent: None,
+            name: name.to_owned(),
+            path: PathBuf::new(),
+            contents,
+            meta,
+            depth: limits::MAX_DEPTH,
+        }),
+        What::File {
+            name: file,
+            checksum,
+        } => walk.single_file(name, file, &checksum)?,
+    }
     std::thread::scope(|scope| {
         for _ in 1..threads(options) {
             scope.spawn(|| walk.work());
@@ -200,10 +207,15 @@ impl Walk<'_> {
         let dir = Arc::new(self.make(waiting)?);
         self.clear_opaque(&dir, &tree.files)?;
         for (name, checksum) in &tree.files {
-            self.file(&dir, name, checksum)?;
+            if !self.is_skipped(&dir, name) {
+                self.file(&dir, name, checksum)?;
+            }
         }
         self.task.advance(tree.files.len() as u64);
         for entry in tree.dirs.into_iter().rev() {
+            if self.is_skipped(&dir, &entry.name) {
+                continue;
+            }
             self.push(Waiting {
                 parent: Some(Arc::clone(&dir)),
                 path: dir.path.join(&entry.name),
@@ -214,6 +226,40 @@ impl Walk<'_> {
             });
         }
         self.let_go(dir)
+    }
+
+    /// One file, into the directory `name`, which is made when it is not there.
+    fn single_file(
+        &self,
+        name: &Path,
+        file: &str,
+        checksum: &Checksum,
+    ) -> Result<(), CheckoutError> {
+        match rustix::fs::mkdirat(self.root, name, Mode::from_raw_mode(0o755)) {
+            Ok(()) | Err(Errno::EXIST) => {}
+            Err(error) => {
+                return Err(error)
+                    .during("create directory", name)
+                    .map_err(Into::into);
+            }
+        }
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let fd = rustix::fs::openat(self.root, name, flags, Mode::empty())
+            .during("open directory", name)?;
+        let dir = Making {
+            fd,
+            path: PathBuf::new(),
+            meta: Arc::new(DirMeta::root_owned(0o755)),
+            existed: true,
+            parent: None,
+        };
+        self.file(&Arc::new(dir), file, checksum)
+    }
+
+    fn is_skipped(&self, dir: &Making, name: &str) -> bool {
+        let skipped =
+            |paths: &BTreeSet<PathBuf>| paths.contains(&Path::new("/").join(&dir.path).join(name));
+        self.options.skip.is_some_and(skipped)
     }
 
     /// Make a directory that only its owner may look into so far.
@@ -280,7 +326,7 @@ impl Walk<'_> {
                 .during("set the owner of", &dir.path)?;
             self.set_xattrs(dir.fd.as_fd(), &dir.path, dir.meta.mode, &dir.meta.xattrs)?;
         }
-        if self.repo.mode() == RepoMode::BareUserOnly {
+        if self.repo.mode() == RepoMode::BareUserOnly || self.options.user_only_dirs {
             mode &= 0o775;
         }
         rustix::fs::fchmod(&dir.fd, Mode::from_raw_mode(mode))

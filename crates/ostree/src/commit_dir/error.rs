@@ -17,7 +17,7 @@ pub enum CommitDirError {
         path: PathBuf,
     },
     /// A name or a link's target that is not UTF-8, which OSTree requires.
-    #[error("{path:?} is not UTF-8 or has such a target; OSTree cannot store it")]
+    #[error("Invalid UTF-8 in filename or link target {path:?}: OSTree cannot store it")]
     NotUtf8 {
         /// Where it is.
         path: PathBuf,

@@ -3,6 +3,7 @@
 //! One thread walks the directories and hands the files over; the others read, hash and write them.
 //! Results are those of `ostree commit --tree=dir=`, object for object.
 
+mod again;
 mod devino;
 mod error;
 mod file;
@@ -68,6 +69,30 @@ impl Transaction<'_> {
             .inspect_err(|_| self.poison())
     }
 
+    /// Write a tree of a commit again, changed as `options` say; unchanged files keep their objects.
+    ///
+    /// # Errors
+    /// [`CommitDirError`] names the path; the transaction cannot be committed then.
+    pub fn write_tree_again(
+        &self,
+        tree: Tree,
+        options: &CommitDirOptions<'_>,
+        progress: &dyn Progress,
+        interrupt: &Interrupt,
+    ) -> Result<CommittedDir, CommitDirError> {
+        let task = Task::begin(progress, TaskKind::CopyFiles, None);
+        let shared = Shared::new(self, options, interrupt, &task, None);
+        let tree = shared.again(tree, Path::new(""));
+        let tree = tree.inspect_err(|_| self.poison())?;
+        let unmatched = options.unmatched(&shared.lock(&shared.applied));
+        task.done();
+        Ok(CommittedDir {
+            tree,
+            devino_hits: 0,
+            unmatched,
+        })
+    }
+
     fn write_directory_inner(
         &self,
         source: BorrowedFd<'_>,
@@ -77,17 +102,7 @@ impl Transaction<'_> {
     ) -> Result<CommittedDir, CommitDirError> {
         let task = Task::begin(progress, TaskKind::CopyFiles, None);
         let (sender, receiver) = sync_channel(WAITING);
-        let shared = Shared {
-            txn: self,
-            options,
-            interrupt,
-            task: &task,
-            jobs: Mutex::new(Some(receiver)),
-            results: Mutex::default(),
-            failed: Mutex::default(),
-            hits: Mutex::default(),
-            applied: Mutex::default(),
-        };
+        let shared = Shared::new(self, options, interrupt, &task, Some(receiver));
         let skeleton = std::thread::scope(|scope| {
             for _ in 0..options.thread_count() {
                 scope.spawn(|| shared.work());
@@ -126,6 +141,28 @@ struct Shared<'a, 'o> {
     hits: Mutex<u64>,
     /// Paths of the options that were met.
     applied: Mutex<options::Applied>,
+}
+
+impl<'a, 'o> Shared<'a, 'o> {
+    fn new(
+        txn: &'a Transaction<'a>,
+        options: &'a CommitDirOptions<'o>,
+        interrupt: &'a Interrupt,
+        task: &'a Task<'a>,
+        jobs: Option<Receiver<Job>>,
+    ) -> Self {
+        Self {
+            txn,
+            options,
+            interrupt,
+            task,
+            jobs: Mutex::new(jobs),
+            results: Mutex::default(),
+            failed: Mutex::default(),
+            hits: Mutex::default(),
+            applied: Mutex::default(),
+        }
+    }
 }
 
 impl Shared<'_, '_> {

@@ -115,6 +115,18 @@ impl CommitDirOptions<'_> {
         }
     }
 
+    /// Whether anything is to be changed.
+    #[must_use]
+    pub fn change_anything(&self) -> bool {
+        self.uid.is_some()
+            || self.gid.is_some()
+            || self.canonical_permissions
+            || self.skip_xattrs
+            || self.ro_executables
+            || self.label.is_some()
+            || !(self.mode_add.is_empty() && self.mode_set.is_empty() && self.skip.is_empty())
+    }
+
     /// Whether a path of the options is this one.
     pub(super) fn names_mode(&self, path: &Path) -> bool {
         self.mode_add.contains_key(path) || self.mode_set.contains_key(path)

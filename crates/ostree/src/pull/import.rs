@@ -166,8 +166,13 @@ impl<'a> Importer<'a> {
                 return Err(PullError::Mode { checksum, mode });
             }
         }
-        if self.may_link() && self.link(&name)? {
-            return Ok(Some(0));
+        if self.may_link() {
+            if self.untrusted {
+                self.verify(&name, buffer)?;
+            }
+            if self.link(&name)? {
+                return Ok(Some(0));
+            }
         }
         let object = self.source.open_file(checksum)?;
         let size = object.size;
@@ -182,7 +187,14 @@ impl<'a> Importer<'a> {
     /// Whether an object of the source is the very file that this repository would have.
     fn may_link(&self) -> bool {
         let mode = self.txn.repo.mode();
-        !self.untrusted && mode == self.source.mode() && mode != RepoMode::BareSplitXattrs
+        mode == self.source.mode() && mode != RepoMode::BareSplitXattrs
+    }
+
+    /// What is linked without trust is read first; a link to it is the very file that was read.
+    fn verify(&self, name: &ObjectName, buffer: &mut [u8]) -> Result<(), PullError> {
+        let verified = self.source.verify_object(name, buffer);
+        verified.inspect_err(|_| self.txn.poison())?;
+        Ok(())
     }
 
     /// Whether it could be linked.

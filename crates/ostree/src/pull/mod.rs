@@ -66,7 +66,7 @@ pub enum PullError {
     #[error("cannot pull from the source repository: {0}")]
     Ref(#[from] RefError),
     /// An object of the source is not what its name says.
-    #[error("object {name} of the source repository is damaged: its content is that of {actual}")]
+    #[error("Corrupted object {name} of the source repository: its content is that of {actual}")]
     Damaged {
         /// The object.
         name: ObjectName,
@@ -83,7 +83,9 @@ pub enum PullError {
     },
     /// A file has a mode that was not wanted.
     #[error(
-        "file object {checksum} has mode {mode:o}, which bare-user-only repositories cannot hold"
+        "Content object {checksum}: invalid mode {mode:04o} with bits {:04o}: bare-user-only repositories \
+         cannot hold them",
+        mode & 0o7777 & !0o775
     )]
     Mode {
         /// The object.

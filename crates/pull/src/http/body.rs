@@ -84,7 +84,9 @@ impl<'l> Body<'l> {
     /// Read all, if it has no more than `limit` bytes.
     pub(crate) fn read_whole(mut self, limit: u64) -> Result<Vec<u8>, Problem> {
         let mut bytes = Vec::new();
-        let read = (&mut self).take(limit.saturating_add(1)).read_to_end(&mut bytes);
+        let read = (&mut self)
+            .take(limit.saturating_add(1))
+            .read_to_end(&mut bytes);
         read.map_err(|error| Problem::within(error).unwrap_or_else(Problem::File))?;
         if bytes.len() as u64 > limit {
             return Err(Problem::TooLong { limit });
@@ -108,8 +110,13 @@ fn conditions(known: Option<&Validators>) -> Vec<(String, String)> {
     let Some(known) = known else {
         return Vec::new();
     };
-    let etag = known.etag.clone().map(|etag| ("If-None-Match".to_owned(), etag));
-    let since = known.modified.map(|time| ("If-Modified-Since".to_owned(), date::format(time)));
+    let etag = known
+        .etag
+        .clone()
+        .map(|etag| ("If-None-Match".to_owned(), etag));
+    let since = known
+        .modified
+        .map(|time| ("If-Modified-Since".to_owned(), date::format(time)));
     etag.into_iter().chain(since).collect()
 }
 
@@ -170,13 +177,21 @@ impl Wire<'_> {
         }
         let mut range = vec![("Range".to_owned(), format!("bytes={}-", self.position))];
         // A part of something else is of no use; weak tags cannot promise that it is not.
-        let tag = self.head.validators.etag.as_ref().filter(|tag| !tag.starts_with("W/"));
+        let tag = self
+            .head
+            .validators
+            .etag
+            .as_ref()
+            .filter(|tag| !tag.starts_with("W/"));
         range.extend(tag.map(|tag| ("If-Range".to_owned(), tag.clone())));
         let events = self.line.call(&self.url, &range);
         let head = first(&events, self.line);
         match head {
             Ok(head) if head.status == 206 => {
-                let whole = self.head.length.map(|length| length - self.position.min(length));
+                let whole = self
+                    .head
+                    .length
+                    .map(|length| length - self.position.min(length));
                 if whole.is_some() && head.length.is_some() && whole != head.length {
                     return Err(problem);
                 }

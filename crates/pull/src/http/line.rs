@@ -84,7 +84,11 @@ impl Line {
         let url = url.clone();
         tracing::debug!(url = url.as_str(), "request");
         // Without the thread the answer is a closed channel, which is told as a broken connection.
-        let _sent = self.calls.send(Call { url, headers, answers });
+        let _sent = self.calls.send(Call {
+            url,
+            headers,
+            answers,
+        });
         received
     }
 }
@@ -105,9 +109,12 @@ pub(super) fn wait(events: &Receiver<Event>, interrupt: &Interrupt) -> Result<Ev
 }
 
 fn make(agent: &ureq::Agent, call: Call) {
-    let request = call.headers.iter().fold(agent.get(call.url.as_str()), |request, (name, value)| {
-        request.header(name, value)
-    });
+    let request = call
+        .headers
+        .iter()
+        .fold(agent.get(call.url.as_str()), |request, (name, value)| {
+            request.header(name, value)
+        });
     // Nobody listens after an interrupt or an error; then the rest is not wanted.
     let _unwanted = match request.call() {
         Ok(response) => pass_on(response, &call.answers),

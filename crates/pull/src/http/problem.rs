@@ -85,7 +85,9 @@ impl From<ureq::Error> for Problem {
             ureq::Error::Io(cause) => match cause.kind() {
                 // The TLS library's own failures arrive as these.
                 io::ErrorKind::InvalidData => Self::Tls(cause.to_string()),
-                io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock => Self::Timeout("transferring"),
+                io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock => {
+                    Self::Timeout("transferring")
+                }
                 io::ErrorKind::UnexpectedEof => Self::Partial(cause.to_string()),
                 _ => Self::Connection(cause.to_string()),
             },

@@ -1,12 +1,14 @@
 //! `bootroot ostree checkout`
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
 use error_class::{Classified, ErrorClass};
-use ostree::{CheckoutOptions, Existing};
+use ostree::{CheckoutOptions, Existing, Repo};
 use rustix::fs::CWD;
 
+use super::commit::lists;
 use crate::context::Context;
 use crate::outcome::{Exit, Failure};
 
@@ -40,6 +42,21 @@ pub(crate) struct Checkout {
     /// Do nothing if the specified path does not exist
     #[arg(long)]
     allow_noent: bool,
+    /// Drop bits of directories that bare-user-only repositories cannot hold
+    #[arg(short = 'M', long)]
+    bareuseronly_dirs: bool,
+    /// File with paths to leave out
+    #[arg(long, value_name = "FILE")]
+    skip_list: Option<PathBuf>,
+    /// Process many checkouts from standard input: a commit and a subpath, each ending with NUL
+    #[arg(long, conflicts_with = "from_file")]
+    from_stdin: bool,
+    /// Process many checkouts from a file of the same form
+    #[arg(long, value_name = "FILE")]
+    from_file: Option<PathBuf>,
+    /// Accepted for compatibility: empty files are never linked
+    #[arg(short = 'z', long)]
+    force_copy_zerosized: bool,
     /// Accepted for compatibility: a checkout is never synced
     #[arg(long, value_name = "POLICY")]
     fsync: Option<String>,
@@ -49,59 +66,100 @@ pub(crate) struct Checkout {
     /// Never make hard links
     #[arg(short = 'C', long, conflicts_with = "require_hardlinks")]
     force_copy: bool,
-    /// The commit
-    commit: String,
+    /// The commit; with --from-stdin or --from-file, the directory
+    commit: Option<String>,
     /// The directory to make [default: the name of the commit]
     destination: Option<PathBuf>,
 }
 
-/// Only links show that files are the same.
+/// Why nothing was checked out.
 #[derive(Debug, thiserror::Error)]
-#[error("--union-identical requires --require-hardlinks")]
-struct NeedsHardlinks;
+enum CheckoutArgument {
+    // Only links show that files are the same.
+    #[error("--union-identical requires --require-hardlinks")]
+    NeedsHardlinks,
+    #[error("COMMIT must be specified")]
+    NoCommit,
+    #[error("cannot read {}", path.display())]
+    List {
+        path: PathBuf,
+        source: std::io::Error,
+    },
+}
 
-impl Classified for NeedsHardlinks {
+impl Classified for CheckoutArgument {
     fn class(&self) -> ErrorClass {
-        ErrorClass::InvalidInput
+        match self {
+            Self::NeedsHardlinks | Self::NoCommit => ErrorClass::InvalidInput,
+            Self::List { source, .. } => source.class(),
+        }
     }
 }
 
 impl Checkout {
     pub(crate) fn run(self, context: &Context) -> Result<Exit, Failure> {
         if self.union_identical && !self.require_hardlinks {
-            return Err(NeedsHardlinks.into());
+            return Err(CheckoutArgument::NeedsHardlinks.into());
         }
         let repo = context.place().open_repository()?;
-        let commit = repo.resolve(&self.commit)?;
-        let subpath = self.subpath.as_deref();
-        if self.allow_noent
-            && repo
-                .subtree(&commit, subpath.unwrap_or_default())?
-                .is_none()
-        {
+        let skip = self.skip_list.as_deref().map(read).transpose()?;
+        let skip = skip.map(|text| lists::paths(&String::from_utf8_lossy(&text)));
+        let options = self.options(skip.as_ref());
+        let first = self.commit.as_deref().ok_or(CheckoutArgument::NoCommit)?;
+        let Some(list) = self.list()? else {
+            let destination = self.destination.as_deref().unwrap_or(Path::new(first));
+            let subpath = self.subpath.as_deref();
+            self.one(context, &repo, (first, subpath), destination, options)?;
             return Ok(Exit::Done);
+        };
+        let mut words = list.split(|byte| *byte == 0).map(String::from_utf8_lossy);
+        while let (Some(rev), Some(subpath)) = (words.next(), words.next()) {
+            let what = (&*rev, Some(&*subpath));
+            self.one(context, &repo, what, Path::new(first), options)?;
         }
-        let destination = self.destination.as_deref();
-        repo.checkout(
-            &commit,
-            CWD,
-            destination.unwrap_or(Path::new(&self.commit)),
-            &self.options(),
-            context.progress(),
-            context.interrupt(),
-        )?;
         Ok(Exit::Done)
     }
 
-    fn options(&self) -> CheckoutOptions<'_> {
+    /// Pairs of commits and subpaths, when there are many.
+    fn list(&self) -> Result<Option<Vec<u8>>, CheckoutArgument> {
+        if self.from_stdin {
+            return read(Path::new("/dev/stdin")).map(Some);
+        }
+        self.from_file.as_deref().map(read).transpose()
+    }
+
+    fn one(
+        &self,
+        context: &Context,
+        repo: &Repo,
+        (rev, subpath): (&str, Option<&str>),
+        destination: &Path,
+        options: CheckoutOptions<'_>,
+    ) -> Result<(), Failure> {
+        let commit = repo.resolve(rev)?;
+        let path = subpath.unwrap_or_default();
+        if self.allow_noent
+            && repo.subtree(&commit, path)?.is_none()
+            && repo.file_in_tree(&commit, path)?.is_none()
+        {
+            return Ok(());
+        }
+        let options = CheckoutOptions { subpath, ..options };
+        let (progress, interrupt) = (context.progress(), context.interrupt());
+        repo.checkout(&commit, CWD, destination, &options, progress, interrupt)?;
+        Ok(())
+    }
+
+    fn options<'a>(&self, skip: Option<&'a BTreeSet<PathBuf>>) -> CheckoutOptions<'a> {
         CheckoutOptions {
             force_copy: self.force_copy,
             user_mode: self.user_mode,
-            subpath: self.subpath.as_deref(),
             existing: self.existing(),
             whiteouts: self.whiteouts,
             require_hardlinks: self.require_hardlinks,
             passthrough_whiteouts: self.process_passthrough_whiteouts,
+            skip,
+            user_only_dirs: self.bareuseronly_dirs,
             ..CheckoutOptions::default()
         }
     }
@@ -114,4 +172,11 @@ impl Checkout {
             _ => Existing::Refuse,
         }
     }
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, CheckoutArgument> {
+    std::fs::read(path).map_err(|source| CheckoutArgument::List {
+        path: path.to_owned(),
+        source,
+    })
 }

@@ -1,28 +1,28 @@
 //! `bootroot ostree commit`
 
 mod glib_order;
-mod lists;
-mod metadata;
+pub(super) mod lists;
+pub(super) mod metadata;
+mod source;
 
 use std::collections::BTreeSet;
 use std::io::Write;
-use std::os::fd::AsFd as _;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
 use error_class::{Classified, ErrorClass};
 use ostree::{
     CommitDirOptions, DevInoCache, Expect, Repo, Stats, Transaction, TransactionOptions, Tree,
-    merge_trees,
 };
 use ostree_format::refs::Refspec;
 use ostree_format::{Checksum, Commit as Object};
 use rustix::fs::CWD;
 
-use super::when;
+use self::source::{Gathered, Source};
+use super::{durability, summary, when};
 use crate::context::Context;
+use crate::environment;
 use crate::outcome::{Exit, Failure};
-use crate::place::open_dir;
 
 /// Commit a new revision
 #[derive(Debug, Args)]
@@ -47,6 +47,9 @@ pub(crate) struct Commit {
     orphan: bool,
     #[command(flatten)]
     about: metadata::About,
+    /// Start from the tree of this commit, to which no other option applies
+    #[arg(long, value_name = "REV")]
+    base: Option<String>,
     /// Overlay a directory (`dir=PATH`) or a commit (`ref=REV`) as a tree
     #[arg(long, value_name = "KIND=SOURCE")]
     tree: Vec<Source>,
@@ -86,22 +89,15 @@ pub(crate) struct Commit {
     /// Output more information in a KEY: VALUE format
     #[arg(long)]
     table_output: bool,
-    /// Accepted for compatibility: the repository's config says whether to sync
-    #[arg(long, value_name = "POLICY")]
-    fsync: Option<String>,
+    /// Whether to sync what is written: true or false
+    #[arg(long, value_name = "POLICY", value_parser = durability::parse)]
+    fsync: Option<bool>,
     /// Override the timestamp of the commit
     #[arg(long, value_name = "TIMESTAMP")]
     timestamp: Option<String>,
     /// The directory, when there is no --tree [default: .]
     #[arg(value_name = "PATH")]
     path: Option<PathBuf>,
-}
-
-/// Where a tree comes from.
-#[derive(Debug, Clone)]
-enum Source {
-    Dir(PathBuf),
-    Commit(String),
 }
 
 /// Why nothing was committed.
@@ -134,18 +130,6 @@ impl Classified for CommitError {
     }
 }
 
-impl std::str::FromStr for Source {
-    type Err = CommitError;
-
-    fn from_str(text: &str) -> Result<Self, CommitError> {
-        match text.split_once('=') {
-            Some(("dir", path)) => Ok(Self::Dir(path.into())),
-            Some(("ref", rev)) => Ok(Self::Commit(rev.to_owned())),
-            _ => Err(CommitError::TreeType(text.to_owned())),
-        }
-    }
-}
-
 /// What became of it.
 struct Committed {
     commit: Checksum,
@@ -163,13 +147,15 @@ impl Commit {
         if self.consume {
             self.consume_sources()?;
         }
+        summary::follow_commit(&repo)?;
         self.print(context, &committed)?;
         Ok(Exit::Done)
     }
 
     fn commit(&self, context: &Context, repo: &Repo) -> Result<Committed, Failure> {
         let (parent, expect) = self.parent(repo)?;
-        let transaction = repo.begin(TransactionOptions::default())?;
+        let sync = self.fsync.unwrap_or(true);
+        let transaction = repo.begin(TransactionOptions::default().syncing(sync))?;
         let (tree, cache_hits) = self.tree(context, &transaction)?;
         let contents = transaction.write_tree(&tree)?;
         let unchanged = self.unchanged(repo, parent, (contents, tree.meta))?;
@@ -194,6 +180,10 @@ impl Commit {
             meta: tree.meta,
         };
         let commit = transaction.write_commit(&object)?;
+        let detached = self.about.detached()?;
+        if !detached.is_empty() {
+            transaction.write_detached_metadata(commit, &detached)?;
+        }
         if let Some(branch) = self.branch.as_ref().filter(|_| !self.orphan) {
             transaction.set_ref(branch.clone(), expect, Some(commit));
         }
@@ -251,32 +241,14 @@ impl Commit {
         let speedup = self.link_checkout_speedup || self.devino_canonical;
         let cache = speedup.then(|| DevInoCache::of(to.repo())).transpose()?;
         let options = self.options(cache.as_ref())?;
-        let mut whole: Option<Tree> = None;
-        let mut hits = 0;
-        for source in self.sources() {
-            let tree = match source {
-                Source::Dir(path) => {
-                    let dir = open_dir("the directory", &path)?;
-                    let written = to.write_directory(
-                        dir.as_fd(),
-                        &options,
-                        context.progress(),
-                        context.interrupt(),
-                    )?;
-                    hits += written.devino_hits;
-                    written.tree
-                }
-                Source::Commit(rev) => {
-                    let commit = to.repo().load_commit(&to.repo().resolve(&rev)?)?;
-                    to.repo().load_tree(&commit.contents, &commit.meta)?
-                }
-            };
-            match &mut whole {
-                Some(lower) => merge_trees(lower, tree)?,
-                None => whole = Some(tree),
-            }
+        let mut gathered = Gathered::default();
+        if let Some(rev) = &self.base {
+            gathered.base(to, rev)?;
         }
-        Ok((whole.expect("there is a source"), hits))
+        for source in self.sources() {
+            gathered.add(context, to, &source, &options)?;
+        }
+        Ok((gathered.tree.expect("there is a source"), gathered.hits))
     }
 
     fn options<'a>(
@@ -315,9 +287,10 @@ impl Commit {
 
     fn timestamp(&self) -> Result<u64, Failure> {
         let now: chrono::DateTime<chrono::Utc> = std::time::SystemTime::now().into();
-        match &self.timestamp {
-            Some(text) => Ok(when::parse(text, now)?),
-            None => Ok(u64::try_from(now.timestamp()).unwrap_or_default()),
+        match (&self.timestamp, environment::source_date_epoch()?) {
+            (Some(text), _) => Ok(when::parse(text, now)?),
+            (None, Some(epoch)) => Ok(epoch),
+            (None, None) => Ok(u64::try_from(now.timestamp()).unwrap_or_default()),
         }
     }
 

@@ -1,5 +1,7 @@
 //! `bootroot ostree refs`
 
+mod collections;
+
 use std::io::Write;
 
 use clap::Args;
@@ -8,6 +10,7 @@ use ostree::{Expect, RefError, Repo, TransactionOptions};
 use ostree_format::Checksum;
 use ostree_format::refs::{InvalidRef, RefName, Refspec};
 
+use super::summary;
 use crate::context::Context;
 use crate::outcome::{Exit, Failure, Hinted};
 
@@ -25,15 +28,18 @@ pub(crate) struct Refs {
     revision: bool,
     /// Create a new ref for an existing commit
     #[arg(long, value_name = "NEWREF", requires = "prefix")]
-    create: Option<Refspec>,
+    create: Option<String>,
     /// List the refs that follow another ref; with --create, make one
     #[arg(short = 'A', long, conflicts_with = "delete")]
     alias: bool,
     /// Overwrite existing refs when creating
     #[arg(long)]
     force: bool,
-    /// Only refs below PREFIX; with --create, the commit
-    prefix: Option<String>,
+    /// Work on the refs of collections, as (COLLECTION, REF)
+    #[arg(short = 'c', long, conflicts_with = "alias")]
+    collections: bool,
+    /// Only refs below PREFIX, or of the collection PREFIX; with --create, the commit
+    prefix: Vec<String>,
 }
 
 /// `--create` without `--force` keeps what is there.
@@ -61,11 +67,17 @@ impl Classified for RemoteAlias {
 impl Refs {
     pub(crate) fn run(self, context: &Context) -> Result<Exit, Failure> {
         let repo = context.place().open_repository()?;
+        if self.collections {
+            return collections::run(&self, context, &repo);
+        }
         match (&self.create, self.delete) {
-            (Some(new), _) => self.create(context, &repo, new)?,
+            (Some(new), _) => self.create(context, &repo, &new.parse()?)?,
             (None, true) => self.delete(context, &repo)?,
             (None, false) if self.alias => print_aliases(context, &repo)?,
             (None, false) => self.print(context, &repo)?,
+        }
+        if self.create.is_some() || self.delete {
+            summary::follow_refs(&repo)?;
         }
         Ok(Exit::Done)
     }
@@ -84,22 +96,26 @@ impl Refs {
 
     /// The refs that are meant, under the names that are shown, sorted by them.
     fn matching(&self, repo: &Repo) -> Result<Vec<(String, Checksum)>, Failure> {
-        let prefix = self.prefix.as_deref().map(Prefix::parse).transpose()?;
+        let prefixes: Result<Vec<_>, _> = self.prefix.iter().map(|p| Prefix::parse(p)).collect();
+        let prefixes = prefixes?;
         let whole = self.list || self.delete;
         let mut shown = Vec::new();
         for (refspec, commit) in repo.list_refs()? {
-            let name = match &prefix {
-                None => Some(refspec.to_string()),
-                Some(prefix) => prefix.shown_name(&refspec, whole),
-            };
-            shown.extend(name.map(|name| (name, commit)));
+            if prefixes.is_empty() {
+                shown.push((refspec.to_string(), commit));
+            }
+            let names = prefixes
+                .iter()
+                .filter_map(|p| p.shown_name(&refspec, whole));
+            shown.extend(names.map(|name| (name, commit)));
         }
         shown.sort();
+        shown.dedup();
         Ok(shown)
     }
 
     fn create(&self, context: &Context, repo: &Repo, new: &Refspec) -> Result<(), Failure> {
-        let commit = repo.resolve(self.prefix.as_deref().unwrap_or_default())?;
+        let commit = repo.resolve(self.target())?;
         if !self.force && repo.read_ref(new)?.is_some() {
             return Err(Exists(new.clone())).hint("use --force to let it name another commit");
         }
@@ -114,9 +130,14 @@ impl Refs {
         change(context, repo, [(new.clone(), expect, Some(commit))])
     }
 
+    /// What a new ref is to name.
+    fn target(&self) -> &str {
+        self.prefix.first().map_or("", String::as_str)
+    }
+
     /// Lets the new ref follow the other.
     fn follow(&self, repo: &Repo, new: &Refspec) -> Result<(), Failure> {
-        let target: Refspec = self.prefix.as_deref().unwrap_or_default().parse()?;
+        let target: Refspec = self.target().parse()?;
         if target.remote.is_some() || new.remote.is_some() {
             return Err(RemoteAlias.into());
         }

@@ -4,6 +4,7 @@ use clap::Args;
 use ostree::{Expect, RefEdit};
 use ostree_format::refs::Refspec;
 
+use super::summary;
 use crate::context::Context;
 use crate::outcome::{Exit, Failure};
 
@@ -28,6 +29,7 @@ impl Reset {
             expect: Expect::Any,
             commit: Some(commit),
         }])?;
+        summary::follow_refs(&repo)?;
         Ok(Exit::Done)
     }
 }

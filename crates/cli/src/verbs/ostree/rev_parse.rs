@@ -24,9 +24,9 @@ pub(crate) struct RevParse {
 /// `--single` needs exactly one commit.
 #[derive(Debug, thiserror::Error)]
 enum NotSingle {
-    #[error("no commit objects found")]
+    #[error("No commit objects found")]
     None,
-    #[error("multiple commit objects found")]
+    #[error("Multiple commit objects found")]
     Many,
 }
 

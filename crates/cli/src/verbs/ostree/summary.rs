@@ -1,17 +1,18 @@
 //! `bootroot ostree summary`
 
 use std::io::Write;
-use std::time::SystemTime;
 
 use chrono::{DateTime, Local};
 use clap::{ArgAction, Args};
 use error_class::{Classified, ErrorClass};
-use ostree::SummaryRef;
+use ostree::{Repo, SummaryRef};
 use ostree_format::Metadata;
 use ostree_format::gvariant::Value;
 
+use super::commit::metadata::parsed;
 use super::{sizes, variant};
 use crate::context::Context;
+use crate::environment;
 use crate::outcome::{Exit, Failure};
 use crate::results::Results;
 
@@ -28,6 +29,18 @@ pub(crate) struct Summary {
     // As with `ostree`, -v is not --verbose here; the id takes its place.
     #[arg(id = "verbose", short = 'v', long = "view", action = ArgAction::Count)]
     view: u8,
+    /// View the bytes of the summary as a variant
+    #[arg(long)]
+    raw: bool,
+    /// List the available metadata keys
+    #[arg(long)]
+    list_metadata_keys: bool,
+    /// Print the value of a metadata key
+    #[arg(long, value_name = "KEY")]
+    print_metadata_key: Option<String>,
+    /// Additional metadata to add to the summary; the value is in GVariant's text form
+    #[arg(short = 'm', long, value_name = "KEY=VALUE")]
+    add_metadata: Vec<String>,
 }
 
 /// Neither `-u` nor `-v`.
@@ -35,6 +48,8 @@ pub(crate) struct Summary {
 enum SummaryError {
     #[error("No option specified; use -u to update summary")]
     NoOption,
+    #[error("No such metadata key '{0}'")]
+    NoKey(String),
     #[error("the repository has no summary")]
     NoSummary,
 }
@@ -43,7 +58,7 @@ impl Classified for SummaryError {
     fn class(&self) -> ErrorClass {
         match self {
             Self::NoOption => ErrorClass::InvalidInput,
-            Self::NoSummary => ErrorClass::NotFound,
+            Self::NoKey(_) | Self::NoSummary => ErrorClass::NotFound,
         }
     }
 }
@@ -52,24 +67,61 @@ impl Summary {
     pub(crate) fn run(self, context: &Context) -> Result<Exit, Failure> {
         let repo = context.place().open_repository()?;
         if self.update {
-            let now: DateTime<Local> = SystemTime::now().into();
-            let seconds = u64::try_from(now.timestamp()).unwrap_or_default();
-            repo.update_summary(seconds, &Metadata::new())?;
+            let pairs = self.add_metadata.iter().map(|pair| parsed(pair));
+            repo.update_summary(environment::now(), &pairs.collect::<Result<_, _>>()?)?;
+            return Ok(Exit::Done);
+        }
+        let summary = repo.load_summary()?.ok_or(SummaryError::NoSummary);
+        let mut out = context.results();
+        if self.raw {
+            writeln!(out, "{}", variant::annotated(&summary?.to_value()))?;
+        } else if self.list_metadata_keys {
+            let summary = summary?;
+            let mut keys: Vec<&str> = summary.metadata.iter().map(|(key, _)| key).collect();
+            keys.sort_unstable();
+            writeln!(out, "{}", keys.join("\n"))?;
+        } else if let Some(key) = &self.print_metadata_key {
+            let summary = summary?;
+            let value = summary.metadata.get(key);
+            let value = value.ok_or_else(|| SummaryError::NoKey(key.clone()))?;
+            writeln!(out, "{}", variant::annotated(value))?;
         } else if self.view > 0 {
-            let summary = repo.load_summary()?.ok_or(SummaryError::NoSummary)?;
-            let mut out = context.results();
-            for found in &summary.refs {
-                show_ref(found, &mut out)?;
-            }
-            for (key, value) in summary.metadata.iter() {
-                show_entry(key, value, &mut out)?;
-            }
-            out.finish()?;
+            show(&summary?, &mut out)?;
         } else {
             return Err(SummaryError::NoOption.into());
         }
+        out.finish()?;
         Ok(Exit::Done)
     }
+}
+
+/// Renews the summary after a commit, when the config asks for that.
+pub(super) fn follow_commit(repo: &Repo) -> Result<(), Failure> {
+    follow(repo, &["commit-update-summary", "auto-update-summary"])
+}
+
+/// Renews the summary after a change of refs, when the config asks for that.
+pub(super) fn follow_refs(repo: &Repo) -> Result<(), Failure> {
+    follow(repo, &["auto-update-summary"])
+}
+
+fn follow(repo: &Repo, keys: &[&str]) -> Result<(), Failure> {
+    let config = &repo.config().file;
+    let wanted = |key: &&str| config.get_bool("core", key) == Some(true);
+    if keys.iter().any(wanted) {
+        repo.update_summary(environment::now(), &Metadata::new())?;
+    }
+    Ok(())
+}
+
+fn show(summary: &ostree::Summary, out: &mut Results) -> Result<(), Failure> {
+    for found in &summary.refs {
+        show_ref(found, out)?;
+    }
+    for (key, value) in summary.metadata.iter() {
+        show_entry(key, value, out)?;
+    }
+    Ok(())
 }
 
 fn show_ref(found: &SummaryRef, out: &mut Results) -> Result<(), Failure> {

@@ -28,7 +28,7 @@ impl Classified for Malformed {
     }
 }
 
-/// Lines `MODE PATH` and `=MODE PATH`, the mode in decimal.
+/// Lines `MODE PATH` (or `+MODE PATH`) and `=MODE PATH`, the mode in decimal.
 pub(super) fn modes(text: &str, file: &Path) -> Result<Modes, Malformed> {
     let mut modes = Modes::default();
     for (number, line) in text
@@ -42,7 +42,7 @@ pub(super) fn modes(text: &str, file: &Path) -> Result<Modes, Malformed> {
         };
         let (rest, into) = match line.strip_prefix('=') {
             Some(rest) => (rest, &mut modes.set),
-            None => (line, &mut modes.add),
+            None => (line.strip_prefix('+').unwrap_or(line), &mut modes.add),
         };
         let (mode, path) = rest.split_once(' ').ok_or_else(malformed)?;
         into.insert(path.into(), mode.parse().map_err(|_| malformed())?);
@@ -51,7 +51,7 @@ pub(super) fn modes(text: &str, file: &Path) -> Result<Modes, Malformed> {
 }
 
 /// One path in each line.
-pub(super) fn paths(text: &str) -> BTreeSet<PathBuf> {
+pub(in crate::verbs::ostree) fn paths(text: &str) -> BTreeSet<PathBuf> {
     let lines = text.lines().filter(|line| !line.is_empty());
     lines.map(PathBuf::from).collect()
 }

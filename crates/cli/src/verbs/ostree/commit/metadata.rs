@@ -3,7 +3,7 @@
 use clap::Args;
 use error_class::{Classified, ErrorClass};
 use ostree::{Repo, Tree};
-use ostree_format::gvariant::{Type, Value};
+use ostree_format::gvariant::{TextError, Type, Value};
 use ostree_format::refs::Refspec;
 use ostree_format::{Checksum, Metadata};
 use tree::{Dir, Node};
@@ -23,6 +23,12 @@ pub(super) struct About {
     /// Add a key/value pair to metadata
     #[arg(long, value_name = "KEY=VALUE")]
     add_metadata_string: Vec<String>,
+    /// Add a key/value pair to metadata; the value is in GVariant's text form
+    #[arg(long, value_name = "KEY=VALUE")]
+    add_metadata: Vec<String>,
+    /// Add a key/value pair to detached metadata
+    #[arg(long, value_name = "KEY=VALUE")]
+    add_detached_metadata_string: Vec<String>,
     /// Keep metadata KEY and its value from the parent
     #[arg(long, value_name = "KEY")]
     keep_metadata: Vec<String>,
@@ -33,21 +39,23 @@ pub(super) struct About {
 
 /// Why the metadata could not be made.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum MetadataError {
+pub(in crate::verbs::ostree) enum MetadataError {
     #[error("Missing '=' in KEY=VALUE metadata '{0}'")]
     NoValue(String),
+    #[error("Parsing {0}: {1}")]
+    Value(String, TextError),
     #[error("cannot keep metadata: the commit has no parent")]
     NoParent,
     #[error("Missing metadata key '{key}' from commit {commit}")]
     NotKept { key: String, commit: Checksum },
-    #[error("No kernel found: the tree has no usr/lib/modules/VERSION/vmlinuz")]
+    #[error("No kernel found: usr/lib/modules/VERSION/vmlinuz: No such file or directory")]
     NoKernel,
 }
 
 impl Classified for MetadataError {
     fn class(&self) -> ErrorClass {
         match self {
-            Self::NoValue(_) | Self::NoParent => ErrorClass::InvalidInput,
+            Self::NoValue(_) | Self::Value(..) | Self::NoParent => ErrorClass::InvalidInput,
             Self::NotKept { .. } | Self::NoKernel => ErrorClass::NotFound,
         }
     }
@@ -63,9 +71,11 @@ impl About {
     ) -> Result<Metadata, crate::outcome::Failure> {
         let mut metadata = Metadata::new();
         for pair in &self.add_metadata_string {
-            let (key, value) = pair
-                .split_once('=')
-                .ok_or_else(|| MetadataError::NoValue(pair.clone()))?;
+            let (key, value) = split(pair)?;
+            metadata.insert(key, value);
+        }
+        for pair in &self.add_metadata {
+            let (key, value) = parsed(pair)?;
             metadata.insert(key, value);
         }
         self.keep(repo, parent, &mut metadata)?;
@@ -79,6 +89,14 @@ impl About {
             self.bind(repo, branch, &mut metadata);
         }
         Ok(metadata)
+    }
+
+    /// What is said about the commit beside it.
+    pub(super) fn detached(&self) -> Result<Metadata, MetadataError> {
+        let pairs = self.add_detached_metadata_string.iter();
+        pairs
+            .map(|pair| split(pair).map(|(key, value)| (key, Value::from(value))))
+            .collect()
     }
 
     fn keep(
@@ -110,6 +128,19 @@ impl About {
             metadata.insert(COLLECTION_BINDING, id.as_str());
         }
     }
+}
+
+fn split(pair: &str) -> Result<(&str, &str), MetadataError> {
+    let no_value = || MetadataError::NoValue(pair.to_owned());
+    pair.split_once('=').ok_or_else(no_value)
+}
+
+/// A key and a value in GVariant's text form.
+pub(in crate::verbs::ostree) fn parsed(pair: &str) -> Result<(&str, Value), MetadataError> {
+    let (key, text) = split(pair)?;
+    let value = Value::from_text(text);
+    let value = value.map_err(|error| MetadataError::Value(pair.to_owned(), error))?;
+    Ok((key, value))
 }
 
 /// The name of the directory of modules that has a kernel.
