@@ -9,6 +9,7 @@ use oci::destination::{Destination, DestinationError};
 use oci::digest::Digest;
 use oci::reference::{ImageReference, OstreeImageReference, SignatureSource};
 use oci::source::{Error as SourceError, open_verified};
+use oci::spec::ImageManifest;
 use ostree::{RefError, Repo};
 use ostree_format::Checksum;
 use ostree_format::refs::Refspec;
@@ -79,6 +80,33 @@ pub struct Unwrapped {
     /// The digest of the image's manifest.
     #[serde(serialize_with = "text")]
     pub digest: Digest,
+}
+
+/// A manifest, fetched.
+#[derive(Debug, Clone, Serialize)]
+pub struct FoundManifest {
+    /// Its digest.
+    #[serde(serialize_with = "text")]
+    pub digest: Digest,
+    /// The manifest.
+    pub manifest: ImageManifest,
+}
+
+/// Fetches the manifest of an image.
+///
+/// # Errors
+/// [`ContainerError`].
+pub fn fetch_manifest(
+    image: &OstreeImageReference,
+    access: &Access,
+    interrupt: &Interrupt,
+) -> Result<FoundManifest, ContainerError> {
+    let context = access.context(&image.imgref, interrupt)?;
+    let found = oci::fetch::fetch_manifest(image, &context).map_err(Box::new)?;
+    Ok(FoundManifest {
+        digest: found.manifest.digest().clone(),
+        manifest: found.manifest.manifest().clone(),
+    })
 }
 
 /// Wraps the commit that `rev` names into an image.

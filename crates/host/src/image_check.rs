@@ -11,7 +11,7 @@ use serde::Serialize;
 use crate::stored::stored;
 use crate::{Access, AccessError, StoredError};
 
-/// What was found about a stored image (`docs/image-verify.schema.json`).
+/// What was found about a stored image (`docs/image-integrity.schema.json`).
 #[derive(Debug, Clone, Serialize)]
 pub struct Verified {
     schema: &'static str,
@@ -126,7 +126,7 @@ fn verified(image: &ImageReference, before: &ImageCheck, after: &ImageCheck) -> 
         .iter()
         .filter(|layer| !layer.problems.is_empty());
     Verified {
-        schema: "bootroot.image-verify/1",
+        schema: "bootroot.image-integrity/1",
         image: image.to_string(),
         whole: after.is_whole(),
         repaired: !before.is_whole() && after.is_whole(),

@@ -53,21 +53,30 @@ impl Classified for PruneImagesError {
     }
 }
 
+/// How far a collection goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PruneDepth {
+    /// Names only.
+    Refs,
+    /// Names, and then the objects that nothing needs.
+    Objects,
+}
+
 /// Removes images that no deployment uses, base images that no deployment is derived from, and layers
 /// that nothing has, then the objects that nothing needs. With `dry_run` it only finds out. Where there
-/// is no system around the repository, all images stay. With `keep_images` so they do anyhow.
+/// is no system around the repository, all images stay.
 ///
 /// # Errors
 /// [`PruneImagesError`]. Nothing is removed unless everything that may need something could be read.
 pub fn image_prune(
     storage: &Storage,
-    keep_images: bool,
+    depth: PruneDepth,
     dry_run: bool,
     progress: &dyn Progress,
     interrupt: &Interrupt,
 ) -> Result<Pruned, PruneImagesError> {
     let repo = storage.repo();
-    let usage = if keep_images { None } else { usage(storage)? };
+    let usage = usage(storage)?;
     let usage = usage.as_ref();
     let mut options = PruneOptions::default();
     options.refs_only = true;
@@ -83,7 +92,10 @@ pub fn image_prune(
         });
     }
     let plan = CollectionPlan::carry_out(repo, usage).map_err(Box::new)?;
-    let done = repo.prune(&options, progress, interrupt)?;
+    let done = match depth {
+        PruneDepth::Refs => ostree::PruneStats::default(),
+        PruneDepth::Objects => repo.prune(&options, progress, interrupt)?,
+    };
     Ok(Pruned {
         schema: SCHEMA,
         dry_run,

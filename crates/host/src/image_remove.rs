@@ -46,6 +46,22 @@ impl Classified for RemoveError {
 /// # Errors
 /// [`RemoveError`]; with [`RemoveError::Missing`] everything that was there has been removed.
 pub fn image_remove(repo: &Repo, images: &[ImageReference]) -> Result<Removal, RemoveError> {
+    let mut removal = removed(repo, images)?;
+    if let Collected::Layers(count) = collect_layers(repo).map_err(Box::new)? {
+        removal.layers_released = Some(count);
+    }
+    settled(removal)
+}
+
+/// Removes images, and looks for no layers.
+///
+/// # Errors
+/// As [`image_remove`].
+pub fn image_remove_only(repo: &Repo, images: &[ImageReference]) -> Result<Removal, RemoveError> {
+    settled(removed(repo, images)?)
+}
+
+fn removed(repo: &Repo, images: &[ImageReference]) -> Result<Removal, RemoveError> {
     let missing = remove_images(repo, images).map_err(Box::new)?;
     let names = |wanted: bool| {
         let of = images
@@ -53,15 +69,15 @@ pub fn image_remove(repo: &Repo, images: &[ImageReference]) -> Result<Removal, R
             .filter(|image| missing.contains(image) == wanted);
         of.map(ToString::to_string).collect()
     };
-    let removal = Removal {
+    Ok(Removal {
         schema: "bootroot.image-remove/1",
         removed: names(false),
         missing: names(true),
-        layers_released: match collect_layers(repo).map_err(Box::new)? {
-            Collected::Layers(count) => Some(count),
-            Collected::PullRunning => None,
-        },
-    };
+        layers_released: None,
+    })
+}
+
+fn settled(removal: Removal) -> Result<Removal, RemoveError> {
     if removal.missing.is_empty() {
         Ok(removal)
     } else {

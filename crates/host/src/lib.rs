@@ -24,7 +24,8 @@ mod text;
 
 pub use access::{Access, AccessError};
 pub use container::{
-    ContainerError, Unwrapped, encapsulate, image_export, replace_detached_metadata, unencapsulate,
+    ContainerError, FoundManifest, Unwrapped, encapsulate, fetch_manifest, image_export,
+    replace_detached_metadata, unencapsulate,
 };
 pub use deploy::{DeployImageError, DeployOptions, Deployed, deploy};
 pub use image_check::{DamagedLayer, Verified, VerifyError, image_check, image_repair};
@@ -33,8 +34,8 @@ pub use image_copy::{image_clear_cached_update, image_copy};
 pub use image_history::{History, LayerHistory, image_history};
 pub use image_list::{ImageEntry, ImageList, image_list};
 pub use image_metadata::{Document, image_metadata};
-pub use image_prune::{PruneImagesError, Pruned, image_prune, image_prune_layers};
-pub use image_remove::{Removal, RemoveError, image_remove};
+pub use image_prune::{PruneDepth, PruneImagesError, Pruned, image_prune, image_prune_layers};
+pub use image_remove::{Removal, RemoveError, image_remove, image_remove_only};
 pub use pull::{Check, LayerCount, PullError, PullOptions, Pulled, check, pull};
 pub use status::{
     DamagedEntryStatus, DeploymentStatus, Fixable, ImageStatus, Status, Update, status,

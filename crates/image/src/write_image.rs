@@ -43,9 +43,10 @@ impl Classified for WriteImageError {
     }
 }
 
-/// An image that was written.
+/// An image that was written (`docs/container-encapsulate.schema.json`).
 #[derive(Debug, Clone, Serialize)]
 pub struct WrittenImage {
+    schema: &'static str,
     /// The digest of the manifest, which identifies the image.
     pub digest: String,
     /// The layers, lowest first.
@@ -254,6 +255,7 @@ impl<'a> ImageWriter<'a> {
         self.sink.finish(&descriptor, tag)?;
         self.task.done();
         Ok(WrittenImage {
+            schema: "bootroot.container-encapsulate/1",
             digest,
             layers: self.layers,
         })

@@ -1,8 +1,11 @@
 //! `bootroot image`: container images in the store.
 
-mod history;
+mod check;
+mod compare;
+pub(crate) mod history;
 mod list;
-mod metadata;
+pub(crate) mod metadata;
+mod prune;
 mod pull;
 mod remove;
 
@@ -10,6 +13,7 @@ use clap::Subcommand;
 
 use crate::context::Context;
 use crate::outcome::{Exit, Failure};
+use crate::verbs::container::{clear_cached_update, copy, reexport};
 
 /// What to do about an image that is not stored.
 const WHAT_IS_STORED: &str = "`bootroot image list` shows what is stored";
@@ -17,9 +21,15 @@ const WHAT_IS_STORED: &str = "`bootroot image list` shows what is stored";
 /// Container images in the store.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Image {
+    Check(check::Check),
+    ClearCachedUpdate(clear_cached_update::ClearCachedUpdate),
+    Compare(compare::Compare),
+    Copy(copy::Copy),
+    Export(reexport::Reexport),
     History(history::History),
     List(list::List),
     Metadata(metadata::Metadata),
+    Prune(prune::Prune),
     Pull(pull::Pull),
     Remove(remove::Remove),
 }
@@ -27,9 +37,15 @@ pub(crate) enum Image {
 impl Image {
     pub(crate) fn run(self, context: &Context) -> Result<Exit, Failure> {
         match self {
+            Self::Check(verb) => verb.run(context),
+            Self::ClearCachedUpdate(verb) => verb.run(context),
+            Self::Compare(verb) => verb.run(context),
+            Self::Copy(verb) => verb.run(context),
+            Self::Export(verb) => verb.run(context),
             Self::History(verb) => verb.run(context),
             Self::List(verb) => verb.run(context),
             Self::Metadata(verb) => verb.run(context),
+            Self::Prune(verb) => verb.run(context),
             Self::Pull(verb) => verb.run(context),
             Self::Remove(verb) => verb.run(context),
         }

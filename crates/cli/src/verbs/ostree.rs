@@ -38,6 +38,9 @@ pub(crate) enum Ostree {
     Checksum(checksum::Checksum),
     Commit(Box<commit::Commit>),
     Config(config::Config),
+    /// Wrap commits into container images, and take them out again
+    #[command(subcommand)]
+    Container(super::container::Container),
     Diff(diff::Diff),
     Fsck(fsck::Fsck),
     Init(init::Init),
@@ -64,6 +67,7 @@ impl Ostree {
             Self::Checksum(verb) => verb.run(context),
             Self::Commit(verb) => verb.run(context),
             Self::Config(verb) => verb.run(context),
+            Self::Container(verb) => verb.run(context),
             Self::Diff(verb) => verb.run(context),
             Self::Fsck(verb) => verb.run(context),
             Self::Init(verb) => verb.run(context),

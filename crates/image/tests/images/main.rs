@@ -3,6 +3,7 @@
 mod bad_images;
 mod encapsulate;
 mod golden;
+mod keeping;
 mod merging;
 mod resuming;
 mod selinux;
