@@ -46,8 +46,7 @@ impl Pull {
             let check = host::check(&repo, image, &access, &options, progress, interrupt)?;
             if check.update_available {
                 let found = host::fetch_manifest(image, &access, interrupt)?;
-                let json =
-                    serde_json::to_vec(&found.manifest).hint("the manifest has no JSON form")?;
+                let json = serde_json::to_vec(&found.manifest).map_err(std::io::Error::from)?;
                 fs::write(path, json).hint("this was about the file for the manifest")?;
             }
             return Ok(Exit::Done);
