@@ -10,6 +10,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use error_class::{Classified, ErrorClass};
 use tracing_subscriber::EnvFilter;
+use trust::KeyStores;
 
 const CRASH_AT: &str = "BOOTROOT_CRASH_AT";
 const LOG: &str = "BOOTROOT_LOG";
@@ -114,6 +115,27 @@ pub(crate) fn source_date_epoch() -> Result<Option<u64>, BadEpoch> {
 /// The certificate authorities to trust, when the user says which.
 pub(crate) fn ca_bundle() -> Option<PathBuf> {
     path("SSL_CERT_FILE")
+}
+
+/// Whether summaries of remotes are not kept: for tests, as with `ostree`.
+pub(crate) fn skips_summary_cache() -> bool {
+    std::env::var_os("OSTREE_SKIP_CACHE").is_some()
+}
+
+/// Whether a cached summary that does not fit its signatures is a failure: for tests, as with `ostree`.
+pub(crate) fn refuses_invalid_cache() -> bool {
+    let errors = std::env::var("OSTREE_REPO_TEST_ERROR").unwrap_or_default();
+    errors.split(',').any(|error| error == "invalid-cache")
+}
+
+/// Where keys are looked for, when the user says so; for tests, as with `ostree`.
+pub(crate) fn key_stores(stores: KeyStores) -> KeyStores {
+    let dummy = std::env::var_os("OSTREE_DUMMY_SIGN_ENABLED").is_some();
+    let stores = stores.with_dummy(dummy);
+    match path("OSTREE_GPG_HOME") {
+        Some(dir) => stores.with_keyrings(dir),
+        None => stores,
+    }
 }
 
 /// Where the user has credentials for registries.

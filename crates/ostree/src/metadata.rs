@@ -12,7 +12,7 @@ use crate::Repo;
 #[non_exhaustive]
 pub enum ReadError {
     /// It is not stored.
-    #[error("No such {kind} object {0}", kind = what(.0))]
+    #[error("{}", missing(.0))]
     Missing(ObjectName),
     /// It is stored, but damaged.
     #[error("damaged object {name}: {source}")]
@@ -39,11 +39,10 @@ pub enum ReadError {
     Io(#[from] durable::Error),
 }
 
-fn what(name: &ObjectName) -> &'static str {
-    if name.kind.is_metadata() {
-        "metadata"
-    } else {
-        "file"
+fn missing(name: &ObjectName) -> String {
+    match name.kind {
+        ObjectKind::File => format!("Couldn't find file object '{}'", name.checksum),
+        _ => format!("No such metadata object {name}"),
     }
 }
 

@@ -198,6 +198,11 @@ impl Repo {
             return Ok(Some(commit));
         }
         if refspec.remote.is_none() {
+            // `REMOTE/REF`, as a path.
+            let path = format!("refs/remotes/{}", refspec.name);
+            if let Some(commit) = self.read_ref_file(&path, || refspec.to_string())? {
+                return Ok(Some(commit));
+            }
             if let Some(commit) = self.find_in_remotes(&refspec.name)? {
                 return Ok(Some(commit));
             }

@@ -172,6 +172,11 @@ impl Repo {
         &self.config
     }
 
+    /// Sync nothing from now on, whatever the config says: a crash may cost what is written then.
+    pub const fn disable_fsync(&mut self) {
+        self.config.fsync = false;
+    }
+
     /// Replace the config, and use the new one from now on.
     ///
     /// # Errors

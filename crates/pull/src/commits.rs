@@ -1,15 +1,15 @@
 //! Commits: their signatures, what they belong to, how old they are, and what comes with them.
 
-use ostree::{Depth, Partial, ReadError};
+use ostree::{Depth, Partial, ReadError, Repo};
 use ostree_format::refs::RefName;
 use ostree_format::{Checksum, Commit, Metadata, ObjectKind, ObjectName, RepoMode, limits};
 
 use crate::fetcher::Got;
-use crate::http::Line;
+use crate::http::{Line, date};
 use crate::pulling::Pull;
 use crate::queue::{CommitJob, Job, TreeJob};
 use crate::report::count;
-use crate::{Error, bindings};
+use crate::{Error, Options, Verify, bindings};
 
 /// The bytes of a commit, and whether the repository had them before.
 struct Found {
@@ -28,7 +28,8 @@ impl Pull<'_> {
         };
         let commit = Commit::from_bytes(&found.bytes);
         let commit = commit.map_err(|source| Error::Malformed { name, source })?;
-        self.check(job, &commit, &found.bytes, detached.as_deref())?;
+        self.gate
+            .check(job, &commit, &found.bytes, detached.as_deref())?;
         self.keep(&checksum, &found, detached)?;
         let parent = commit.parent.zip(Depth::parent(job.depth));
         self.queue.add(parent.map(|(checksum, depth)| {
@@ -60,52 +61,6 @@ impl Pull<'_> {
             .unwrap_or_else(std::sync::PoisonError::into_inner)
             .push(checksum);
         Ok(())
-    }
-
-    /// Everything that may speak against a commit, before anything of it is stored.
-    pub(crate) fn check(
-        &self,
-        job: &CommitJob,
-        commit: &Commit,
-        bytes: &[u8],
-        detached: Option<&[u8]>,
-    ) -> Result<(), Error> {
-        self.verify.commit(&job.checksum, bytes, detached)?;
-        if self.options.verify_bindings {
-            let wanted = job.wanted_by.as_ref().map(RefName::as_str);
-            let bound = bindings::check(commit, wanted, self.collection.as_deref());
-            bound.map_err(|source| Error::Binding {
-                commit: job.checksum,
-                source,
-            })?;
-        }
-        if job.ancestor {
-            return Ok(());
-        }
-        if self.options.timestamp_check
-            && let Some(name) = &job.wanted_by
-            && let Some(current) = self.txn.repo().try_resolve(name.as_str())?
-        {
-            self.check_newer(job.checksum, commit, current)?;
-        }
-        match self.options.timestamp_check_from {
-            Some(current) => self.check_newer(job.checksum, commit, current),
-            None => Ok(()),
-        }
-    }
-
-    fn check_newer(&self, new: Checksum, commit: &Commit, current: Checksum) -> Result<(), Error> {
-        let new_time = commit.timestamp;
-        let current_time = self.txn.repo().load_commit(&current)?.timestamp;
-        if new_time >= current_time || new == current {
-            return Ok(());
-        }
-        Err(Error::Older {
-            new,
-            new_time,
-            current,
-            current_time,
-        })
     }
 
     /// Store a commit that passed all checks. It is marked as partial first, so that whoever finds it knows
@@ -141,6 +96,9 @@ impl Pull<'_> {
         let name = ObjectName::new(*checksum, ObjectKind::CommitMeta);
         let metadata = Metadata::from_bytes(&bytes);
         let metadata = metadata.map_err(|source| Error::Malformed { name, source })?;
+        if self.txn.repo().load_bytes(&name)? == Some(metadata.to_bytes()) {
+            return Ok(());
+        }
         self.txn.write_detached_metadata(*checksum, &metadata)?;
         Ok(())
     }
@@ -227,5 +185,63 @@ fn is_absence(error: &Error) -> bool {
         Error::Fetch { problem, .. } => problem.is_absence(),
         Error::Read(ReadError::Missing(_)) => true,
         _ => false,
+    }
+}
+
+/// Everything that may speak against a commit.
+#[derive(Clone, Copy)]
+pub(crate) struct Gate<'a> {
+    pub(crate) repo: &'a Repo,
+    pub(crate) options: &'a Options<'a>,
+    pub(crate) verify: &'a dyn Verify,
+    /// The collection that all commits must belong to.
+    pub(crate) collection: Option<&'a str>,
+}
+
+impl Gate<'_> {
+    /// Whether a commit may be stored, before anything of it is.
+    pub(crate) fn check(
+        &self,
+        job: &CommitJob,
+        commit: &Commit,
+        bytes: &[u8],
+        detached: Option<&[u8]>,
+    ) -> Result<(), Error> {
+        self.verify.commit(&job.checksum, bytes, detached)?;
+        if self.options.verify_bindings {
+            let wanted = job.wanted_by.as_ref().map(RefName::as_str);
+            let bound = bindings::check(commit, wanted, self.collection);
+            bound.map_err(|source| Error::Binding {
+                commit: job.checksum,
+                source,
+            })?;
+        }
+        if job.ancestor {
+            return Ok(());
+        }
+        if self.options.timestamp_check
+            && let Some(name) = &job.wanted_by
+            && let Some(current) = self.repo.try_resolve(name.as_str())?
+        {
+            self.check_newer(job.checksum, commit, current)?;
+        }
+        match self.options.timestamp_check_from {
+            Some(current) => self.check_newer(job.checksum, commit, current),
+            None => Ok(()),
+        }
+    }
+
+    fn check_newer(&self, new: Checksum, commit: &Commit, current: Checksum) -> Result<(), Error> {
+        let (new_time, current_time) =
+            (commit.timestamp, self.repo.load_commit(&current)?.timestamp);
+        if new_time >= current_time || new == current {
+            return Ok(());
+        }
+        Err(Error::Older {
+            new,
+            new_time: date::format(new_time),
+            current,
+            current_time: date::format(current_time),
+        })
     }
 }

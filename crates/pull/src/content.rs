@@ -29,7 +29,7 @@ impl Pull<'_> {
         if self.txn.has_file(&name)? {
             return Ok(());
         }
-        let local = self.source.iter().chain(self.options.local_caches);
+        let local = self.source.into_iter().chain(self.options.local_caches);
         for repo in local {
             if self.source.is_none() && !repo.has_object(&name)? {
                 continue;

@@ -1,9 +1,10 @@
 //! Why a pull was not completed.
 
 use error_class::{Classified, ErrorClass};
-use ostree::{PullError, ReadError, RefError, SummaryError, WriteError};
+use ostree::{DeltaApplyError, PullError, ReadError, RefError, SummaryError, WriteError};
 use ostree_format::{Checksum, FormatError, ObjectName};
 use progress::Interrupted;
+use static_delta::{DeltaError, DeltaName};
 
 use crate::bindings::BindingError;
 use crate::http::Problem;
@@ -122,12 +123,12 @@ pub enum Error {
     Older {
         /// The commit.
         new: Checksum,
-        /// Its time in seconds since 1970 UTC.
-        new_time: u64,
+        /// When it was made.
+        new_time: String,
         /// The commit that is here.
         current: Checksum,
-        /// Its time.
-        current_time: u64,
+        /// When that was made.
+        current_time: String,
     },
     /// Directories are nested too deeply.
     #[error("the tree is nested too deeply at dirtree {0}")]
@@ -148,6 +149,21 @@ pub enum Error {
         "Fetch configured to require static deltas, but no summary deltas or delta index found"
     )]
     NoDeltas,
+    /// A superblock is not the one that was announced.
+    #[error("Invalid checksum for static delta {0}")]
+    DeltaDigest(DeltaName),
+    /// The signed summary does not vouch for a superblock.
+    #[error(
+        "GPG verification enabled, but no summary signatures found for static delta {0} (use \
+         gpg-verify-summary=false in remote config to disable)"
+    )]
+    DeltaUnsigned(DeltaName),
+    /// A static delta is damaged.
+    #[error(transparent)]
+    Delta(#[from] DeltaError),
+    /// A static delta cannot be applied.
+    #[error(transparent)]
+    DeltaApply(#[from] DeltaApplyError),
     /// Static deltas cannot be applied to archives.
     #[error("Can't use static deltas in an archive repo")]
     DeltasIntoArchive,
@@ -197,6 +213,10 @@ impl Classified for Error {
                 ErrorClass::NotFound
             }
             Self::NotAnArchive(_) => ErrorClass::Unsupported,
+            Self::DeltaDigest(_) => ErrorClass::Corrupt,
+            Self::DeltaUnsigned(_) => ErrorClass::Untrusted,
+            Self::Delta(error) => error.class(),
+            Self::DeltaApply(error) => error.class(),
             Self::InvalidRev { .. }
             | Self::Config(_)
             | Self::Corrupted { .. }

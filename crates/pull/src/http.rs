@@ -2,12 +2,12 @@
 
 mod agent;
 mod body;
-mod date;
+pub(crate) mod date;
 mod line;
 mod problem;
 
 pub(crate) use agent::Access;
 pub use agent::Network;
-pub(crate) use body::Body;
+pub(crate) use body::{Answer, Body};
 pub(crate) use line::{Line, Validators};
 pub use problem::Problem;

@@ -15,6 +15,7 @@ mod cache;
 mod commits;
 mod content;
 pub mod cookies;
+mod deltas;
 mod error;
 mod fetcher;
 mod http;

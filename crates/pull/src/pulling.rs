@@ -11,6 +11,8 @@ use ostree_format::refs::Refspec;
 use ostree_format::{Checksum, RepoMode};
 use progress::{Interrupt, Progress, Task, TaskKind};
 
+use crate::commits::Gate;
+use crate::deltas::Deltas;
 use crate::fetcher::Fetcher;
 use crate::http::{Access, Line, Network};
 use crate::location::Location;
@@ -85,6 +87,30 @@ pub fn pull(
         uses_deltas: uses_deltas(repo, source.as_ref(), options),
     };
     let wanted = asking.resolve()?;
+    let collection = collection(source.as_ref(), remote);
+    let gate = Gate {
+        repo,
+        options,
+        verify: surroundings.verify,
+        collection: collection.as_deref(),
+    };
+    let mut by_delta = Report::default();
+    if asking.uses_deltas {
+        let deltas = Deltas {
+            repo,
+            fetcher: &fetcher,
+            line: &line,
+            content: &places.content,
+            remote,
+            options,
+            wanted: &wanted,
+            signed_summary: surroundings.verify.demands_summary(),
+        };
+        by_delta = pull_deltas(&deltas, gate, progress)?;
+        if options.dry_run {
+            return Ok(by_delta);
+        }
+    }
     let txn = repo.begin(TransactionOptions::default().writing_split_xattrs())?;
     let pull = Pull {
         txn: &txn,
@@ -92,8 +118,7 @@ pub fn pull(
         fetcher: &fetcher,
         places: &places,
         options,
-        verify: surroundings.verify,
-        collection: collection(source.as_ref(), remote),
+        gate,
         tombstones: wanted.tombstones,
         commit_sizes: &wanted.commit_sizes,
         counters: &counters,
@@ -123,9 +148,40 @@ pub fn pull(
     txn.commit(progress, interrupt)?;
     finish(repo, &wanted, &commits, options)?;
     Ok(Report {
-        content_written,
+        content_written: content_written + by_delta.content_written,
+        delta_parts: by_delta.delta_parts,
         ..counters.report(source.is_some())
     })
+}
+
+/// Bring what static deltas bring, in a transaction of its own: the rest then finds it here.
+fn pull_deltas(
+    deltas: &Deltas<'_>,
+    gate: Gate<'_>,
+    progress: &dyn Progress,
+) -> Result<Report, Error> {
+    let mut report = Report::default();
+    let chosen = deltas.choose()?;
+    if deltas.options.dry_run {
+        deltas.estimate(&chosen, &mut report)?;
+        return Ok(report);
+    }
+    if chosen.is_empty() {
+        return Ok(report);
+    }
+    let txn = deltas.repo.begin(TransactionOptions::default())?;
+    let task = TaskKind::FetchObjects {
+        remote: deltas.remote.name().to_owned(),
+    };
+    let task = Task::begin(progress, task, None);
+    for one in &chosen {
+        report.delta_parts += deltas.apply(&txn, one, gate)?;
+        task.advance(1);
+    }
+    task.done();
+    let stats = txn.commit(progress, deltas.fetcher.interrupt)?;
+    report.content_written = stats.content_bytes;
+    Ok(report)
 }
 
 fn check_options(repo: &Repo, options: &Options<'_>) -> Result<(), Error> {
@@ -237,9 +293,7 @@ pub(crate) struct Pull<'a> {
     pub(crate) fetcher: &'a Fetcher<'a>,
     pub(crate) places: &'a Places,
     pub(crate) options: &'a Options<'a>,
-    pub(crate) verify: &'a dyn Verify,
-    /// The collection that all commits must belong to.
-    pub(crate) collection: Option<String>,
+    pub(crate) gate: Gate<'a>,
     pub(crate) tombstones: bool,
     pub(crate) commit_sizes: &'a HashMap<Checksum, u64>,
     pub(crate) counters: &'a Counters,

@@ -12,9 +12,11 @@ mod init;
 mod log;
 mod ls;
 mod prune;
+mod pull;
 mod pull_local;
 mod refs;
 mod remote;
+mod remote_access;
 mod reset;
 mod rev_parse;
 mod show;
@@ -47,6 +49,7 @@ pub(crate) enum Ostree {
     Log(log::Log),
     Ls(ls::Ls),
     Prune(prune::Prune),
+    Pull(Box<pull::Pull>),
     PullLocal(pull_local::PullLocal),
     Refs(refs::Refs),
     #[command(subcommand)]
@@ -74,6 +77,7 @@ impl Ostree {
             Self::Log(verb) => verb.run(context),
             Self::Ls(verb) => verb.run(context),
             Self::Prune(verb) => verb.run(context),
+            Self::Pull(verb) => verb.run(context),
             Self::PullLocal(verb) => verb.run(context),
             Self::Refs(verb) => verb.run(context),
             Self::Remote(verb) => verb.run(context),

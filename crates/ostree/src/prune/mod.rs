@@ -52,7 +52,8 @@ pub enum Depth {
 
 impl Depth {
     /// What remains for the parent, if it is kept.
-    pub(crate) const fn parent(self) -> Option<Self> {
+    #[must_use]
+    pub const fn parent(self) -> Option<Self> {
         match self {
             Self::All => Some(self),
             Self::Ancestors(0) => None,

@@ -10,7 +10,7 @@ const DAYS: [&str; 7] = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"];
 const TO_1970: u64 = 719_468;
 
 /// Seconds since 1970 UTC.
-pub(super) fn parse(text: &str) -> Option<u64> {
+pub(crate) fn parse(text: &str) -> Option<u64> {
     let mut parts = text.split_once(", ")?.1.split([' ', ':']);
     let (day, name) = (parts.next()?, parts.next()?);
     let within = |text: &str, limit: u64| text.parse().ok().filter(|n: &u64| *n <= limit);
@@ -27,7 +27,7 @@ pub(super) fn parse(text: &str) -> Option<u64> {
 }
 
 /// The text for `time`, seconds since 1970 UTC.
-pub(super) fn format(time: u64) -> String {
+pub(crate) fn format(time: u64) -> String {
     let days = time / 86_400;
     let seconds = time % 86_400;
     let weekday = DAYS[usize::try_from(days % 7).unwrap_or_default()];

@@ -1,6 +1,8 @@
 //! `bootroot ostree remote`
 
 mod add;
+mod ask;
+mod cookies;
 
 use std::io::Write;
 use std::path::Path;
@@ -17,10 +19,14 @@ use crate::outcome::{Exit, Failure};
 #[derive(Debug, Subcommand)]
 pub(crate) enum RemoteVerb {
     Add(Box<add::Add>),
+    AddCookie(cookies::AddCookie),
     Delete(Delete),
+    DeleteCookie(cookies::DeleteCookie),
     List(List),
-    Refs(Named),
+    ListCookies(cookies::ListCookies),
+    Refs(ask::Refs),
     ShowUrl(ShowUrl),
+    Summary(ask::RemoteSummary),
 }
 
 /// Delete a remote repository
@@ -41,13 +47,6 @@ pub(crate) struct List {
     show_urls: bool,
 }
 
-/// List refs of a remote on this machine (`file://`)
-#[derive(Debug, Args)]
-pub(crate) struct Named {
-    /// The remote
-    name: String,
-}
-
 /// Show remote repository URL
 #[derive(Debug, Args)]
 pub(crate) struct ShowUrl {
@@ -60,18 +59,11 @@ pub(crate) struct ShowUrl {
 enum AskError {
     #[error("No \"url\" option in remote \"{0}\"")]
     NoUrl(String),
-    #[error("Remote refs not available; server has no summary file")]
-    NoSummary,
-    #[error("cannot ask {0}: only file:// is supported")]
-    NotLocal(String),
 }
 
 impl Classified for AskError {
     fn class(&self) -> ErrorClass {
-        match self {
-            Self::NoUrl(_) | Self::NoSummary => ErrorClass::NotFound,
-            Self::NotLocal(_) => ErrorClass::Unsupported,
-        }
+        ErrorClass::NotFound
     }
 }
 
@@ -82,7 +74,11 @@ impl RemoteVerb {
             Self::Add(verb) => verb.run(&mut repo)?,
             Self::Delete(verb) => verb.run(&mut repo)?,
             Self::List(verb) => verb.run(context, &repo)?,
-            Self::Refs(verb) => list_refs(context, &repo, &verb.name)?,
+            Self::Refs(verb) => verb.run(context, &repo)?,
+            Self::Summary(verb) => verb.run(context, &repo)?,
+            Self::AddCookie(verb) => verb.run(&repo)?,
+            Self::DeleteCookie(verb) => verb.run(&repo)?,
+            Self::ListCookies(verb) => verb.run(context, &repo)?,
             Self::ShowUrl(verb) => {
                 let mut out = context.results();
                 writeln!(out, "{}", url(&find(&repo, &verb.name)?)?)?;
@@ -105,6 +101,10 @@ impl Delete {
 impl List {
     fn run(self, context: &Context, repo: &Repo) -> Result<(), Failure> {
         let mut remotes = repo.remotes();
+        // Those of the repository that this one builds on.
+        if let Some(parent) = repo.config().file.get("core", "parent") {
+            remotes.extend(Repo::open_at(CWD, Path::new(&parent))?.remotes());
+        }
         remotes.sort_by(|a, b| a.name.cmp(&b.name));
         let width = remotes.iter().map(|remote| remote.name.len()).max();
         let width = width.unwrap_or_default();
@@ -128,19 +128,4 @@ fn find(repo: &Repo, name: &str) -> Result<Remote, RemoteError> {
 fn url(remote: &Remote) -> Result<&str, AskError> {
     let url = remote.get("url");
     url.ok_or_else(|| AskError::NoUrl(remote.name.clone()))
-}
-
-fn list_refs(context: &Context, repo: &Repo, name: &str) -> Result<(), Failure> {
-    let remote = find(repo, name)?;
-    let url = url(&remote)?;
-    let path = url
-        .strip_prefix("file://")
-        .ok_or_else(|| AskError::NotLocal(url.to_owned()))?;
-    let there = Repo::open_at(CWD, Path::new(path))?;
-    let summary = there.load_summary()?.ok_or(AskError::NoSummary)?;
-    let mut out = context.results();
-    for found in &summary.refs {
-        writeln!(out, "{name}:{}", found.name)?;
-    }
-    Ok(out.finish()?)
 }

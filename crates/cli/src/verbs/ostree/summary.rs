@@ -114,7 +114,8 @@ fn follow(repo: &Repo, keys: &[&str]) -> Result<(), Failure> {
     Ok(())
 }
 
-fn show(summary: &ostree::Summary, out: &mut Results) -> Result<(), Failure> {
+/// A summary for humans.
+pub(super) fn show(summary: &ostree::Summary, out: &mut Results) -> Result<(), Failure> {
     for found in &summary.refs {
         show_ref(found, out)?;
     }

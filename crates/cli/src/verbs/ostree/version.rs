@@ -1,7 +1,7 @@
 //! What `ostree --version` says.
 
 /// The libostree that verbs, messages and formats are compared with.
-const LIKE: &str = "2026.4";
+pub(super) const LIKE: &str = "2026.4";
 
 /// The features of libostree that are implemented, under its names. Test suites and other programs decide
 /// by them what they may ask for: a name is added when everything behind it works.

@@ -36,7 +36,8 @@ pub(crate) struct Add {
     /// The name of the remote
     name: String,
     /// Where it is; metalink=URL and mirrorlist=URL name lists of places
-    url: String,
+    #[arg(required_unless_present = "custom_backend")]
+    url: Option<String>,
     /// Branches to fetch
     #[arg(value_name = "BRANCH")]
     branches: Vec<String>,
@@ -65,7 +66,10 @@ impl Add {
     }
 
     fn remote(&self) -> Result<Remote, Failure> {
-        let mut remote = Remote::new(&self.name, &self.url)?;
+        let mut remote = Remote::new(&self.name, self.url.as_deref().unwrap_or_default())?;
+        if self.url.is_none() {
+            remote.options.clear();
+        }
         if let Some(url) = &self.contenturl {
             remote.set("contenturl", url);
         }

@@ -1,0 +1,139 @@
+//! How the verbs that ask a remote reach it, and whose signatures they trust.
+
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::path::Path;
+use std::time::Duration;
+
+use ca_roots::CaRoots;
+use error_class::{Classified, ErrorClass};
+use ostree::Repo;
+use ostree_format::Checksum;
+use pull::{Cache, Network, Refused, Remote, Surroundings, Verify};
+use rustix::fs::{CWD, Mode, OFlags};
+use trust::{KeyStores, Policy, RemoteTrust};
+
+use super::version::LIKE;
+use crate::environment;
+use crate::outcome::Failure;
+
+/// The root directory cannot be opened.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot open /")]
+struct NoRoot(#[source] std::io::Error);
+
+impl Classified for NoRoot {
+    fn class(&self) -> ErrorClass {
+        self.0.class()
+    }
+}
+
+/// How a remote is reached.
+pub(crate) struct RemoteAccess {
+    root: OwnedFd,
+    pub(crate) network: Network,
+    cache: Option<Cache>,
+    verifier: Verifier,
+}
+
+impl RemoteAccess {
+    /// For `remote` of `repo`; summaries are kept in `cache_dir`, or else in the repository.
+    pub(crate) fn new(
+        repo: &Repo,
+        remote: &Remote,
+        cache_dir: Option<&Path>,
+    ) -> Result<Self, Failure> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let root = rustix::fs::open("/", flags, Mode::empty());
+        let root = root.map_err(|error| NoRoot(error.into()))?;
+        // Some servers give out only what they think that the client understands.
+        let mut network = Network::new(&format!("libostree/{LIKE}"));
+        network.roots = CaRoots::system(root.as_fd(), environment::ca_bundle().as_deref())?;
+        network.now = environment::now();
+        let cache = match cache_dir {
+            Some(path) => Some(Cache::at(CWD, path)?),
+            None if environment::skips_summary_cache() => None,
+            None => Some(Cache::of(repo)?),
+        };
+        Ok(Self {
+            verifier: Verifier::new(repo, remote, &root)?,
+            root,
+            network,
+            cache,
+        })
+    }
+
+    pub(crate) fn surroundings(&self) -> Surroundings<'_> {
+        Surroundings {
+            network: &self.network,
+            root: self.root.as_fd(),
+            cache: self.cache.as_ref(),
+            verify: &self.verifier,
+        }
+    }
+
+    /// The keys and the policy of the remote.
+    pub(crate) const fn trust(&self) -> Option<&RemoteTrust> {
+        self.verifier.trust.as_ref()
+    }
+}
+
+/// Verifies by the policy of a remote; a repository that is named by its path has none.
+struct Verifier {
+    trust: Option<RemoteTrust>,
+    now: u64,
+}
+
+impl Verifier {
+    fn new(repo: &Repo, remote: &Remote, root: &OwnedFd) -> Result<Self, Failure> {
+        let now = environment::now();
+        if remote.refs_of().is_none() {
+            return Ok(Self { trust: None, now });
+        }
+        let stores = KeyStores::new(root.try_clone()?);
+        let stores = environment::key_stores(stores);
+        let trust = RemoteTrust::of(repo, remote.name(), &stores)?;
+        Ok(Self {
+            trust: Some(trust),
+            now,
+        })
+    }
+
+    fn policy(&self) -> Option<&Policy> {
+        self.trust.as_ref().map(RemoteTrust::policy)
+    }
+}
+
+impl Verify for Verifier {
+    fn demands_summary(&self) -> bool {
+        self.policy().is_some_and(Policy::verifies_summary)
+    }
+
+    fn summary(&self, summary: &[u8], signatures: Option<&[u8]>) -> Result<(), Refused> {
+        let Some(trust) = &self.trust else {
+            return Ok(());
+        };
+        let verdict = trust.verify_summary(summary, signatures, self.now);
+        verdict.map(drop).map_err(|error| Refused(Box::new(error)))
+    }
+
+    fn commit(
+        &self,
+        checksum: &Checksum,
+        commit: &[u8],
+        detached: Option<&[u8]>,
+    ) -> Result<(), Refused> {
+        let Some(trust) = &self.trust else {
+            return Ok(());
+        };
+        let verdict = trust.verify_commit(checksum, commit, detached, self.now);
+        verdict.map(drop).map_err(|error| Refused(Box::new(error)))
+    }
+}
+
+/// A number of seconds that an option gives; a negative one is not given.
+pub(crate) fn seconds(option: i64) -> Option<Duration> {
+    u64::try_from(option)
+        .ok()
+        .filter(|seconds| *seconds > 0)
+        .map(Duration::from_secs)
+}
