@@ -5,12 +5,10 @@ mod ask;
 mod cookies;
 
 use std::io::Write;
-use std::path::Path;
 
 use clap::{Args, Subcommand};
 use error_class::{Classified, ErrorClass};
 use ostree::{Remote, RemoteError, Repo};
-use rustix::fs::CWD;
 
 use crate::context::Context;
 use crate::outcome::{Exit, Failure};
@@ -102,8 +100,8 @@ impl List {
     fn run(self, context: &Context, repo: &Repo) -> Result<(), Failure> {
         let mut remotes = repo.remotes();
         // Those of the repository that this one builds on.
-        if let Some(parent) = repo.config().file.get("core", "parent") {
-            remotes.extend(Repo::open_at(CWD, Path::new(&parent))?.remotes());
+        if let Some(parent) = repo.parent() {
+            remotes.extend(parent.remotes());
         }
         remotes.sort_by(|a, b| a.name.cmp(&b.name));
         let width = remotes.iter().map(|remote| remote.name.len()).max();
