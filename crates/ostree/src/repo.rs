@@ -196,7 +196,8 @@ impl Repo {
     }
 
     /// The repository that completes this one, if there is one (`core.parent`).
-    pub(crate) fn parent(&self) -> Option<&Self> {
+    #[must_use]
+    pub fn parent(&self) -> Option<&Self> {
         self.parent.as_deref()
     }
 
