@@ -38,6 +38,10 @@ bench: setup build ## measure against the real tools, on the demo image and a la
 
 install: build ## into $(DESTDIR)$(PREFIX)
 	install -Dm755 $(TARGET)/release/bootroot $(DESTDIR)$(PREFIX)/bin/bootroot
+	for unit in systemd/*; do \
+		sed 's,/usr/bin/bootroot,$(PREFIX)/bin/bootroot,' $$unit | \
+			install -Dm644 /dev/stdin $(DESTDIR)$(PREFIX)/lib/systemd/system/$$(basename $$unit); \
+	done
 
 clean-lab: ## remove the cached images
 	-@chattr -f -i $(LAB)/demo-sysroot/ostree/deploy/*/deploy/*/ 2>/dev/null

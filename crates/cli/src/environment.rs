@@ -1,6 +1,8 @@
 //! The environment variables that are read, all of them here.
 //!
 //! `BOOTROOT_LOG` filters the log as `RUST_LOG` does elsewhere; `BOOTROOT_CRASH_AT` is for tests.
+//! `OSTREE_SYSROOT`, `OSTREE_SYSROOT_DEBUG`, `OSTREE_GRUB2_EXEC`, `OSTREE_EX_STAGE_DEPLOYMENTS` and what the
+//! hook of `grub2-mkconfig` sets mean what they mean to `ostree admin`.
 //! `NO_COLOR` and its relatives are read by `anstream`. Credentials and certificates are looked for where
 //! `containers-auth.json(5)` and OpenSSL say.
 
@@ -8,7 +10,9 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use boot_format::KernelArgs;
 use error_class::{Classified, ErrorClass};
+use sysroot::SysrootOptions;
 use tracing_subscriber::EnvFilter;
 use trust::KeyStores;
 
@@ -110,6 +114,75 @@ pub(crate) fn source_date_epoch() -> Result<Option<u64>, BadEpoch> {
         }
         _ => Err(BadEpoch::NoNumber(text.into_owned())),
     }
+}
+
+/// The system that `ostree admin` is about.
+pub(crate) fn ostree_sysroot() -> Option<PathBuf> {
+    path("OSTREE_SYSROOT")
+}
+
+/// How deployments are worked on, as `OSTREE_SYSROOT_DEBUG` and `OSTREE_GRUB2_EXEC` say.
+pub(crate) fn sysroot_options() -> SysrootOptions {
+    let words = std::env::var("OSTREE_SYSROOT_DEBUG").unwrap_or_default();
+    let has = |wanted: &str| {
+        words
+            .split([',', ':', ';', ' ', '\t'])
+            .any(|word| word == wanted)
+    };
+    let mut options = SysrootOptions::default();
+    options.mutable_deployments = has("mutable-deployments");
+    options.no_xattrs = has("no-xattrs");
+    options.no_device_trees = has("no-dtb");
+    let generator = path("OSTREE_GRUB2_EXEC");
+    options.grub_generator = generator.and_then(|path| std::path::absolute(path).ok());
+    options
+}
+
+/// Whether upgrades are staged without being asked to.
+pub(crate) fn stages_deployments() -> bool {
+    std::env::var_os("OSTREE_EX_STAGE_DEPLOYMENTS").is_some()
+}
+
+/// What the hook of `grub2-mkconfig` tells.
+#[derive(Debug)]
+pub(crate) struct GrubHook {
+    /// The file system that holds `/boot`.
+    pub(crate) boot_device: String,
+    /// Commands that find it.
+    pub(crate) prepare_root: String,
+    /// Whether GRUB was started by EFI.
+    pub(crate) efi: bool,
+    /// The set of boot entries.
+    pub(crate) boot_version: Option<u32>,
+}
+
+/// What the hook of `grub2-mkconfig` tells; the name of a variable that it did not set otherwise.
+pub(crate) fn grub_hook() -> Result<GrubHook, &'static str> {
+    let text = |name: &'static str| std::env::var(name).map_err(|_| name);
+    let version = std::env::var("_OSTREE_GRUB2_BOOTVERSION");
+    Ok(GrubHook {
+        boot_device: text("GRUB2_BOOT_DEVICE_ID")?,
+        prepare_root: text("GRUB2_PREPARE_ROOT_CACHE")?,
+        efi: std::env::var_os("_OSTREE_GRUB2_IS_EFI").is_some(),
+        boot_version: version.ok().and_then(|text| text.parse().ok()),
+    })
+}
+
+/// The arguments of the running kernel, without those of boot loaders.
+pub(crate) fn running_kernel_args() -> std::io::Result<KernelArgs> {
+    let line = std::fs::read_to_string("/proc/cmdline")?;
+    Ok(KernelArgs::from_proc_cmdline(line.trim_end()))
+}
+
+/// Has the service manager reboot the system.
+pub(crate) fn reboot() -> std::io::Result<()> {
+    let status = std::process::Command::new("systemctl")
+        .arg("reboot")
+        .status()?;
+    if status.success() {
+        return Ok(());
+    }
+    Err(std::io::Error::other(format!("systemctl reboot: {status}")))
 }
 
 /// The certificate authorities to trust, when the user says which.

@@ -6,6 +6,7 @@ mod environment;
 mod outcome;
 mod personality;
 mod place;
+mod private_mounts;
 mod render;
 mod results;
 mod signals;

@@ -12,6 +12,7 @@ use rustix::io::Errno;
 use crate::arguments::Options;
 use crate::environment;
 use crate::outcome::{Failure, Hinted};
+use crate::{environment, private_mounts};
 
 /// The physical root of a running system.
 const RUNNING: &str = "/sysroot";
@@ -56,6 +57,32 @@ impl Place {
         }
     }
 
+    /// The place of `ostree admin`: without options that of `OSTREE_SYSROOT`.
+    pub(crate) fn of_admin(&self) -> Self {
+        let is_running = |path: &Path| path == Path::new("/") || path == Path::new(RUNNING);
+        match (self, environment::ostree_sysroot()) {
+            (Self::Running, Some(path)) if !is_running(&path) => Self::Sysroot(path),
+            _ => self.clone(),
+        }
+    }
+
+    /// The path of the physical root; of a repository alone, of that.
+    pub(crate) fn root_path(&self) -> &Path {
+        match self {
+            Self::Running => Path::new(RUNNING),
+            Self::Sysroot(path) | Self::Repository(path) => path,
+        }
+    }
+
+    /// Lets this process change the physical root of the running system, which may be mounted read-only
+    /// for everybody else.
+    pub(crate) fn make_writable(&self) -> Result<(), Failure> {
+        match self {
+            Self::Running => Ok(private_mounts::make_writable(&[RUNNING, "/boot"])?),
+            Self::Sysroot(_) | Self::Repository(_) => Ok(()),
+        }
+    }
+
     /// The stores that are there.
     pub(crate) fn open(&self) -> Result<Storage, Failure> {
         match self {
@@ -63,6 +90,7 @@ impl Place {
             Self::Sysroot(_) | Self::Running => self
                 .root()
                 .and_then(|root| Ok(Storage::open(root, self.running()?)?))
+                .map(|storage| storage.with_options(environment::sysroot_options()))
                 .map_err(|failure| self.advise(failure)),
         }
     }

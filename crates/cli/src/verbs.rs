@@ -1,14 +1,25 @@
 //! What the command can do: one file per verb. What is here only dispatches.
 
+mod changes;
+mod cleanup;
 mod completions;
 mod container;
 mod deploy;
+mod etc;
+mod finalize_staged;
+mod following;
 mod image;
+mod kargs;
 mod man;
 mod ostree;
+mod pin;
 mod reference;
+mod rollback;
 mod source;
 mod status;
+mod switch;
+mod undeploy;
+mod upgrade;
 
 use clap::Subcommand;
 
@@ -28,6 +39,18 @@ pub(crate) enum Verb {
     Container(container::Container),
     Deploy(deploy::Deploy),
     Status(status::Status),
+    Upgrade(upgrade::Upgrade),
+    Switch(switch::Switch),
+    Rollback(rollback::Rollback),
+    Kargs(kargs::Kargs),
+    Pin(pin::Pin),
+    Unpin(pin::Unpin),
+    Undeploy(undeploy::Undeploy),
+    Cleanup(cleanup::Cleanup),
+    /// Look at the configuration of the system
+    #[command(subcommand)]
+    Etc(etc::Etc),
+    FinalizeStaged(finalize_staged::FinalizeStaged),
     /// Work on the OSTree repository itself, as the `ostree` command does
     #[command(subcommand)]
     Ostree(ostree::Ostree),
@@ -44,6 +67,16 @@ impl Verb {
             Self::Ostree(verb) => verb.run(context),
             Self::Deploy(verb) => verb.run(context),
             Self::Status(verb) => verb.run(context),
+            Self::Upgrade(verb) => verb.run(context),
+            Self::Switch(verb) => verb.run(context),
+            Self::Rollback(verb) => verb.run(context),
+            Self::Kargs(verb) => verb.run(context),
+            Self::Pin(verb) => verb.run(context),
+            Self::Unpin(verb) => verb.run(context),
+            Self::Undeploy(verb) => verb.run(context),
+            Self::Cleanup(verb) => verb.run(context),
+            Self::Etc(verb) => verb.run(context),
+            Self::FinalizeStaged(verb) => verb.run(context),
             Self::Completions(verb) => verb.run(context),
             Self::Man(verb) => verb.run(context),
         }

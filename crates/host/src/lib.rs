@@ -5,8 +5,11 @@
 //! reads the environment.
 
 mod access;
+mod change;
+mod cleanup;
 mod container;
 mod deploy;
+mod image_args;
 mod image_check;
 mod image_compare;
 mod image_copy;
@@ -15,19 +18,29 @@ mod image_list;
 mod image_metadata;
 mod image_prune;
 mod image_remove;
+mod kernel_arguments;
 mod layer_sum;
+mod pin;
 mod pull;
+mod rollback;
+mod selector;
 mod status;
 mod storage;
 mod stored;
 mod text;
+mod undeploy;
+mod upgrade;
 
+pub use ::image::{PolicyError, policy_of_commit};
 pub use access::{Access, AccessError};
+pub use change::{BootedEntry, Change, ChangeError, ChangeOptions};
+pub use cleanup::{Cleaned, cleanup};
 pub use container::{
     ContainerError, FoundManifest, Unwrapped, encapsulate, fetch_manifest, image_export,
     replace_detached_metadata, unencapsulate,
 };
 pub use deploy::{DeployImageError, DeployOptions, Deployed, deploy};
+pub use image_args::{ImageArgsError, argument_changes, image_arguments};
 pub use image_check::{DamagedLayer, Verified, VerifyError, image_check, image_repair};
 pub use image_compare::{CompareError, Compared, image_compare};
 pub use image_copy::{image_clear_cached_update, image_copy};
@@ -36,9 +49,15 @@ pub use image_list::{ImageEntry, ImageList, image_list};
 pub use image_metadata::{Document, image_metadata};
 pub use image_prune::{PruneDepth, PruneImagesError, Pruned, image_prune, image_prune_layers};
 pub use image_remove::{Removal, RemoveError, image_remove, image_remove_only};
+pub use kernel_arguments::{ArgsChange, change_kernel_arguments, kernel_arguments};
+pub use pin::{Pinned, pin};
 pub use pull::{Check, LayerCount, PullError, PullOptions, Pulled, check, pull};
+pub use rollback::rollback;
+pub use selector::Selector;
 pub use status::{
     DamagedEntryStatus, DeploymentStatus, Fixable, ImageStatus, Status, Update, status,
 };
 pub use storage::{RunningSystem, Storage, StorageError};
 pub use stored::StoredError;
+pub use undeploy::undeploy;
+pub use upgrade::{UpgradeOptions, Upgraded, check_upgrade, switch, upgrade};

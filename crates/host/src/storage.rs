@@ -16,6 +16,7 @@ pub struct Storage {
     root: Option<OwnedFd>,
     running: Option<RunningSystem>,
     repo: Repo,
+    options: SysrootOptions,
 }
 
 /// Directories of the running system that tell what was booted.
@@ -72,6 +73,7 @@ impl Storage {
             root: Some(root),
             running,
             repo,
+            options: SysrootOptions::default(),
         })
     }
 
@@ -91,7 +93,14 @@ impl Storage {
             root: None,
             running: None,
             repo,
+            options: SysrootOptions::default(),
         }
+    }
+
+    /// The same stores, whose deployments are worked on with these options.
+    #[must_use]
+    pub fn with_options(self, options: SysrootOptions) -> Self {
+        Self { options, ..self }
     }
 
     /// The repository.
@@ -111,11 +120,7 @@ impl Storage {
             Some(system) => Running::look(copy(&system.run)?, system.root.as_fd())?,
             None => None,
         };
-        Ok(Sysroot::open(
-            copy(root)?,
-            SysrootOptions::default(),
-            running,
-        )?)
+        Ok(Sysroot::open(copy(root)?, self.options.clone(), running)?)
     }
 }
 

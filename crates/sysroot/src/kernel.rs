@@ -98,8 +98,13 @@ pub(crate) struct Known<'a> {
 
 /// Find the kernel as libostree does: in `usr/lib/modules`, unless it has no initramfs there but an
 /// older place has one. Of several in `usr/lib/modules` the one that is known counts, else the newest.
-pub(crate) fn find(source: &dyn Source, known: Option<Known<'_>>) -> Result<Kernel, KernelError> {
-    let modules = in_modules(source, known)?;
+/// Device trees are found where they are wanted.
+pub(crate) fn find(
+    source: &dyn Source,
+    known: Option<Known<'_>>,
+    device_trees: bool,
+) -> Result<Kernel, KernelError> {
+    let modules = in_modules(source, known, device_trees)?;
     let has_initramfs = |kernel: &Kernel| kernel.file(BootFileKind::Initramfs).is_some();
     if let Some(kernel) = modules.as_ref().filter(|kernel| has_initramfs(kernel)) {
         return Ok(kernel.clone());
@@ -116,6 +121,7 @@ pub(crate) fn find(source: &dyn Source, known: Option<Known<'_>>) -> Result<Kern
 fn in_modules(
     source: &dyn Source,
     known: Option<Known<'_>>,
+    device_trees: bool,
 ) -> Result<Option<Kernel>, KernelError> {
     let mut versions = Vec::new();
     for (name, is_dir) in source.names(MODULES)?.unwrap_or_default() {
@@ -142,7 +148,7 @@ fn in_modules(
         files: Vec::new(),
         hasher,
     };
-    kernel.gather()?;
+    kernel.gather(device_trees)?;
     let checksum = match (kernel.hasher, known) {
         (Some(hasher), _) => hasher.finish().to_string().parse()?,
         (None, Some(known)) => known.checksum.clone(),
@@ -164,14 +170,14 @@ struct Gathering<'a> {
 }
 
 impl Gathering<'_> {
-    fn gather(&mut self) -> Result<(), SourceError> {
+    fn gather(&mut self, device_trees: bool) -> Result<(), SourceError> {
         self.add(BootFileKind::Kernel, VMLINUZ)?;
         for name in INITRAMFS {
             if self.add(BootFileKind::Initramfs, name)? {
                 break;
             }
         }
-        if !self.add(BootFileKind::DeviceTree, DEVICETREE)? {
+        if device_trees && !self.add(BootFileKind::DeviceTree, DEVICETREE)? {
             self.add_device_trees()?;
         }
         // Neither of these is part of the checksum.

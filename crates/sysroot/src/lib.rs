@@ -21,14 +21,14 @@
 //!   removed locally may be gone with its directory, and a link out of `/etc` is not written through.
 //! - `bls-append-except-default` is taken back from an entry that becomes the default.
 //! - Of several kernels in `usr/lib/modules` the newest is taken, not the first in directory order.
-//! - No image for composefs is written ([`UnfitCommit::Composefs`]), no configuration of boot loaders
-//!   that do not read boot entries ([`BootError::Loader`]), and XFS is not frozen to bring its journal
+//! - A default entry of `syslinux.cfg` that is somebody else's stays the default.
+//! - No image for composefs is written ([`UnfitCommit::Composefs`]), no configuration of `zipl` and Android
+//!   Boot, nor of GRUB where no generator is known ([`BootError::Loader`]), and XFS is not frozen to bring its journal
 //!   to rest, which GRUB needs for a `/boot` on XFS.
 
 mod attributes;
 mod boot;
 mod boot_config;
-mod bootloader;
 mod cleanup;
 mod copy;
 mod damage;
@@ -37,24 +37,27 @@ mod deployment;
 mod deployment_id;
 mod dir;
 mod etc;
+mod etc_changes;
 mod immutable;
 mod kernel;
 mod layout;
 mod list;
+mod listed;
 mod load;
+mod loader;
 mod lock;
 mod origin;
 mod refs;
 mod running;
 mod source;
 mod staged;
+mod staging;
 mod stateroot;
 mod status;
 mod sysroot;
 
 pub use boot::{BootError, BootPlan, BootSwitch, PlannedEntry};
 pub use boot_config::{BootConfig, BootConfigError, BootloaderChoice};
-pub use bootloader::GeneratedLoader;
 pub use cleanup::{CleanupError, CleanupPlan};
 pub use damage::{Damage, DamagedEntry};
 pub use deploy::{
@@ -64,16 +67,20 @@ pub use deploy::{
 pub use deployment::{Deployment, Problem, Unlocked};
 pub use deployment_id::{DeploymentId, InvalidDeploymentName};
 pub use etc::{EtcBlock, EtcConflict, EtcLeaf, EtcMeta, EtcPlan, EtcTree};
+pub use etc_changes::EtcChanges;
 pub use kernel::{BootFile, Kernel, KernelError};
 pub use layout::Layout;
 pub use list::{ListError, ListPlan};
+pub use listed::Listed;
 pub use load::{LoadError, State};
+pub use loader::{GeneratedLoader, LoaderKind};
 pub use lock::SysrootLockError;
 pub use origin::Origin;
 pub use refs::DeploymentRefError;
 pub use running::Running;
 pub use source::SourceError;
 pub use staged::{StagedData, StagedError};
+pub use staging::Finalized;
 pub use stateroot::{InvalidStateroot, StaterootError, StaterootName};
 pub use status::{DamagedStatus, DeploymentStatus, ProblemStatus, Status};
 pub use sysroot::{BootDirError, EntryNames, Locked, OpenSysrootError, Sysroot, SysrootOptions};

@@ -109,12 +109,24 @@ impl Sysroot {
         args: &KernelArgs,
     ) -> Result<ListPlan, ListError> {
         find(state, id)?;
+        let edit = |deployment: &Deployment| (deployment.id == *id).then(|| args.clone());
+        self.plan_all_kernel_args(state, &edit)
+    }
+
+    /// Plan to give other kernel arguments to each deployment for which `edit` has some.
+    ///
+    /// # Errors
+    /// [`ListError`].
+    pub fn plan_all_kernel_args(
+        &self,
+        state: &State,
+        edit: &dyn Fn(&Deployment) -> Option<KernelArgs>,
+    ) -> Result<ListPlan, ListError> {
         let mut deployments = state.deployments.clone();
-        for deployment in deployments
-            .iter_mut()
-            .filter(|deployment| deployment.id == *id)
-        {
-            deployment.entry.set("options", &args.to_string());
+        for deployment in &mut deployments {
+            if let Some(args) = edit(deployment) {
+                deployment.entry.set("options", &args.to_string());
+            }
         }
         self.plan_list(state, deployments)
     }

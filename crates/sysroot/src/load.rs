@@ -166,6 +166,21 @@ impl Sysroot {
         Ok(entries)
     }
 
+    /// The boot entries of one of the two sets in boot order, of the active one without `version`, whether
+    /// they lead anywhere or not. Files that cannot be read are left out.
+    ///
+    /// # Errors
+    /// [`LoadError`].
+    pub fn entries_of(&self, version: Option<u32>) -> Result<Vec<BlsEntry>, LoadError> {
+        let version = match version {
+            None => self.boot_version()?,
+            Some(0) => BootVersion::ZERO,
+            Some(_) => BootVersion::ONE,
+        };
+        let entries = self.read_entries(version, &mut Vec::new())?;
+        Ok(entries.into_iter().map(|(_, entry)| entry).collect())
+    }
+
     /// Follow an entry to its deployment.
     fn deployment_of(&self, file: &str, entry: BlsEntry) -> Result<Deployment, Damage> {
         let (link, id) = self.follow(&entry)?;

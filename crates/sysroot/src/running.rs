@@ -61,6 +61,26 @@ impl Running {
         Ok(Some(staged))
     }
 
+    /// Have `data` completed at shutdown. `/run` does not outlive the system, so nothing is synced.
+    pub(crate) fn write_stage(&self, data: &StagedData) -> Result<(), durable::Error> {
+        dir::make_all(self.run.as_fd(), "ostree", 0o755)?;
+        let bytes = data.to_bytes();
+        durable::publish_no_sync(self.run.as_fd(), Path::new(STAGED), &bytes, 0o644)?;
+        if data.locked {
+            let marker = Path::new(STAGED_LOCKED);
+            return durable::publish_no_sync(self.run.as_fd(), marker, b"", 0o640);
+        }
+        dir::unlink_optional(self.run.as_fd(), STAGED_LOCKED)
+    }
+
+    /// Forget what is staged; whether anything was.
+    pub(crate) fn remove_stage(&self) -> Result<bool, durable::Error> {
+        let was = dir::exists(self.run.as_fd(), STAGED)?;
+        dir::unlink_optional(self.run.as_fd(), STAGED)?;
+        dir::unlink_optional(self.run.as_fd(), STAGED_LOCKED)?;
+        Ok(was)
+    }
+
     /// Whether the deployment carries this mark until the next boot, for example
     /// `unlocked-development`.
     pub(crate) fn has_mark(&self, id: &DeploymentId, mark: &str) -> Result<bool, durable::Error> {

@@ -57,6 +57,8 @@ pub struct DeploymentStatus {
     pub unlocked: Unlocked,
     /// The version that its commit says it is.
     pub version: Option<String>,
+    /// Whether it has an origin file that can be read.
+    pub has_origin: bool,
     /// The ref that it follows.
     pub refspec: Option<String>,
     /// The container image that it follows.
@@ -184,6 +186,7 @@ impl Sysroot {
             pinned: origin.is_some_and(Origin::is_pinned),
             unlocked: Unlocked::None,
             version: self.version_of(id),
+            has_origin: origin.is_some(),
             refspec: origin.and_then(Origin::refspec),
             image_reference: origin.and_then(Origin::image_reference),
             kernel_args: KernelArgs::new(),

@@ -1,6 +1,6 @@
 use std::ops::Deref;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use durable::IoContext as _;
@@ -20,15 +20,20 @@ const MSDOS_SUPER_MAGIC: i64 = 0x4d44;
 pub(crate) const REPO: &str = "ostree/repo";
 
 /// Choices about a sysroot.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SysrootOptions {
     /// Leave deployment directories changeable instead of setting their immutable flag.
     pub mutable_deployments: bool,
     /// Leave extended attributes out when `/etc` is copied.
     pub no_xattrs: bool,
+    /// Leave device trees out of what is brought to `/boot`, and of the checksum of a kernel.
+    pub no_device_trees: bool,
     /// How entry files are named.
     pub entry_names: EntryNames,
+    /// The program that writes `grub.cfg`, called as `grub2-mkconfig` is: with `-o FILE`. Without one,
+    /// `grub2-mkconfig` itself does it, on the running system only.
+    pub grub_generator: Option<PathBuf>,
 }
 
 /// How entry files are named; both forms are read.

@@ -1,5 +1,6 @@
 //! `bootroot ostree`: the repository itself. Arguments and output are those of the `ostree` command.
 
+mod admin;
 mod cat;
 mod checkout;
 mod checksum;
@@ -29,12 +30,15 @@ mod when;
 
 use clap::Subcommand;
 
+pub(crate) use self::admin::FinalizeStaged;
+
 use crate::context::Context;
 use crate::outcome::{Exit, Failure};
 
 /// Work on the OSTree repository itself.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Ostree {
+    Admin(admin::Admin),
     Cat(cat::Cat),
     Checkout(Box<checkout::Checkout>),
     Checksum(checksum::Checksum),
@@ -65,6 +69,7 @@ pub(crate) enum Ostree {
 impl Ostree {
     pub(crate) fn run(self, context: &Context) -> Result<Exit, Failure> {
         match self {
+            Self::Admin(verb) => verb.run(context),
             Self::Cat(verb) => verb.run(context),
             Self::Checkout(verb) => verb.run(context),
             Self::Checksum(verb) => verb.run(context),

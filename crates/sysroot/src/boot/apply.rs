@@ -64,12 +64,14 @@ impl Locked<'_> {
         let boot = self.boot()?;
         self.install_kernels(boot.as_fd(), plan, policy, progress)?;
         self.write_entries(boot.as_fd(), plan, version, progress)?;
+        self.write_loader_config(plan, version)?;
         self.create_links(version, links, &plan.entries)?;
         crash_point("sysroot:links-written");
         self.switch_links(version, links)?;
         self.prepare_loader(boot.as_fd(), version)?;
         self.sync()?;
         crash_point("sysroot:synced");
+        self.switch_efi_config(plan)?;
         rustix::fs::renameat(&boot, NEXT_LOADER, &boot, "loader")
             .during("switch", "boot/loader")?;
         durable::sync_dir(boot.as_fd())?;
@@ -133,7 +135,7 @@ impl Locked<'_> {
     }
 
     /// Sync what deployments and `/boot` are on.
-    fn sync(&self) -> Result<(), BootError> {
+    pub(crate) fn sync(&self) -> Result<(), BootError> {
         durable::sync_filesystem(self.repo().dir())?;
         let boot = self.boot()?;
         if dir::device(boot.as_fd())? != dir::device(self.repo().dir())? {

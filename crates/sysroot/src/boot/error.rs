@@ -1,9 +1,9 @@
 use error_class::{Classified, ErrorClass};
 
 use crate::DeploymentId;
-use crate::bootloader::GeneratedLoader;
 use crate::kernel::KernelError;
 use crate::load::LoadError;
+use crate::loader::GeneratedLoader;
 use crate::source::SourceError;
 use crate::sysroot::BootDirError;
 
@@ -29,9 +29,17 @@ pub enum BootError {
     /// The boot loader does not read entries itself.
     #[error(
         "the boot loader {0} does not read boot entries itself; generating its configuration is not \
-         supported (set sysroot.bootloader=none in the repository config if it does read them)"
+         supported here (set sysroot.bootloader=none in the repository config if it does read them)"
     )]
     Loader(GeneratedLoader),
+    /// The program that generates the boot loader's configuration failed.
+    #[error("{program} did not write the configuration of the boot loader: {cause}")]
+    Generator {
+        /// The program.
+        program: String,
+        /// How it ended.
+        cause: String,
+    },
     /// The running deployment would not be among those that boot.
     #[error("deployment {0} is running: it cannot be removed")]
     RemovesRunning(Box<DeploymentId>),
@@ -63,6 +71,7 @@ impl Classified for BootError {
             Self::Kernel { source, .. } => source.class(),
             Self::NoName { .. } | Self::RemovesRunning(_) => ErrorClass::InvalidInput,
             Self::Loader(_) => ErrorClass::Unsupported,
+            Self::Generator { .. } => ErrorClass::Io,
             Self::RunningUnknown => ErrorClass::Corrupt,
             Self::Load(error) => error.class(),
             Self::BootDir(error) => error.class(),

@@ -20,7 +20,7 @@ impl Sysroot {
     ///
     /// Files are linked on one file system and copied otherwise. One that is there counts when it has
     /// the right size; each appears under its name only when it is complete.
-    pub(super) fn install_kernel(
+    pub(crate) fn install_kernel(
         &self,
         boot: BorrowedFd<'_>,
         entry: &PlannedEntry,

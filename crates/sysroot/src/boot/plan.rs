@@ -14,7 +14,7 @@ use crate::kernel::{self, Kernel, Known};
 use crate::load::State;
 use crate::source::{Committed, Directory, Source};
 use crate::sysroot::EntryNames;
-use crate::{Deployment, DeploymentId, Sysroot, bootloader, dir};
+use crate::{Deployment, DeploymentId, GeneratedLoader, Sysroot, dir};
 
 /// What would be written to make a list of deployments the one that boots.
 #[derive(Debug, Clone, Serialize)]
@@ -23,6 +23,8 @@ pub struct BootPlan {
     pub switch: BootSwitch,
     /// The deployments, in the order in which they boot.
     pub entries: Vec<PlannedEntry>,
+    /// The boot loader whose configuration is written along with other entries.
+    pub loader: Option<GeneratedLoader>,
 }
 
 /// Which link is switched.
@@ -114,11 +116,10 @@ impl Sysroot {
     ) -> Result<BootPlan, BootError> {
         self.check_running(state, wanted)?;
         let switch = self.choose_switch(state, wanted)?;
-        if matches!(switch, BootSwitch::Entries { .. })
-            && let Some(loader) = bootloader::detect(self.dir(), self.boot_config.bootloader)?
-        {
-            return Err(BootError::Loader(loader));
-        }
+        let loader = match switch {
+            BootSwitch::Entries { .. } => self.served_loader()?,
+            BootSwitch::Links { .. } | BootSwitch::Nothing => None,
+        };
         let version = match switch {
             BootSwitch::Entries { to, .. } => to,
             BootSwitch::Links { .. } | BootSwitch::Nothing => state.boot_version,
@@ -144,6 +145,7 @@ impl Sysroot {
         Ok(BootPlan {
             switch,
             entries: entries.collect::<Result<_, _>>()?,
+            loader,
         })
     }
 
@@ -237,7 +239,7 @@ impl Sysroot {
                 let source = Directory::new(dir::open(self.dir(), id.path())?);
                 (
                     read_name(&source, "etc/os-release")?,
-                    installed_kernel(&source, deployment)?,
+                    installed_kernel(&source, deployment, !self.options.no_device_trees)?,
                 )
             }
         };
@@ -377,7 +379,11 @@ fn read_name(source: &dyn Source, etc: &str) -> Result<Option<String>, BootError
     Ok(text.and_then(|text| os_release::pretty_name(&text)))
 }
 
-fn installed_kernel(source: &Directory, deployment: &Deployment) -> Result<Kernel, BootError> {
+fn installed_kernel(
+    source: &Directory,
+    deployment: &Deployment,
+    device_trees: bool,
+) -> Result<Kernel, BootError> {
     let linux = deployment
         .entry
         .get("linux")
@@ -386,7 +392,7 @@ fn installed_kernel(source: &Directory, deployment: &Deployment) -> Result<Kerne
         checksum: &deployment.boot_checksum,
         linux,
     };
-    kernel::find(source, Some(known)).map_err(|source| BootError::Kernel {
+    kernel::find(source, Some(known), device_trees).map_err(|source| BootError::Kernel {
         id: Box::new(deployment.id.clone()),
         source: Box::new(source),
     })

@@ -7,9 +7,9 @@ use ostree::CheckoutOptions;
 use progress::{Interrupt, Progress};
 
 use super::plan::{Basis, DeployPlan};
-use super::var::VarStep;
+use super::var::{VarPlan, VarStep};
 use super::{DeployError, MergeError};
-use crate::boot::BootSwitch;
+use crate::boot::{BootPlan, BootSwitch};
 use crate::{DeploymentId, Locked, attributes, dir, immutable};
 
 impl Locked<'_> {
@@ -28,7 +28,7 @@ impl Locked<'_> {
         progress: &dyn Progress,
         interrupt: &Interrupt,
     ) -> Result<DeploymentId, DeployError> {
-        check(plan)?;
+        check_plan(plan)?;
         interrupt.check()?;
         let state = self.load().map_err(crate::BootError::from)?;
         if Basis::of(&state) != plan.basis {
@@ -50,14 +50,27 @@ impl Locked<'_> {
             return Err(error);
         }
         crash_point("sysroot:deployment-made");
-        self.add_planned_refs(plan)?;
+        self.add_boot_refs(&plan.boot)?;
         self.apply_boot(&plan.boot, policy, progress)?;
         self.cleanup()?;
         Ok(plan.deployment.clone())
     }
 
     fn make_deployment(&self, plan: &DeployPlan, step: VarStep<'_>) -> Result<(), DeployError> {
-        let id = &plan.deployment;
+        self.make_tree(step)?;
+        self.fill_tree(plan.merge.as_ref(), plan.var, step)?;
+        self.make_backing(step.id, step.policy)?;
+        if let Some(origin) = &plan.origin {
+            self.write_origin(step.id, origin, step.policy)?;
+        }
+        // From here on it is a matter of moments, and no longer interrupted.
+        step.interrupt.check()?;
+        self.seal_tree(step.id)
+    }
+
+    /// Check the commit out.
+    pub(crate) fn make_tree(&self, step: VarStep<'_>) -> Result<(), DeployError> {
+        let id = step.id;
         dir::make_all(
             self.dir(),
             format!("{}/backing", id.stateroot.path()),
@@ -67,19 +80,28 @@ impl Locked<'_> {
         self.remove_deployment(id)?;
         self.check_out(id, step)?;
         crash_point("sysroot:checked-out");
+        Ok(())
+    }
+
+    /// Make `/etc`, with what is local in that of `merge`, and see to `/var`.
+    pub(crate) fn fill_tree(
+        &self,
+        merge: Option<&DeploymentId>,
+        var: VarPlan,
+        step: VarStep<'_>,
+    ) -> Result<(), DeployError> {
+        let id = step.id;
         self.make_etc(id, step.policy, step.progress, step.interrupt)?;
-        if let Some(merge) = &plan.merge {
+        if let Some(merge) = merge {
             self.merge_etc(merge, id)?;
         }
         dir::unlink_optional(self.dir(), format!("{}/etc/.updated", id.path()))?;
         crash_point("sysroot:etc-made");
-        self.prepare_var(plan.var, step)?;
-        self.make_backing(id, step.policy)?;
-        if let Some(origin) = &plan.origin {
-            self.write_origin(id, origin, step.policy)?;
-        }
-        // From here on it is a matter of moments, and no longer interrupted.
-        step.interrupt.check()?;
+        self.prepare_var(var, step)
+    }
+
+    /// Nothing is created or removed at the top of a deployment from now on.
+    pub(crate) fn seal_tree(&self, id: &DeploymentId) -> Result<(), DeployError> {
         if !self.options.mutable_deployments {
             let deployment = dir::open(self.dir(), id.path())?;
             immutable::set(deployment.as_fd(), true)?;
@@ -107,7 +129,11 @@ impl Locked<'_> {
     }
 
     /// The place for what is laid over a deployment until the next boot.
-    fn make_backing(&self, id: &DeploymentId, policy: Option<&Policy>) -> Result<(), Error> {
+    pub(crate) fn make_backing(
+        &self,
+        id: &DeploymentId,
+        policy: Option<&Policy>,
+    ) -> Result<(), Error> {
         let path = id.path();
         let root = dir::open(self.dir(), &path)?;
         let mode = rustix::fs::fstat(&root).during("look at", &path)?.st_mode;
@@ -119,15 +145,15 @@ impl Locked<'_> {
         attributes::label_file(dir::open(self.dir(), &upper)?, policy, "/", mode)
     }
 
-    fn add_planned_refs(&self, plan: &DeployPlan) -> Result<(), DeployError> {
+    /// Keep the commits of planned deployments from being pruned before they boot.
+    pub(crate) fn add_boot_refs(&self, boot: &BootPlan) -> Result<(), DeployError> {
         let state = self.load().map_err(crate::BootError::from)?;
-        let set = match plan.boot.switch {
+        let set = match boot.switch {
             BootSwitch::Entries { to, links } => (to, links),
             BootSwitch::Links { version, to } => (version, to),
             BootSwitch::Nothing => (state.boot_version, state.sub_boot_version),
         };
-        let commits: Vec<_> = plan
-            .boot
+        let commits: Vec<_> = boot
             .entries
             .iter()
             .map(|entry| entry.deployment.commit)
@@ -137,7 +163,8 @@ impl Locked<'_> {
     }
 }
 
-fn check(plan: &DeployPlan) -> Result<(), DeployError> {
+/// Whether a plan can be carried out.
+pub(crate) fn check_plan(plan: &DeployPlan) -> Result<(), DeployError> {
     let block = plan.etc.as_ref().and_then(|etc| etc.blocks.first());
     if let Some(block) = block {
         return Err(MergeError::Etc(block.clone()).into());

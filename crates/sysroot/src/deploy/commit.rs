@@ -28,7 +28,8 @@ impl Sysroot {
         if wants_composefs(&source)? {
             return Err(unfit(UnfitCommit::Composefs));
         }
-        let kernel = kernel::find(&source, None).map_err(|error| unfit(error.into()))?;
+        let found = kernel::find(&source, None, !self.options.no_device_trees);
+        let kernel = found.map_err(|error| unfit(error.into()))?;
         Ok((commit, kernel))
     }
 

@@ -9,6 +9,7 @@ use crate::cleanup::CleanupError;
 use crate::kernel::KernelError;
 use crate::refs::DeploymentRefError;
 use crate::source::SourceError;
+use crate::staged::StagedError;
 use crate::{DeploymentId, EtcBlock, StaterootName};
 
 /// Why a commit was not deployed.
@@ -19,7 +20,7 @@ use crate::{DeploymentId, EtcBlock, StaterootName};
 #[non_exhaustive]
 pub enum DeployError {
     /// The stateroot does not exist.
-    #[error("there is no stateroot {0}")]
+    #[error("No such stateroot: {0}")]
     NoStateroot(StaterootName),
     /// The repository's files cannot be linked into a deployment.
     #[error("the repository of a system must be of mode bare to deploy from it, not {0}")]
@@ -49,6 +50,15 @@ pub enum DeployError {
     /// Deployments have changed since the plan was made.
     #[error("what is deployed has changed since this was planned; plan again")]
     Outdated,
+    /// Only what was booted by OSTree has a shutdown at which a stage is completed.
+    #[error("Cannot stage deployment: Not currently booted into an OSTree system")]
+    StageNotBooted,
+    /// Nothing is staged.
+    #[error("No staged deployment")]
+    NoStage,
+    /// What is staged cannot be read.
+    #[error(transparent)]
+    Stage(#[from] StagedError),
     /// Boot entries could not be planned or written.
     #[error(transparent)]
     Boot(#[from] BootError),
@@ -142,6 +152,9 @@ impl Classified for DeployError {
             Self::RepoMode(_) => ErrorClass::Unsupported,
             Self::NoSpace { .. } => ErrorClass::NoSpace,
             Self::Outdated => ErrorClass::Locked,
+            Self::StageNotBooted => ErrorClass::InvalidInput,
+            Self::NoStage => ErrorClass::NotFound,
+            Self::Stage(error) => error.class(),
             Self::Commit { source, .. } => source.class(),
             Self::Merge(error) => error.class(),
             Self::Boot(error) => error.class(),

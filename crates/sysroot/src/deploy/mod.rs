@@ -10,9 +10,12 @@ mod select;
 mod space;
 mod var;
 
+pub(crate) use apply::check_plan;
 pub use error::{DeployError, MergeError, UnfitCommit};
 pub(crate) use plan::Basis;
 pub use plan::DeployPlan;
 pub use request::{ArgsBase, DeployRequest, KernelArgsEdit, MergeFrom, Retain};
+pub(crate) use select::{Rules, select};
 pub use space::SpacePlan;
 pub use var::VarPlan;
+pub(crate) use var::VarStep;

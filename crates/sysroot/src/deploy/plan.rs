@@ -41,10 +41,10 @@ pub struct DeployPlan {
     pub space: SpacePlan,
     /// The text of the origin file.
     #[serde(serialize_with = "origin_text")]
-    pub(super) origin: Option<Origin>,
+    pub(crate) origin: Option<Origin>,
     /// What the plan was made for.
     #[serde(skip)]
-    pub(super) basis: Basis,
+    pub(crate) basis: Basis,
 }
 
 fn origin_text<S: serde::Serializer>(origin: &Option<Origin>, out: S) -> Result<S::Ok, S::Error> {

@@ -5,24 +5,24 @@ use crate::{Deployment, DeploymentId, StaterootName};
 
 /// A list of deployments as it will be: indices of those that stay, and where the new one goes.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Selection {
-    pub(super) kept: Vec<usize>,
+pub(crate) struct Selection {
+    pub(crate) kept: Vec<usize>,
     /// Position of the new one among those that stay.
-    pub(super) position: usize,
+    pub(crate) position: usize,
 }
 
 /// What decides.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Rules<'a> {
-    pub(super) stateroot: &'a StaterootName,
-    pub(super) booted: Option<&'a DeploymentId>,
-    pub(super) merge: Option<&'a DeploymentId>,
-    pub(super) retain: Retain,
-    pub(super) not_default: bool,
+pub(crate) struct Rules<'a> {
+    pub(crate) stateroot: &'a StaterootName,
+    pub(crate) booted: Option<&'a DeploymentId>,
+    pub(crate) merge: Option<&'a DeploymentId>,
+    pub(crate) retain: Retain,
+    pub(crate) not_default: bool,
 }
 
 /// The rules of libostree's `ostree_sysroot_simple_write_deployment`.
-pub(super) fn select(deployments: &[Deployment], rules: Rules<'_>) -> Selection {
+pub(crate) fn select(deployments: &[Deployment], rules: Rules<'_>) -> Selection {
     let (booted, merge) = (rules.booted, rules.merge);
     // Without a running one and one to merge from, nothing is pending or rolled back to.
     let all = rules.retain.all

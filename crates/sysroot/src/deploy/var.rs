@@ -41,7 +41,7 @@ pub enum VarPlan {
 }
 
 impl Sysroot {
-    pub(super) fn plan_var(
+    pub(crate) fn plan_var(
         &self,
         stateroot: &StaterootName,
         commit: &Checksum,
@@ -77,11 +77,11 @@ pub(super) fn bytes_below(sysroot: &Sysroot, contents: &Checksum) -> Result<u64,
 
 /// What a step on `/var` needs to know.
 #[derive(Clone, Copy)]
-pub(super) struct VarStep<'a> {
-    pub(super) id: &'a DeploymentId,
-    pub(super) policy: Option<&'a Policy>,
-    pub(super) progress: &'a dyn Progress,
-    pub(super) interrupt: &'a Interrupt,
+pub(crate) struct VarStep<'a> {
+    pub(crate) id: &'a DeploymentId,
+    pub(crate) policy: Option<&'a Policy>,
+    pub(crate) progress: &'a dyn Progress,
+    pub(crate) interrupt: &'a Interrupt,
 }
 
 impl Locked<'_> {

@@ -18,4 +18,5 @@ pub use plan::{EtcBlock, EtcConflict, EtcPlan};
 pub use tree::{EtcLeaf, EtcMeta, EtcTree};
 
 pub(crate) use apply::apply;
+pub(crate) use plan::show;
 pub(crate) use scan::{scan_commit, scan_directory};

@@ -29,31 +29,36 @@ pub struct EtcPlan {
 }
 
 /// A local change meets a change of the default.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize)]
 #[serde(rename_all = "kebab-case", tag = "kind")]
 #[non_exhaustive]
 pub enum EtcConflict {
     /// Changed or added on both sides; the local one is kept.
+    #[error("{path} was changed in the new default as well; the local one is kept")]
     BothChanged {
         /// Where.
         path: String,
     },
     /// Changed locally, gone from the default; kept.
+    #[error("{path} is gone from the new default; the local one is kept")]
     DefaultRemoved {
         /// Where.
         path: String,
     },
     /// Removed locally, changed in the default; stays removed.
+    #[error("{path} was changed in the new default, but stays removed")]
     StaysRemoved {
         /// Where.
         path: String,
     },
     /// Owner or permissions of a directory were changed locally; those of the default are taken.
+    #[error("owner and mode of {path} are those of the new default")]
     AttributesDropped {
         /// Where.
         path: String,
     },
     /// A device, pipe or socket; left behind.
+    #[error("{path} is a device, pipe or socket and is left behind")]
     Ignored {
         /// Where.
         path: String,
@@ -66,7 +71,7 @@ pub enum EtcConflict {
 #[non_exhaustive]
 pub enum EtcBlock {
     /// A file or link was put where the default now has a directory.
-    #[error("/etc/{path} is a directory in the new default, but was made a file or link")]
+    #[error("Modified config file newly defaults to directory: /etc/{path}")]
     NowDirectory {
         /// Where.
         path: String,
@@ -345,7 +350,7 @@ fn joined(parent: &[Name], name: &Name) -> EtcPath {
 }
 
 /// For people: escaped where it is not printable.
-fn show(path: &[Name]) -> String {
+pub(crate) fn show(path: &[Name]) -> String {
     let parts = path.iter().map(|name| match name.to_str() {
         Some(text) if !text.contains(char::is_control) => text.to_owned(),
         _ => name.as_bytes().escape_ascii().to_string(),

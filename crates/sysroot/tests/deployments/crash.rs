@@ -21,6 +21,7 @@ enum Verb {
     Undeploy,
     SetDefault,
     Pin,
+    Finalize,
 }
 
 fn perform(lab: &Lab, verb: &str, argument: &str) {
@@ -36,6 +37,9 @@ fn perform(lab: &Lab, verb: &str, argument: &str) {
         }
         "undeploy" => lab.undeploy(1),
         "set-default" => lab.set_default(1),
+        "finalize" => {
+            lab.finalize().unwrap();
+        }
         "pin" => assert!(lab.pin(1, true)),
         other => panic!("{other}"),
     }
@@ -48,6 +52,7 @@ impl Verb {
             Self::Undeploy => ("undeploy", String::new()),
             Self::SetDefault => ("set-default", String::new()),
             Self::Pin => ("pin", String::new()),
+            Self::Finalize => ("finalize", String::new()),
         }
     }
 }
@@ -203,6 +208,8 @@ impl Trial {
         lab.admin("status", &[]);
         let is_done = match self.verb {
             Verb::Pin => state.deployments[1].is_pinned(),
+            // When it boots already, the stage may still stand in `/run`.
+            Verb::Finalize => false,
             _ => found == self.new,
         };
         if !is_done {
@@ -290,6 +297,15 @@ fn pin() {
     let scratch = tempfile::tempdir().unwrap();
     let (lab, _) = prepare(scratch.path(), 2);
     assert!(kill_everywhere(&lab.root, Verb::Pin) > 0);
+}
+
+#[test]
+fn finalizing() {
+    let scratch = tempfile::tempdir().unwrap();
+    let (lab, commit) = prepare(scratch.path(), 1);
+    lab.stage(&request("os", commit, "b2"), false);
+    let points = kill_everywhere(&lab.root, Verb::Finalize);
+    assert!(points > 15, "{points}");
 }
 
 #[test]

@@ -6,5 +6,6 @@ mod crash;
 mod differential;
 mod golden;
 mod labels;
+mod staging;
 mod status;
 mod support;

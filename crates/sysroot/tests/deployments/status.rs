@@ -370,7 +370,7 @@ fn what_is_in_the_way_in_etc_is_shown_and_refused() {
         "{plan}"
     );
     let error = host.lab.deploy(&wanted).unwrap_err();
-    let message = "/etc/sub is a directory in the new default, but was made a file or link; remove or move it before deploying";
+    let message = "Modified config file newly defaults to directory: /etc/sub; remove or move it before deploying";
     assert_eq!(error.to_string(), message);
     assert_eq!(crate::support::listing(&host.lab.root), before);
     // Nobody's /etc is inherited without merging.

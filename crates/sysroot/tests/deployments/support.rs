@@ -1,6 +1,7 @@
 //! What the tests of this crate share: sysroots of ours and of `ostree admin`, and listings of them.
 
 use std::fs::{self, File};
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -8,8 +9,8 @@ use std::time::Duration;
 use ostree_format::Checksum;
 use progress::{Interrupt, Silent};
 use sysroot::{
-    DeployError, DeployRequest, DeploymentId, EntryNames, Layout, Locked, Origin, State, Sysroot,
-    SysrootOptions,
+    DeployError, DeployRequest, DeploymentId, EntryNames, Finalized, Layout, Locked, Origin,
+    Running, State, Sysroot, SysrootOptions,
 };
 use testkit::{command, run};
 
@@ -41,7 +42,12 @@ impl Lab {
     pub(crate) fn ours(root: PathBuf, options: SysrootOptions) -> Self {
         fs::create_dir(&root).unwrap();
         fs::set_permissions(&root, fs::Permissions::from_mode(0o755)).unwrap();
-        Sysroot::create(File::open(&root).unwrap().into(), Layout::Modern, options).unwrap();
+        Sysroot::create(
+            File::open(&root).unwrap().into(),
+            Layout::Modern,
+            options.clone(),
+        )
+        .unwrap();
         Self::configured(root, options)
     }
 
@@ -98,7 +104,42 @@ impl Lab {
     }
 
     pub(crate) fn open(&self) -> Sysroot {
-        Sysroot::open(File::open(&self.root).unwrap().into(), self.options, None).unwrap()
+        Sysroot::open(
+            File::open(&self.root).unwrap().into(),
+            self.options.clone(),
+            None,
+        )
+        .unwrap()
+    }
+
+    /// The same sysroot, as that of a system which runs the last of its deployments and whose `/run` is
+    /// `run` in it.
+    pub(crate) fn running(&self) -> Sysroot {
+        let run = self.root.join("run");
+        fs::create_dir_all(run.join("ostree")).unwrap();
+        fs::write(run.join("ostree-booted"), "").unwrap();
+        let last = self.load().deployments.len() - 1;
+        let open = |path: PathBuf| OwnedFd::from(File::open(path).unwrap());
+        let root = open(self.deployment(last));
+        let running = Running::look(open(run), root.as_fd()).unwrap();
+        assert!(running.is_some());
+        Sysroot::open(open(self.root.clone()), self.options.clone(), running).unwrap()
+    }
+
+    /// Stage as the running system would.
+    pub(crate) fn stage(&self, request: &DeployRequest, hold: bool) -> DeploymentId {
+        let sysroot = self.running();
+        let locked = sysroot.lock(PATIENCE).unwrap();
+        let plan = locked
+            .plan_deploy(&locked.load().unwrap(), request)
+            .unwrap();
+        let quiet = (&Silent, Interrupt::default());
+        locked.stage(&plan, hold, None, quiet.0, &quiet.1).unwrap()
+    }
+
+    /// Complete what is staged, as the running system would.
+    pub(crate) fn finalize(&self) -> Result<Finalized, DeployError> {
+        self.running().lock(PATIENCE).unwrap().finalize_staged(None)
     }
 
     pub(crate) fn load(&self) -> State {

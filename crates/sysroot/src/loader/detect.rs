@@ -5,26 +5,59 @@ use std::os::fd::{AsFd as _, BorrowedFd};
 use std::path::Path;
 
 use rustix::fs::FileType;
+use serde::Serialize;
 
 use crate::boot_config::BootloaderChoice;
 use crate::dir;
 
+/// The configuration of SYSLINUX, below the root.
+pub(super) const SYSLINUX: &str = "boot/syslinux/syslinux.cfg";
+
 /// Largest state file of bootupd that is read.
 const MAX_STATE: u64 = 1024 * 1024;
 
+/// A boot loader that does not read boot entries itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum LoaderKind {
+    /// GRUB with a generated `grub.cfg`.
+    Grub2,
+    /// SYSLINUX and EXTLINUX.
+    Syslinux,
+    /// U-Boot with `uEnv.txt`.
+    UBoot,
+    /// `zipl` of IBM Z.
+    Zipl,
+    /// Android Boot.
+    AndroidBoot,
+}
+
 /// A boot loader whose configuration has to be generated from the entries, because it does not read
 /// them itself.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct GeneratedLoader {
-    /// Its name.
-    pub name: &'static str,
-    /// What shows that it is there.
+    /// Which one.
+    pub kind: LoaderKind,
+    /// What shows that it is there; of GRUB for EFI, its configuration.
     pub because: String,
+}
+
+impl fmt::Display for LoaderKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Grub2 => "grub2",
+            Self::Syslinux => "syslinux",
+            Self::UBoot => "uboot",
+            Self::Zipl => "zipl",
+            Self::AndroidBoot => "aboot",
+        })
+    }
 }
 
 impl fmt::Display for GeneratedLoader {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} ({})", self.name, self.because)
+        write!(f, "{} ({})", self.kind, self.because)
     }
 }
 
@@ -34,42 +67,45 @@ pub(crate) fn detect(
     root: BorrowedFd<'_>,
     choice: BootloaderChoice,
 ) -> Result<Option<GeneratedLoader>, durable::Error> {
-    let chosen = |name: &'static str| {
+    let chosen = |kind| {
         Ok(Some(GeneratedLoader {
-            name,
+            kind,
             because: "sysroot.bootloader in the repository config".into(),
         }))
     };
     match choice {
         BootloaderChoice::None => Ok(None),
-        BootloaderChoice::Grub2 => chosen("grub2"),
-        BootloaderChoice::Syslinux => chosen("syslinux"),
-        BootloaderChoice::UBoot => chosen("uboot"),
-        BootloaderChoice::Zipl => chosen("zipl"),
-        BootloaderChoice::AndroidBoot => chosen("aboot"),
+        BootloaderChoice::Grub2 => match grub(root)? {
+            Some(found) => Ok(Some(found)),
+            None => chosen(LoaderKind::Grub2),
+        },
+        BootloaderChoice::Syslinux => chosen(LoaderKind::Syslinux),
+        BootloaderChoice::UBoot => chosen(LoaderKind::UBoot),
+        BootloaderChoice::Zipl => chosen(LoaderKind::Zipl),
+        BootloaderChoice::AndroidBoot => chosen(LoaderKind::AndroidBoot),
         BootloaderChoice::Auto => probe(root),
     }
 }
 
 fn probe(root: BorrowedFd<'_>) -> Result<Option<GeneratedLoader>, durable::Error> {
-    if let Some(found) = by_file(root, "syslinux", &["boot/syslinux/syslinux.cfg"])? {
+    if let Some(found) = by_file(root, LoaderKind::Syslinux, &[SYSLINUX])? {
         return Ok(Some(found));
     }
     if let Some(found) = grub(root)? {
         return Ok(Some(found));
     }
-    by_file(root, "uboot", &["boot/loader/uEnv.txt"])
+    by_file(root, LoaderKind::UBoot, &["boot/loader/uEnv.txt"])
 }
 
 fn by_file(
     root: BorrowedFd<'_>,
-    name: &'static str,
+    kind: LoaderKind,
     paths: &[&str],
 ) -> Result<Option<GeneratedLoader>, durable::Error> {
     for path in paths {
         if dir::exists(root, path)? {
             return Ok(Some(GeneratedLoader {
-                name,
+                kind,
                 because: (*path).to_owned(),
             }));
         }
@@ -83,7 +119,7 @@ fn grub(root: BorrowedFd<'_>) -> Result<Option<GeneratedLoader>, durable::Error>
     }
     let bios = by_file(
         root,
-        "grub2",
+        LoaderKind::Grub2,
         &["boot/grub/grub.cfg", "boot/grub2/grub.cfg"],
     )?;
     if bios.is_some() {
@@ -93,7 +129,7 @@ fn grub(root: BorrowedFd<'_>) -> Result<Option<GeneratedLoader>, durable::Error>
         let config = format!("boot/efi/EFI/{vendor}/grub.cfg");
         if vendor != "BOOT" && kind == FileType::Directory && dir::exists(root, &config)? {
             return Ok(Some(GeneratedLoader {
-                name: "grub2",
+                kind: LoaderKind::Grub2,
                 because: config,
             }));
         }

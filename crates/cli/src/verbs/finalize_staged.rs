@@ -1,0 +1,20 @@
+//! `bootroot finalize-staged`
+
+use clap::Args;
+
+use crate::context::Context;
+use crate::outcome::{Exit, Failure};
+use crate::verbs::ostree::FinalizeStaged as Finalize;
+
+/// Complete what is staged; called when the system shuts down
+#[derive(Debug, Args)]
+pub(crate) struct FinalizeStaged {
+    #[command(flatten)]
+    finalize: Finalize,
+}
+
+impl FinalizeStaged {
+    pub(crate) fn run(self, context: &Context) -> Result<Exit, Failure> {
+        self.finalize.run(context)
+    }
+}

@@ -1,0 +1,43 @@
+//! `bootroot ostree admin config-diff`
+
+use std::io::Write;
+
+use clap::Args;
+use sysroot::StaterootName;
+
+use super::selection::{self, SelectionError};
+use super::system::System;
+use crate::context::Context;
+use crate::outcome::{Exit, Failure};
+
+/// Diff current /etc configuration versus default
+#[derive(Debug, Args)]
+pub(crate) struct ConfigDiff {
+    /// Use a different operating system root than the current one
+    #[arg(long, value_name = "STATEROOT")]
+    os: Option<StaterootName>,
+}
+
+impl ConfigDiff {
+    pub(crate) fn run(self, context: &Context) -> Result<Exit, Failure> {
+        let system = System::open(context)?;
+        let state = system.sysroot.load()?;
+        let stateroot = selection::stateroot(&state, self.os.as_ref())?;
+        let deployment = state.merge_deployment(&stateroot);
+        let deployment = deployment.ok_or(SelectionError::NothingDeployed(stateroot))?;
+        let changes = system.sysroot.etc_changes(&deployment.id)?;
+        let mut out = context.results();
+        let lists = [
+            ('M', changes.modified),
+            ('D', changes.removed),
+            ('A', changes.added),
+        ];
+        for (letter, paths) in lists {
+            for path in paths {
+                writeln!(out, "{letter}    {path}")?;
+            }
+        }
+        out.finish()?;
+        Ok(Exit::Done)
+    }
+}

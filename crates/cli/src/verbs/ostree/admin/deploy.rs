@@ -1,0 +1,186 @@
+//! `bootroot ostree admin deploy`
+
+use std::path::PathBuf;
+
+use clap::Args;
+use error_class::{Classified, ErrorClass};
+use sysroot::{
+    ArgsBase, DeployRequest, KernelArgsEdit, MergeFrom, Origin, Retain, State, StaterootName,
+};
+
+use super::system::System;
+use super::{answer, selection};
+use crate::context::Context;
+use crate::environment;
+use crate::outcome::{Exit, Failure};
+
+/// Checkout revision REFSPEC as the new default deployment
+#[derive(Debug, Args)]
+#[command(args_override_self = true)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "they are independent switches"
+)]
+pub(crate) struct Deploy {
+    /// Target the provided stateroot [default: that of the running deployment]
+    #[arg(long, alias = "os", value_name = "STATEROOT")]
+    stateroot: Option<StaterootName>,
+    /// Specify origin file [default: one that follows REFSPEC]
+    #[arg(long, value_name = "FILENAME")]
+    origin_file: Option<PathBuf>,
+    /// Don't prune the repo when done
+    #[arg(long)]
+    no_prune: bool,
+    /// Do not apply configuration (/etc and kernel arguments) from booted deployment
+    #[arg(long)]
+    no_merge: bool,
+    /// Do not delete previous deployments
+    #[arg(long)]
+    retain: bool,
+    /// Do not delete pending deployments
+    #[arg(long)]
+    retain_pending: bool,
+    /// Do not delete rollback deployments
+    #[arg(long)]
+    retain_rollback: bool,
+    /// Complete deployment at OS shutdown
+    #[arg(long)]
+    stage: bool,
+    /// Prevent automatic deployment finalization on shutdown
+    #[arg(long)]
+    lock_finalization: bool,
+    /// Append rather than prepend new deployment
+    #[arg(long)]
+    not_as_default: bool,
+    /// Import current /proc/cmdline
+    #[arg(long)]
+    karg_proc_cmdline: bool,
+    /// Do not import kernel arguments
+    #[arg(long)]
+    karg_none: bool,
+    /// Set kernel argument, like root=/dev/sda1; this overrides any earlier argument with the same name
+    #[arg(long, value_name = "NAME=VALUE", allow_hyphen_values = true)]
+    karg: Vec<String>,
+    /// Append kernel argument; useful with e.g. console= that can be used multiple times
+    #[arg(long, value_name = "NAME=VALUE", allow_hyphen_values = true)]
+    karg_append: Vec<String>,
+    /// Delete kernel argument if exists, can be used multiple times
+    #[arg(long, value_name = "NAME=VALUE", allow_hyphen_values = true)]
+    karg_delete: Vec<String>,
+    /// What to deploy: a ref, or the checksum of a commit
+    #[arg(value_name = "REFSPEC")]
+    refspec: String,
+}
+
+/// Options that exclude each other, or an origin file that is none.
+#[derive(Debug, thiserror::Error)]
+enum DeployUsageError {
+    #[error("Can't specify both {0} and {1}")]
+    Both(&'static str, &'static str),
+    #[error("--stage cannot currently be combined with {0}")]
+    Stage(&'static str),
+    #[error("{} is no origin file: {cause}", path.display())]
+    OriginFile { path: PathBuf, cause: String },
+}
+
+impl Classified for DeployUsageError {
+    fn class(&self) -> ErrorClass {
+        ErrorClass::InvalidInput
+    }
+}
+
+impl Deploy {
+    pub(crate) fn run(mut self, context: &Context) -> Result<Exit, Failure> {
+        // What nobody may complete has to be staged.
+        self.stage |= self.lock_finalization;
+        self.check()?;
+        let system = System::open_writable(context)?;
+        let locked = system.lock(context)?;
+        let state = locked.load()?;
+        let request = self.request(&system, &state)?;
+        let policy = host::policy_of_commit(locked.repo(), &request.commit)?;
+        let plan = locked.plan_deploy(&state, &request)?;
+        let (progress, interrupt) = (context.progress(), context.interrupt());
+        if self.stage {
+            let hold = self.lock_finalization;
+            locked.stage(&plan, hold, policy.as_ref(), progress, interrupt)?;
+            return Ok(Exit::Done);
+        }
+        locked.apply_deploy(&plan, policy.as_ref(), progress, interrupt)?;
+        answer::transaction(context, &plan.boot, state.deployments.len())?;
+        if !self.no_prune {
+            system.prune(context)?;
+        }
+        Ok(Exit::Done)
+    }
+
+    fn check(&self) -> Result<(), DeployUsageError> {
+        let deletes = !self.karg_delete.is_empty();
+        let both = [
+            (
+                self.karg_proc_cmdline && self.karg_none,
+                "--karg-proc-cmdline",
+                "--karg-none",
+            ),
+            (self.karg_none && deletes, "--karg-none", "--karg-delete"),
+            (self.no_merge && deletes, "--no-merge", "--karg-delete"),
+        ];
+        if let Some((_, one, other)) = both.into_iter().find(|(given, ..)| *given) {
+            return Err(DeployUsageError::Both(one, other));
+        }
+        if self.stage && (self.retain_pending || self.retain_rollback) {
+            return Err(DeployUsageError::Stage("--retain arguments"));
+        }
+        if self.stage && self.not_as_default {
+            return Err(DeployUsageError::Stage("--not-as-default"));
+        }
+        Ok(())
+    }
+
+    fn request(&self, system: &System, state: &State) -> Result<DeployRequest, Failure> {
+        let stateroot = selection::stateroot(state, self.stateroot.as_ref())?;
+        let commit = system.sysroot.repo().resolve(&self.refspec)?;
+        let mut request = DeployRequest::new(stateroot, commit);
+        request.origin = Some(self.origin()?);
+        request.kernel_args = self.kernel_args()?;
+        if self.no_merge {
+            request.merge = MergeFrom::Nothing;
+        }
+        request.retain = Retain {
+            all: self.retain,
+            pending: self.retain_pending,
+            rollback: self.retain_rollback,
+        };
+        request.not_default = self.not_as_default;
+        Ok(request)
+    }
+
+    fn origin(&self) -> Result<Origin, Failure> {
+        let Some(path) = &self.origin_file else {
+            return Ok(Origin::from_refspec(&self.refspec));
+        };
+        let failed = |cause: String| DeployUsageError::OriginFile {
+            path: path.clone(),
+            cause,
+        };
+        let text = std::fs::read_to_string(path).map_err(|error| failed(error.to_string()))?;
+        let origin = Origin::parse(&text).map_err(|error| failed(error.to_string()))?;
+        Ok(origin)
+    }
+
+    fn kernel_args(&self) -> Result<KernelArgsEdit, Failure> {
+        let base = if self.karg_none {
+            ArgsBase::Nothing
+        } else if self.karg_proc_cmdline {
+            ArgsBase::Args(environment::running_kernel_args()?)
+        } else {
+            ArgsBase::Merge
+        };
+        Ok(KernelArgsEdit {
+            base,
+            set: self.karg.clone(),
+            append: self.karg_append.clone(),
+            delete: self.karg_delete.clone(),
+        })
+    }
+}

@@ -1,0 +1,194 @@
+//! Changes of which deployments there are and what boots: planned first, then made.
+
+use std::time::Duration;
+
+use error_class::{Classified, ErrorClass};
+use ostree::PruneError;
+use progress::Progress;
+use serde::Serialize;
+use sysroot::{
+    BootPlan, CleanupError, DeployError, ListError, ListPlan, LoadError, Locked, Sysroot,
+    SysrootLockError,
+};
+
+use crate::{PullError, Selector};
+
+/// Choices of a change.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct ChangeOptions {
+    /// Only say what would be done.
+    pub dry_run: bool,
+    /// How long to wait for others that work on the system.
+    pub lock_timeout: Duration,
+}
+
+impl Default for ChangeOptions {
+    fn default() -> Self {
+        Self {
+            dry_run: false,
+            lock_timeout: Duration::from_secs(60),
+        }
+    }
+}
+
+/// What a change does, or has done (`docs/change.schema.json`).
+#[derive(Debug, Clone, Serialize)]
+pub struct Change {
+    schema: &'static str,
+    /// Whether it was made, or only planned.
+    pub made: bool,
+    /// Whether anything is other than before.
+    pub changed: bool,
+    /// The deployments that boot afterwards, in order.
+    pub boots: Vec<BootedEntry>,
+    /// Deployments that no longer boot and are removed, as `STATEROOT COMMIT.SERIAL`.
+    pub removed: Vec<String>,
+    /// A stage that is given up, in the same form.
+    pub discarded_stage: Option<String>,
+}
+
+/// A deployment that boots.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct BootedEntry {
+    /// Its name, as `STATEROOT COMMIT.SERIAL`.
+    pub deployment: String,
+    /// How the boot loader calls it.
+    pub title: String,
+    /// Its kernel arguments.
+    pub kernel_arguments: Vec<String>,
+}
+
+/// Why a change was not made. What boots is as it was.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ChangeError {
+    /// Nothing goes by that name.
+    #[error("there is no {0}")]
+    NotFound(Selector),
+    /// It is completed when the system shuts down.
+    #[error("{0} is staged: that can be done when it has become one of those that boot")]
+    Staged(Selector),
+    /// There is no other deployment.
+    #[error("there is no deployment to roll back to")]
+    NoRollback,
+    /// It follows no image.
+    #[error("deployment {0} follows no container image")]
+    NoImage(String),
+    /// What it follows cannot be understood.
+    #[error("the image {reference:?} that is followed cannot be understood: {cause}")]
+    Reference {
+        /// The reference.
+        reference: String,
+        /// What is wrong with it.
+        cause: String,
+    },
+    /// Kernel arguments cannot be changed so.
+    #[error(transparent)]
+    KernelArgs(#[from] boot_format::KernelArgError),
+    /// Kernel arguments of an image cannot be understood.
+    #[error(transparent)]
+    ImageArgs(#[from] crate::ImageArgsError),
+    /// Somebody else is at work on the system.
+    #[error(transparent)]
+    Lock(#[from] SysrootLockError),
+    /// What is deployed cannot be read.
+    #[error(transparent)]
+    Load(#[from] LoadError),
+    /// The list of deployments cannot be changed.
+    #[error(transparent)]
+    List(#[from] ListError),
+    /// A deployment cannot be made.
+    #[error(transparent)]
+    Deploy(#[from] DeployError),
+    /// What is left over cannot be removed.
+    #[error(transparent)]
+    Cleanup(#[from] CleanupError),
+    /// Objects cannot be removed.
+    #[error(transparent)]
+    Prune(#[from] PruneError),
+    /// The image cannot be pulled.
+    #[error(transparent)]
+    Pull(#[from] PullError),
+    /// The image's SELinux policy cannot be used.
+    #[error(transparent)]
+    Policy(#[from] ::image::PolicyError),
+    /// A system call failed.
+    #[error(transparent)]
+    Io(#[from] durable::Error),
+}
+
+impl Classified for ChangeError {
+    fn class(&self) -> ErrorClass {
+        match self {
+            Self::NotFound(_) | Self::NoRollback => ErrorClass::NotFound,
+            Self::Staged(_) | Self::NoImage(_) => ErrorClass::InvalidInput,
+            Self::Reference { .. } => ErrorClass::Corrupt,
+            Self::KernelArgs(error) => error.class(),
+            Self::ImageArgs(error) => error.class(),
+            Self::Lock(error) => error.class(),
+            Self::Load(error) => error.class(),
+            Self::List(error) => error.class(),
+            Self::Deploy(error) => error.class(),
+            Self::Cleanup(error) => error.class(),
+            Self::Prune(error) => error.class(),
+            Self::Pull(error) => error.class(),
+            Self::Policy(error) => error.class(),
+            Self::Io(error) => error.class(),
+        }
+    }
+}
+
+/// Make the change that was planned, unless it is only to be told.
+pub(crate) fn apply(
+    locked: &Locked<'_>,
+    plan: &ListPlan,
+    options: &ChangeOptions,
+    progress: &dyn Progress,
+) -> Result<Change, ChangeError> {
+    if !options.dry_run {
+        locked.apply_list(plan, None, progress)?;
+    }
+    Ok(describe(&plan.boot, &plan.dropped, !options.dry_run))
+}
+
+pub(crate) fn describe(boot: &BootPlan, dropped: &[sysroot::DeploymentId], made: bool) -> Change {
+    let entry = |planned: &sysroot::PlannedEntry| BootedEntry {
+        deployment: planned.deployment.to_string(),
+        title: planned.entry.get("title").unwrap_or_default().to_owned(),
+        kernel_arguments: planned
+            .entry
+            .kernel_args()
+            .without_ostree()
+            .iter()
+            .map(ToString::to_string)
+            .collect(),
+    };
+    Change {
+        schema: "bootroot.change/1",
+        made,
+        changed: boot.switch != sysroot::BootSwitch::Nothing,
+        boots: boot.entries.iter().map(entry).collect(),
+        removed: dropped.iter().map(ToString::to_string).collect(),
+        discarded_stage: None,
+    }
+}
+
+/// Give up what is staged: everything else stays as it is.
+pub(crate) fn discard_stage(
+    sysroot: &Sysroot,
+    locked: &Locked<'_>,
+    stage: String,
+    options: &ChangeOptions,
+) -> Result<Change, ChangeError> {
+    let state = locked.load()?;
+    if !options.dry_run {
+        locked.discard_stage()?;
+    }
+    let boot = sysroot.plan_all_kernel_args(&state, &|_| None)?.boot;
+    Ok(Change {
+        changed: true,
+        discarded_stage: Some(stage),
+        ..describe(&boot, &[], !options.dry_run)
+    })
+}

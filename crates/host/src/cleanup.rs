@@ -1,0 +1,75 @@
+//! Removing what is left over: deployments that nothing boots, kernels that no entry names, objects that no
+//! ref leads to.
+
+use ostree::{Depth, PruneOptions};
+use progress::{Interrupt, Progress};
+use serde::Serialize;
+use sysroot::{CleanupPlan, Sysroot};
+
+use crate::{ChangeError, ChangeOptions};
+
+/// What a clean-up removes, or has removed (`docs/cleanup.schema.json`).
+#[derive(Debug, Clone, Serialize)]
+pub struct Cleaned {
+    schema: &'static str,
+    /// Whether it was removed, or only planned.
+    pub made: bool,
+    /// Deployments that no boot entry leads to, as `STATEROOT COMMIT.SERIAL`.
+    pub deployments: Vec<String>,
+    /// Files of kernels in `/boot` that no entry names.
+    pub boot_files: Vec<String>,
+    /// Sets of boot entries and links that are not active, and files that were being written.
+    pub strays: Vec<String>,
+    /// Objects of the repository that no ref leads to. What becomes free with the refs of removed
+    /// deployments is counted once those are removed.
+    pub objects: u64,
+    /// Their bytes.
+    pub bytes: u64,
+}
+
+/// Remove what is left over.
+///
+/// # Errors
+/// [`ChangeError`]; what was removed until then is gone.
+pub fn cleanup(
+    sysroot: &Sysroot,
+    options: &ChangeOptions,
+    progress: &dyn Progress,
+    interrupt: &Interrupt,
+) -> Result<Cleaned, ChangeError> {
+    let locked = sysroot.lock(options.lock_timeout)?;
+    let plan = if options.dry_run {
+        locked.plan_cleanup(&locked.load()?)?
+    } else {
+        locked.cleanup()?
+    };
+    let unreachable = PruneOptions {
+        refs_only: true,
+        depth: Depth::Ancestors(0),
+        ..PruneOptions::default()
+    };
+    let prune = sysroot.repo().plan_prune(&unreachable, interrupt)?;
+    let stats = if options.dry_run {
+        prune.stats()
+    } else {
+        prune.apply(progress, interrupt)?
+    };
+    Ok(describe(
+        plan,
+        (stats.deleted, stats.bytes),
+        !options.dry_run,
+    ))
+}
+
+fn describe(plan: CleanupPlan, (objects, bytes): (u64, u64), made: bool) -> Cleaned {
+    let deployments = plan.deployments.iter();
+    Cleaned {
+        schema: "bootroot.cleanup/1",
+        made,
+        deployments: deployments.map(ToString::to_string).collect(),
+        boot_files: plan.boot_files,
+        strays: plan.boot_sets.into_iter().chain(plan.strays).collect(),
+        objects,
+        bytes,
+    }
+}
