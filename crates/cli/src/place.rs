@@ -12,7 +12,7 @@ use rustix::io::Errno;
 use crate::arguments::Options;
 use crate::environment;
 use crate::outcome::{Failure, Hinted};
-use crate::{environment, private_mounts};
+use crate::private_mounts;
 
 /// The physical root of a running system.
 const RUNNING: &str = "/sysroot";
