@@ -16,6 +16,8 @@ use crate::results::Results;
 
 /// List deployments
 #[derive(Debug, Args)]
+// `-V` is taken.
+#[command(disable_version_flag = true)]
 pub(crate) struct Status {
     /// Print the commit verification status
     #[arg(short = 'V', long)]
