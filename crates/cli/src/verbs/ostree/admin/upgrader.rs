@@ -1,10 +1,10 @@
 //! What `upgrade` and `switch` have in common: fetching what an origin follows, and deploying it.
 
 use error_class::{Classified, ErrorClass};
-use ostree::{Depth, Expect, PullLocalOptions, RefEdit, Repo};
+use ostree::{Expect, RefEdit, Repo};
 use ostree_format::refs::{RefName, Refspec};
 use ostree_format::{Checksum, Commit};
-use rustix::fs::CWD;
+use pull::{Options, Remote, WantedRef};
 use sysroot::{
     DeployError, DeployRequest, DeploymentId, Locked, MergeFrom, Origin, State, StaterootName,
 };
@@ -13,6 +13,7 @@ use super::answer;
 use super::selection::{self, SelectionError};
 use crate::context::Context;
 use crate::outcome::Failure;
+use crate::verbs::ostree::remote_access::RemoteAccess;
 
 const GROUP: &str = "origin";
 /// The key of a commit that says which branch goes on where this one ends.
@@ -31,10 +32,6 @@ pub(super) enum UpgradeError {
     Unconfigured(String),
     #[error("Invalid override-commit {0}: it is no checksum")]
     Override(String),
-    #[error("Remote \"{0}\" not found")]
-    NoRemote(String),
-    #[error("{0}: only repositories on this machine (file://) can be fetched from here")]
-    Transport(String),
     #[error(
         "Upgrade target revision '{new}' with timestamp '{new_time}' is chronologically older than \
          current revision '{old}' with timestamp '{old_time}'; use --allow-downgrade to permit"
@@ -50,8 +47,7 @@ pub(super) enum UpgradeError {
 impl Classified for UpgradeError {
     fn class(&self) -> ErrorClass {
         match self {
-            Self::NothingDeployed(_) | Self::NoRemote(_) => ErrorClass::NotFound,
-            Self::Transport(_) => ErrorClass::Unsupported,
+            Self::NothingDeployed(_) => ErrorClass::NotFound,
             Self::NoOrigin(_)
             | Self::NoRefspec
             | Self::Unconfigured(_)
@@ -201,24 +197,20 @@ fn fetch(
     rev: &str,
     older_than: Option<Checksum>,
 ) -> Result<(), Failure> {
-    let remote = repo.remote(name);
-    let remote = remote.ok_or_else(|| UpgradeError::NoRemote(name.to_owned()))?;
-    let url = remote.get("url").unwrap_or_default();
-    let path = url.strip_prefix("file://");
-    let path = path.ok_or_else(|| UpgradeError::Transport(url.to_owned()))?;
-    let source = Repo::open_at(CWD, path.as_ref())?;
-    if let Some(old) = older_than {
-        // Before anything moves.
-        let found = source.resolve(rev)?;
-        check_time(repo, &old, &found, &source.load_commit(&found)?)?;
+    let remote = Remote::find(repo, name)?;
+    let access = RemoteAccess::new(repo, &remote, None)?;
+    let mut options = Options::default();
+    match rev.parse() {
+        Ok(commit) => options.commits.push(commit),
+        Err(_) => options.refs.push(WantedRef {
+            name: rev.parse()?,
+            commit: None,
+        }),
     }
-    let options = PullLocalOptions {
-        depth: Depth::Ancestors(0),
-        remote: Some(name.to_owned()),
-        ..PullLocalOptions::default()
-    };
+    options.timestamp_check_from = older_than;
     let (progress, interrupt) = (context.progress(), context.interrupt());
-    repo.pull_local(&source, &[rev.to_owned()], &options, progress, interrupt)?;
+    let surroundings = access.surroundings();
+    pull::pull(repo, &remote, &options, surroundings, progress, interrupt)?;
     Ok(())
 }
 
