@@ -105,10 +105,7 @@ impl Superblock {
             what: "commit",
             source,
         };
-        let mut metadata = Metadata::new();
-        for (key, value) in self.metadata.iter() {
-            metadata.insert(key, value.clone());
-        }
+        let mut metadata = self.metadata.clone();
         metadata.insert(Endianness::KEY, Value::Byte(self.endianness.to_byte()));
         let of: Type = TYPE
             .parse()

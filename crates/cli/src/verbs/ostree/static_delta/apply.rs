@@ -40,16 +40,14 @@ impl ApplyOffline {
         Ok(Exit::Done)
     }
 
-    /// A signed delta is verified when there are keys, and must be when the config says so.
+    /// A signed delta is verified when there are keys, and must be when the config says so. An unsigned one is
+    /// refused then, too, other than by libostree: whoever can change a delta can take its envelope off.
     fn check_signatures(&self, repo: &Repo, file: &DeltaFile) -> Result<(), Failure> {
         let config = &repo.config().file;
         let required = config.get_bool("core", "sign-verify-deltas") == Some(true);
         if !file.is_signed() {
-            return if required && self.keys.are_given() {
-                Err(KeysError::Unsigned.into())
-            } else {
-                Ok(())
-            };
+            let refused = required.then_some(KeysError::Unsigned);
+            return refused.map_or(Ok(()), |error| Err(error.into()));
         }
         let verifier = match self.keys.verifier() {
             Ok(verifier) if verifier.is_empty() && !self.keys.are_given() => None,
