@@ -4,7 +4,7 @@
 //! as if there had been none.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use ostree::{Partial, Repo, Transaction};
@@ -18,6 +18,7 @@ use crate::http::Line;
 use crate::location::Location;
 use crate::queue::CommitJob;
 use crate::refs::Wanted;
+use crate::report::count;
 use crate::{Error, Options, Remote, Report};
 
 /// How many parts are fetched and applied at once; each may need some tens of megabytes.
@@ -52,6 +53,8 @@ pub(crate) struct Deltas<'a> {
     pub(crate) remote: &'a Remote,
     pub(crate) options: &'a Options<'a>,
     pub(crate) wanted: &'a Wanted,
+    /// How many superblocks and indexes were fetched.
+    pub(crate) files: &'a AtomicU64,
     /// Whether every superblock must be one that the signed summary vouches for.
     pub(crate) signed_summary: bool,
 }
@@ -192,7 +195,10 @@ impl Deltas<'_> {
             .fetcher
             .optional(self.line, self.content, path, limit, None)?
         {
-            Got::Found(small) => Ok(Some(small.bytes)),
+            Got::Found(small) => {
+                count(self.files);
+                Ok(Some(small.bytes))
+            }
             Got::NotModified | Got::Absent => Ok(None),
         }
     }

@@ -104,6 +104,7 @@ pub fn pull(
             remote,
             options,
             wanted: &wanted,
+            files: &counters.delta_files,
             signed_summary: surroundings.verify.demands_summary(),
         };
         by_delta = pull_deltas(&deltas, gate, progress)?;
@@ -148,7 +149,8 @@ pub fn pull(
     txn.commit(progress, interrupt)?;
     finish(repo, &wanted, &commits, options)?;
     Ok(Report {
-        content_written: content_written + by_delta.content_written,
+        content_written,
+        delta_content: by_delta.delta_content,
         delta_parts: by_delta.delta_parts,
         ..counters.report(source.is_some())
     })
@@ -180,7 +182,7 @@ fn pull_deltas(
     }
     task.done();
     let stats = txn.commit(progress, deltas.fetcher.interrupt)?;
-    report.content_written = stats.content_bytes;
+    report.delta_content = stats.content_bytes;
     Ok(report)
 }
 

@@ -19,6 +19,10 @@ pub struct Report {
     pub imported_content: u64,
     /// Parts of static deltas that were fetched or already applied.
     pub delta_parts: u64,
+    /// Superblocks and indexes of static deltas that were fetched.
+    pub delta_files: u64,
+    /// Bytes of content that static deltas made, unpacked; not counted in `content_written`.
+    pub delta_content: u64,
     /// All parts of the static deltas, and the objects that are fetched beside them.
     pub delta_parts_total: u64,
     /// Bytes of parts that need not be fetched.
@@ -41,6 +45,7 @@ pub(crate) struct Counters {
     pub(crate) imported_metadata: AtomicU64,
     pub(crate) imported_content: AtomicU64,
     pub(crate) received: AtomicU64,
+    pub(crate) delta_files: AtomicU64,
 }
 
 pub(crate) fn count(counter: &AtomicU64) {
@@ -57,6 +62,7 @@ impl Counters {
             imported_metadata: get(&self.imported_metadata),
             imported_content: get(&self.imported_content),
             transferred: get(&self.received),
+            delta_files: get(&self.delta_files),
             ..Report::default()
         }
     }
@@ -70,7 +76,7 @@ impl fmt::Display for Report {
             return write!(f, "{meta} metadata, {content} content objects imported");
         }
         if self.delta_parts > 0 {
-            let loose = self.fetched_metadata + self.fetched_content;
+            let loose = self.fetched_metadata + self.fetched_content + self.delta_files;
             write!(f, "{} delta parts, {loose} loose fetched", self.delta_parts)?;
         } else {
             let (metadata, content) = (self.fetched_metadata, self.fetched_content);

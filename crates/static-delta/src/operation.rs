@@ -51,14 +51,20 @@ pub enum Operation<'p> {
 
 /// How often each operation occurs in a part.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-#[allow(missing_docs)]
 pub struct Counts {
+    /// [`Operation::Metadata`] and [`Operation::File`], which are one in the format.
     pub splice: u64,
+    /// [`Operation::Open`].
     pub open: u64,
+    /// [`Operation::Write`] and [`Operation::Copy`], which are one in the format.
     pub write: u64,
+    /// [`Operation::SetSource`].
     pub set_source: u64,
+    /// [`Operation::UnsetSource`].
     pub unset_source: u64,
+    /// [`Operation::Close`].
     pub close: u64,
+    /// [`Operation::Patch`].
     pub patch: u64,
 }
 

@@ -96,7 +96,7 @@ fn names_of_other_kinds_of_objects_are_refused() {
     let object = delta.parts[0].objects[0];
     let at = bytes
         .windows(32)
-        .position(|window| window == object.checksum.as_bytes())
+        .rposition(|window| window == object.checksum.as_bytes())
         .unwrap();
     bytes[at - 1] = 6;
     assert!(Superblock::from_bytes(&bytes).is_err());

@@ -272,7 +272,7 @@ impl Pull {
 }
 
 /// What was done, in the words of `ostree pull`.
-fn summary(report: &Report, seconds: u64) -> String {
+pub(super) fn summary(report: &Report, seconds: u64) -> String {
     let mut text = report.to_string();
     if !report.local && report.transferred > 0 {
         let (count, unit) = match report.transferred {

@@ -2,11 +2,14 @@
 
 use std::io::Write;
 use std::path::PathBuf;
+use std::time::Instant;
 
 use clap::Args;
 use ostree::{PullLocalOptions, Repo};
+use pull::{Options, Remote, WantedRef};
 use rustix::fs::CWD;
 
+use super::remote_access::RemoteAccess;
 use super::{prune, sizes};
 use crate::context::Context;
 use crate::outcome::{Exit, Failure};
@@ -35,6 +38,12 @@ pub(crate) struct PullLocal {
     /// Accepted for compatibility: the repository's config says whether to sync
     #[arg(long)]
     per_object_fsync: bool,
+    /// Take everything from static deltas
+    #[arg(long, conflicts_with_all = ["remote", "disable_static_deltas"])]
+    require_static_deltas: bool,
+    /// Do not use static deltas; they are not used anyway unless required
+    #[arg(long)]
+    disable_static_deltas: bool,
     /// Traverse DEPTH parents; -1 is all
     #[arg(
         long,
@@ -55,6 +64,9 @@ impl PullLocal {
     pub(crate) fn run(self, context: &Context) -> Result<Exit, Failure> {
         let repo = context.place().open_repository()?;
         let source = Repo::open_at(CWD, &self.source)?;
+        if self.require_static_deltas {
+            return self.by_deltas(&repo, &source, context);
+        }
         let options = PullLocalOptions {
             depth: prune::depth(self.depth),
             commit_only: self.commit_metadata_only,
@@ -78,6 +90,46 @@ impl PullLocal {
             stats.metadata,
             stats.content,
             sizes::human(stats.content_bytes)
+        )?;
+        out.finish()?;
+        Ok(Exit::Done)
+    }
+
+    /// The other repository is read as that of a server would be.
+    fn by_deltas(&self, repo: &Repo, source: &Repo, context: &Context) -> Result<Exit, Failure> {
+        let path = self.source.canonicalize()?;
+        let remote = Remote::find(repo, &format!("file://{}", path.display()))?;
+        let access = RemoteAccess::new(repo, &remote, None)?;
+        let mut options = Options::default();
+        for rev in self.revs(source)? {
+            match rev.parse() {
+                Ok(commit) => options.commits.push(commit),
+                Err(_) => options.refs.push(WantedRef {
+                    name: rev.parse()?,
+                    commit: None,
+                }),
+            }
+        }
+        options.depth = prune::depth(self.depth);
+        options.commit_only = self.commit_metadata_only;
+        options.untrusted = self.untrusted;
+        options.user_only_files = self.bareuseronly_files;
+        options.verify_bindings = !self.disable_verify_bindings;
+        options.require_deltas = true;
+        let begun = Instant::now();
+        let report = pull::pull(
+            repo,
+            &remote,
+            &options,
+            access.surroundings(),
+            context.progress(),
+            context.interrupt(),
+        )?;
+        let mut out = context.results();
+        writeln!(
+            out,
+            "{}",
+            super::pull::summary(&report, begun.elapsed().as_secs())
         )?;
         out.finish()?;
         Ok(Exit::Done)
