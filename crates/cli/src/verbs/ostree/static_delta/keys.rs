@@ -9,8 +9,9 @@ use rustix::fs::CWD;
 use signature::detached::WrongType;
 use signature::{Scheme, Signer, Verifier};
 use static_delta::DeltaFile;
-use trust::KeyStores;
+use trust::{KeyStores, TrustError};
 
+use crate::environment;
 use crate::outcome::Failure;
 use crate::place::open_dir;
 
@@ -62,9 +63,19 @@ impl Classified for KeysError {
     }
 }
 
-fn scheme(name: &str) -> Result<Scheme, KeysError> {
+fn scheme(name: &str) -> Result<Scheme, Failure> {
     let known = Scheme::from_name(name).filter(|scheme| *scheme != Scheme::Gpg);
-    known.ok_or_else(|| KeysError::UnknownType(name.to_owned()))
+    let scheme = known.ok_or_else(|| KeysError::UnknownType(name.to_owned()))?;
+    if scheme == Scheme::Dummy && !stores(Path::new("/"))?.allows_dummy() {
+        return Err(TrustError::DummyNotAllowed.into());
+    }
+    Ok(scheme)
+}
+
+/// What is looked for below `root`.
+fn stores(root: &Path) -> Result<KeyStores, Failure> {
+    let root = open_dir("the directory with keys", root)?;
+    Ok(environment::key_stores(KeyStores::new(root)))
 }
 
 fn read(path: &Path) -> Result<String, Failure> {
@@ -100,8 +111,7 @@ impl VerifyKeys {
             Some(dir) => (dir.as_path(), Some(Path::new("."))),
             None => (Path::new("/"), None),
         };
-        let stores = KeyStores::new(open_dir("the directory with keys", root)?);
-        Ok(trust::system_verifier(scheme, &stores, instead)?)
+        Ok(trust::system_verifier(scheme, &stores(root)?, instead)?)
     }
 }
 
