@@ -8,6 +8,7 @@ use host::{RunningSystem, Storage, StorageError};
 use ostree::Repo;
 use rustix::fs::{CWD, Mode, OFlags};
 use rustix::io::Errno;
+use trust::KeyStores;
 
 use crate::arguments::Options;
 use crate::environment;
@@ -19,6 +20,9 @@ const RUNNING: &str = "/sysroot";
 
 /// The repository below a physical root.
 const REPOSITORY: &str = "ostree/repo";
+
+/// Where an administrator configures remotes, below a root.
+const REMOTES: &str = "etc/ostree/remotes.d";
 
 /// Which repository or system a command is about.
 #[derive(Debug, Clone)]
@@ -141,6 +145,22 @@ impl Place {
     pub(crate) fn open_repository(&self) -> Result<Repo, Failure> {
         let repo = Repo::open_at(CWD, &self.repository_path());
         repo.map_err(|error| self.advise(error.into()))
+    }
+
+    /// Where keys for signatures are.
+    pub(crate) fn key_stores(&self) -> Result<KeyStores, Failure> {
+        let root = open_dir("the root directory", Path::new("/"))?;
+        let mut stores = KeyStores::new(root).with_dummy(environment::allows_dummy_signatures());
+        if let Some(dir) = environment::gpg_keyrings() {
+            stores = stores.with_keyrings(dir);
+        }
+        Ok(match self {
+            Self::Repository(_) => stores,
+            Self::Sysroot(root) => {
+                stores.with_remotes(std::path::absolute(root.join(REMOTES)).unwrap_or_default())
+            }
+            Self::Running => stores.with_remotes(Path::new("/").join(REMOTES)),
+        })
     }
 
     /// What to do when there is nothing there.

@@ -56,7 +56,7 @@ pub use refs::{RefError, Rev};
 pub use remotes::{IfPresent, Remote, RemoteError};
 pub use repo::{OpenError, Repo};
 pub use static_delta::DeltaName;
-pub use summary::{Summary, SummaryError, SummaryRef};
+pub use summary::{Summary, SummaryBytes, SummaryError, SummaryRef};
 pub use transaction::{Expect, Stats, Transaction, TransactionOptions, WriteError};
 pub use trees::{Tree, TreeConflict, merge_trees};
 pub use write_content::ContentWriter;

@@ -35,6 +35,15 @@ pub struct Summary {
     pub collections: BTreeMap<String, Vec<SummaryRef>>,
 }
 
+/// A summary and its signatures as they are stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SummaryBytes {
+    /// The file `summary`.
+    pub summary: Vec<u8>,
+    /// The file `summary.sig`.
+    pub signatures: Option<Vec<u8>>,
+}
+
 /// A ref in a [`Summary`].
 #[derive(Debug, Clone, PartialEq)]
 pub struct SummaryRef {
@@ -204,13 +213,57 @@ impl Repo {
     /// # Errors
     /// [`SummaryError`]; the old summary is untouched then.
     pub fn update_summary(&self, now: u64, additional: &Metadata) -> Result<(), SummaryError> {
-        self.reindex_deltas(None)?;
-        let _lock = self.lock_shared()?;
-        let summary = self.summarise(now, additional)?;
-        // The signatures go first: better none than those of something else.
-        durable::remove_all(self.dir(), Path::new("summary.sig"))?;
-        durable::publish(self.dir(), Path::new("summary"), &summary.to_bytes(), 0o644)?;
+        self.update_signed_summary(now, additional, |_| Ok(None))
+    }
+
+    /// As [`update_summary`](Self::update_summary), with the signatures that `sign` makes of the
+    /// summary's bytes.
+    ///
+    /// # Errors
+    /// [`SummaryError`], or what `sign` said; the old summary is untouched then.
+    pub fn update_signed_summary<E: From<SummaryError>>(
+        &self,
+        now: u64,
+        additional: &Metadata,
+        sign: impl FnOnce(&[u8]) -> Result<Option<Metadata>, E>,
+    ) -> Result<(), E> {
+        self.reindex_deltas(None).map_err(SummaryError::from)?;
+        let _lock = self.lock_shared().map_err(SummaryError::from)?;
+        let summary = self.summarise(now, additional)?.to_bytes();
+        let signatures = sign(&summary)?;
+        Ok(self.publish_summary(&summary, signatures.as_ref())?)
+    }
+
+    /// The signatures go first: better none, or those of what is about to come, than those of something
+    /// that was replaced.
+    fn publish_summary(
+        &self,
+        summary: &[u8],
+        signatures: Option<&Metadata>,
+    ) -> Result<(), SummaryError> {
+        let path = Path::new("summary.sig");
+        match signatures {
+            Some(found) => durable::publish(self.dir(), path, &found.to_bytes(), 0o644)?,
+            None => durable::remove_all(self.dir(), path)?,
+        }
+        durable::publish(self.dir(), Path::new("summary"), summary, 0o644)?;
         Ok(())
+    }
+
+    /// The bytes of the summary and of its signatures.
+    ///
+    /// # Errors
+    /// What the system said.
+    pub fn load_summary_bytes(&self) -> Result<Option<SummaryBytes>, durable::Error> {
+        let read = |name: &str| {
+            durable::read_optional(self.dir(), Path::new(name), limits::MAX_METADATA_SIZE)
+        };
+        let signatures = read("summary.sig")?;
+        let found = read("summary")?.map(|summary| SummaryBytes {
+            summary,
+            signatures,
+        });
+        Ok(found)
     }
 
     fn summarise(&self, now: u64, additional: &Metadata) -> Result<Summary, SummaryError> {

@@ -104,7 +104,7 @@ impl Verifier {
         match &mut self.0 {
             Keys::Ed25519(keys) => at_least_one(scheme, base64_lines(file), |key| keys.trust(key)),
             Keys::Spki(keys) => at_least_one(scheme, pem_keys(file)?, |key| keys.trust(key)),
-            Keys::Dummy(held) => at_least_one(scheme, file.lines().map(Ok), |key: &str| {
+            Keys::Dummy(held) => at_least_one(scheme, key_lines(file).map(Ok), |key: &str| {
                 *held = Some(key.to_owned());
             }),
         }
@@ -196,8 +196,7 @@ impl Signer {
                 .iter()
                 .map(|der| Ok(Self(Secret::Spki(spki::SecretKey::from_der(der)?))))
                 .collect::<Result<_, KeyError>>()?,
-            _ => file
-                .lines()
+            _ => key_lines(file)
                 .map(|line| Self::new(scheme, line))
                 .collect::<Result<_, _>>()?,
         };
@@ -231,8 +230,13 @@ impl Signer {
     }
 }
 
+/// Keys stand one to a line.
+fn key_lines(file: &str) -> impl Iterator<Item = &str> {
+    file.lines().filter(|line| !line.trim().is_empty())
+}
+
 fn base64_lines(file: &str) -> impl Iterator<Item = Result<ed25519::PublicKey, KeyError>> {
-    file.lines().map(ed25519::PublicKey::from_base64)
+    key_lines(file).map(ed25519::PublicKey::from_base64)
 }
 
 fn pem_keys(

@@ -41,9 +41,9 @@ pub enum GpgHomeError {
         home: String,
     },
     /// It failed.
-    #[error("gpg cannot sign with key {key}: {said}")]
+    #[error("gpg failed{}: {said}", with(.key))]
     Failed {
-        /// The key.
+        /// The key that it should have used, if any.
         key: String,
         /// The last line that it wrote to standard error.
         said: String,
@@ -54,6 +54,13 @@ pub enum GpgHomeError {
     /// Its output is no signature.
     #[error("unexpected output of gpg: {0}")]
     Signature(#[from] SignError),
+}
+
+fn with(key: &str) -> String {
+    match key {
+        "" => String::new(),
+        key => format!(" with key {key}"),
+    }
 }
 
 impl Classified for GpgHomeError {
@@ -76,16 +83,20 @@ impl GpgHome {
         Self { dir }
     }
 
+    /// All public keys, for `ostree remote gpg-import` without a source.
+    ///
+    /// # Errors
+    /// [`GpgHomeError`].
+    pub fn public_keys(&self) -> Result<Keyring, GpgHomeError> {
+        self.export(&["--export"], "")
+    }
+
     /// The public part of the key that `key` names.
     ///
     /// # Errors
     /// [`GpgHomeError`] when there is none, or more than one.
     pub fn public_key(&self, key: &str) -> Result<Keyring, GpgHomeError> {
-        let mut keyring = Keyring::new();
-        let said = self.gpg(&["--export", "--", key], b"", key)?;
-        if !said.is_empty() {
-            keyring.add(&said)?;
-        }
+        let keyring = self.export(&["--export", "--", key], key)?;
         match keyring.len() {
             0 => Err(self.no_such_key(key)),
             1 => Ok(keyring),
@@ -104,6 +115,15 @@ impl GpgHome {
     pub fn sign(&self, data: &[u8], key: &str) -> Result<Vec<Vec<u8>>, GpgHomeError> {
         let arguments = ["--local-user", key, "--detach-sign", "--output", "-"];
         Ok(detached_signature(&self.gpg(&arguments, data, key)?)?)
+    }
+
+    fn export(&self, arguments: &[&str], key: &str) -> Result<Keyring, GpgHomeError> {
+        let mut keyring = Keyring::new();
+        let exported = self.gpg(arguments, b"", key)?;
+        if !exported.is_empty() {
+            keyring.add(&exported)?;
+        }
+        Ok(keyring)
     }
 
     fn gpg(&self, arguments: &[&str], input: &[u8], key: &str) -> Result<Vec<u8>, GpgHomeError> {

@@ -3,7 +3,7 @@
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::path::Path;
 
-use ostree::{Remote, Repo};
+use ostree::{Remote, RemoteError, Repo};
 
 use signature::gpg::Keyring;
 
@@ -18,23 +18,62 @@ pub(crate) fn name(remote: &str) -> String {
     format!("{remote}.trustedkeys.gpg")
 }
 
-/// The GPG keys that are trusted for `remote`: its keyring and `gpgkeypath`. Only a remote without
-/// a keyring trusts the keys of the system, too.
-///
-/// # Errors
-/// [`TrustError`] names the keyring that is damaged or cannot be read.
-pub fn keyring_of_remote(
+/// The GPG keys that are trusted for `remote`: its own, and those of the system only when it has no
+/// keyring.
+pub(crate) fn of_remote(
     repo: &Repo,
     remote: &Remote,
     stores: &KeyStores,
 ) -> Result<Keyring, TrustError> {
+    let (mut keyring, has_keyring) = own(repo, remote, stores)?;
+    if !has_keyring {
+        add_system(&mut keyring, stores)?;
+    }
+    Ok(keyring)
+}
+
+/// The GPG keys that are trusted for the remote `name`: its own, and those of the system only when it
+/// has no keyring.
+///
+/// # Errors
+/// As [`keys_of_remote`].
+pub fn trusted_keys(repo: &Repo, name: &str, stores: &KeyStores) -> Result<Keyring, TrustError> {
+    of_remote(repo, &find(repo, name)?, stores)
+}
+
+fn find(repo: &Repo, name: &str) -> Result<Remote, RemoteError> {
+    let remote = repo.remote(name);
+    remote.ok_or_else(|| RemoteError::NotFound(name.to_owned()))
+}
+
+/// The GPG keys of a remote itself: those of its keyring and of `gpgkeypath`.
+///
+/// # Errors
+/// [`TrustError`] when there is no such remote; else it names the keyring that is damaged or cannot be
+/// read.
+pub fn keys_of_remote(repo: &Repo, name: &str, stores: &KeyStores) -> Result<Keyring, TrustError> {
+    Ok(own(repo, &find(repo, name)?, stores)?.0)
+}
+
+/// The GPG keys of the system.
+///
+/// # Errors
+/// [`TrustError`] names the keyring that is damaged or cannot be read.
+pub fn keys_of_system(stores: &KeyStores) -> Result<Keyring, TrustError> {
+    let mut keyring = Keyring::new();
+    add_system(&mut keyring, stores)?;
+    Ok(keyring)
+}
+
+/// The keys, and whether the remote has a keyring.
+fn own(repo: &Repo, remote: &Remote, stores: &KeyStores) -> Result<(Keyring, bool), TrustError> {
     let mut keyring = Keyring::new();
     let name = name(&remote.name);
-    let own = match stored(repo, &name)? {
+    let stored = match stored(repo, &name)? {
         Some(bytes) => Some(bytes),
         None => stores.remote_keyring(&name)?,
     };
-    if let Some(bytes) = &own {
+    if let Some(bytes) = &stored {
         add(&mut keyring, bytes, Path::new(&name))?;
     }
     let value = remote.get("gpgkeypath").filter(|value| !value.is_empty());
@@ -43,10 +82,7 @@ pub fn keyring_of_remote(
             add_path(&mut keyring, Path::new(path), stores)?;
         }
     }
-    if own.is_none() {
-        add_system(&mut keyring, stores)?;
-    }
-    Ok(keyring)
+    Ok((keyring, stored.is_some()))
 }
 
 /// All GPG keys that are known to a repository and the system, whoever they are trusted for: to show
@@ -54,19 +90,23 @@ pub fn keyring_of_remote(
 ///
 /// # Errors
 /// [`TrustError`] names the keyring that is damaged or cannot be read.
-pub fn keyring_of_all(repo: &Repo, stores: &KeyStores) -> Result<Keyring, TrustError> {
+pub fn keys_of_all(repo: &Repo, stores: &KeyStores) -> Result<Keyring, TrustError> {
     let mut keyring = Keyring::new();
     add_dir(&mut keyring, repo.dir())?;
     add_system(&mut keyring, stores)?;
     Ok(keyring)
 }
 
-/// Add the keyrings of a directory, `*.gpg`, for example of a GnuPG home directory of old.
+/// Add the public keys of a GnuPG home directory: its keyrings `*.gpg` and its keybox.
 ///
 /// # Errors
 /// [`TrustError`] names the keyring that is damaged or cannot be read.
-pub fn keyrings_in(keyring: &mut Keyring, dir: &OwnedFd) -> Result<(), TrustError> {
-    add_dir(keyring, dir.as_fd())
+pub fn add_keys_of_home(keyring: &mut Keyring, dir: &OwnedFd) -> Result<(), TrustError> {
+    add_dir(keyring, dir.as_fd())?;
+    let path = Path::new("pubring.kbx");
+    let bytes = durable::read_optional(dir.as_fd(), path, MAX_KEYRING);
+    let bytes = bytes.map_err(|source| io(path, source))?;
+    add(keyring, &bytes.unwrap_or_default(), path)
 }
 
 pub(crate) fn stored(repo: &Repo, name: &str) -> Result<Option<Vec<u8>>, TrustError> {

@@ -32,7 +32,7 @@ pub use commit::{SignCommitError, commit_bytes, delete_signatures, sign_commit};
 pub use error::TrustError;
 pub use gpg_home::{GpgHome, GpgHomeError};
 pub use import::import_keys;
-pub use keyring::{keyring_of_all, keyring_of_remote, keyrings_in};
+pub use keyring::{add_keys_of_home, keys_of_all, keys_of_remote, keys_of_system, trusted_keys};
 pub use policy::{Policy, Signatures};
 pub use remote::RemoteTrust;
 pub use signing::{Signing, SigningError};

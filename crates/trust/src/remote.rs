@@ -40,7 +40,7 @@ impl RemoteTrust {
         stores: &KeyStores,
     ) -> Result<Self, TrustError> {
         let keyring = match policy.gpg || policy.gpg_summary {
-            true => keyring::keyring_of_remote(repo, remote, stores)?,
+            true => keyring::of_remote(repo, remote, stores)?,
             false => Keyring::new(),
         };
         Ok(Self {

@@ -111,7 +111,7 @@ impl fmt::Display for Untrusted {
                 }
                 write!(f, "{error}")
             }
-            Reason::Damaged => f.write_str("the file with its signatures is damaged"),
+            Reason::Damaged => f.write_str("No signatures found: the file that should hold them is damaged"),
             Reason::WrongType => f.write_str("ostree.gpgsigs is not a list of byte strings"),
         }
     }

@@ -9,6 +9,7 @@ mod config;
 mod diff;
 mod durability;
 mod fsck;
+mod gpg_sign;
 mod init;
 mod log;
 mod ls;
@@ -21,6 +22,8 @@ mod remote_access;
 mod reset;
 mod rev_parse;
 mod show;
+mod sign;
+mod signatures;
 mod sizes;
 mod static_delta;
 mod summary;
@@ -49,6 +52,7 @@ pub(crate) enum Ostree {
     Container(super::container::Container),
     Diff(diff::Diff),
     Fsck(fsck::Fsck),
+    GpgSign(gpg_sign::GpgSign),
     Init(init::Init),
     Log(log::Log),
     Ls(ls::Ls),
@@ -61,6 +65,7 @@ pub(crate) enum Ostree {
     Reset(reset::Reset),
     RevParse(rev_parse::RevParse),
     Show(show::Show),
+    Sign(sign::Sign),
     #[command(subcommand)]
     StaticDelta(static_delta::StaticDelta),
     Summary(summary::Summary),
@@ -78,6 +83,7 @@ impl Ostree {
             Self::Container(verb) => verb.run(context),
             Self::Diff(verb) => verb.run(context),
             Self::Fsck(verb) => verb.run(context),
+            Self::GpgSign(verb) => verb.run(context),
             Self::Init(verb) => verb.run(context),
             Self::Log(verb) => verb.run(context),
             Self::Ls(verb) => verb.run(context),
@@ -89,6 +95,7 @@ impl Ostree {
             Self::Reset(verb) => verb.run(context),
             Self::RevParse(verb) => verb.run(context),
             Self::Show(verb) => verb.run(context),
+            Self::Sign(verb) => verb.run(context),
             Self::StaticDelta(verb) => verb.run(context),
             Self::Summary(verb) => verb.run(context),
         }

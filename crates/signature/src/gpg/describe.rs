@@ -16,6 +16,8 @@ pub enum Heading {
     /// As `ostree admin upgrade` and others have it after a pull: `GPG: Verification enabled,
     /// found 1 signature:`.
     VerificationEnabled,
+    /// As `ostree summary --view` has it: `Found 1 signature on the summary:`.
+    FoundOnSummary,
 }
 
 /// The verdict on one signature, in lines that each begin with `prefix`:
@@ -48,6 +50,7 @@ pub fn describe_all(verification: &Verification, heading: Heading, zone: &Zone) 
     let plural = if count == 1 { "" } else { "s" };
     let mut text = match heading {
         Heading::Found => format!("Found {count} signature{plural}:\n"),
+        Heading::FoundOnSummary => format!("Found {count} signature{plural} on the summary:\n"),
         Heading::VerificationEnabled => {
             format!("GPG: Verification enabled, found {count} signature{plural}:\n")
         }

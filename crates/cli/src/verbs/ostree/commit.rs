@@ -15,10 +15,11 @@ use ostree::{
     CommitDirOptions, DevInoCache, Expect, Repo, Stats, Transaction, TransactionOptions, Tree,
 };
 use ostree_format::refs::Refspec;
-use ostree_format::{Checksum, Commit as Object};
+use ostree_format::{Checksum, Commit as Object, Metadata};
 use rustix::fs::CWD;
 
 use self::source::{Gathered, Source};
+use super::signatures::SignOptions;
 use super::{durability, summary, when};
 use crate::context::Context;
 use crate::environment;
@@ -92,6 +93,11 @@ pub(crate) struct Commit {
     /// Whether to sync what is written: true or false
     #[arg(long, value_name = "POLICY", value_parser = durability::parse)]
     fsync: Option<bool>,
+    #[command(flatten)]
+    sign: SignOptions,
+    /// Secret key to sign with, from a file
+    #[arg(long, value_name = "FILE")]
+    sign_from_file: Vec<PathBuf>,
     /// Override the timestamp of the commit
     #[arg(long, value_name = "TIMESTAMP")]
     timestamp: Option<String>,
@@ -180,7 +186,8 @@ impl Commit {
             meta: tree.meta,
         };
         let commit = transaction.write_commit(&object)?;
-        let detached = self.about.detached()?;
+        let mut detached = self.about.detached()?;
+        self.sign(context, repo, (commit, &object), &mut detached)?;
         if !detached.is_empty() {
             transaction.write_detached_metadata(commit, &detached)?;
         }
@@ -193,6 +200,27 @@ impl Commit {
             stats,
             cache_hits,
         })
+    }
+
+    /// Signs the commit into its detached metadata, which come with it: no ref ever names it without its
+    /// signatures.
+    fn sign(
+        &self,
+        context: &Context,
+        repo: &Repo,
+        (id, commit): (Checksum, &Object),
+        detached: &mut Metadata,
+    ) -> Result<(), Failure> {
+        let stores = context.place().key_stores()?;
+        let signing = self.sign.signing(&self.sign_from_file, &stores)?;
+        if signing.is_empty() {
+            return Ok(());
+        }
+        // The same commit may be there already, with signatures of others.
+        if let Some(there) = repo.load_detached_metadata(&id)?.filter(|_| detached.is_empty()) {
+            *detached = there;
+        }
+        Ok(signing.sign(&commit.to_bytes(), detached, environment::now())?)
     }
 
     /// The parent, and what the branch must still be when it moves.

@@ -3,6 +3,7 @@
 mod add;
 mod ask;
 mod cookies;
+mod gpg;
 
 use std::io::Write;
 
@@ -20,6 +21,8 @@ pub(crate) enum RemoteVerb {
     AddCookie(cookies::AddCookie),
     Delete(Delete),
     DeleteCookie(cookies::DeleteCookie),
+    GpgImport(gpg::GpgImport),
+    GpgListKeys(gpg::GpgListKeys),
     List(List),
     ListCookies(cookies::ListCookies),
     Refs(ask::Refs),
@@ -69,8 +72,10 @@ impl RemoteVerb {
     pub(crate) fn run(self, context: &Context) -> Result<Exit, Failure> {
         let mut repo = context.place().open_repository()?;
         match self {
-            Self::Add(verb) => verb.run(&mut repo)?,
+            Self::Add(verb) => verb.run(context, &mut repo)?,
             Self::Delete(verb) => verb.run(&mut repo)?,
+            Self::GpgImport(verb) => verb.run(context, &repo)?,
+            Self::GpgListKeys(verb) => verb.run(context, &repo)?,
             Self::List(verb) => verb.run(context, &repo)?,
             Self::Refs(verb) => verb.run(context, &repo)?,
             Self::Summary(verb) => verb.run(context, &repo)?,

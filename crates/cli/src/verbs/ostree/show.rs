@@ -9,6 +9,7 @@ use ostree::Repo;
 use ostree_format::gvariant::{self, Type, Value};
 use ostree_format::{Checksum, Commit, FileHeader, Hasher, Metadata, ObjectKind, ObjectName};
 
+use super::signatures::{self, HomeOption};
 use super::{ls, sizes, variant};
 use crate::context::Context;
 use crate::outcome::{Exit, Failure};
@@ -44,6 +45,11 @@ pub(crate) struct Show {
     /// Do not automatically convert variant data from big endian
     #[arg(short = 'B', long)]
     no_byteswap: bool,
+    #[command(flatten)]
+    home: HomeOption,
+    /// Verify GPG signatures with the keys of this remote
+    #[arg(long, value_name = "REMOTE")]
+    gpg_verify_remote: Option<String>,
     /// A commit, or the checksum of any object
     object: String,
 }
@@ -93,7 +99,7 @@ impl Show {
         } else if self.list_metadata_keys || self.list_detached_metadata_keys {
             list_keys(&self.metadata(&repo)?, &mut out)?;
         } else {
-            self.object(&repo, &mut out)?;
+            self.object(context, &repo, &mut out)?;
         }
         out.finish()?;
         Ok(Exit::Done)
@@ -133,7 +139,7 @@ impl Show {
     }
 
     /// Shows a commit by any of its names, or any object by its checksum.
-    fn object(&self, repo: &Repo, out: &mut Results) -> Result<(), Failure> {
+    fn object(&self, context: &Context, repo: &Repo, out: &mut Results) -> Result<(), Failure> {
         let Ok(id) = self.object.parse::<Checksum>() else {
             let id = repo.resolve(&self.object)?;
             repo.load_commit(&id)?;
@@ -143,17 +149,47 @@ impl Show {
                 self.form(),
                 out,
             )?;
-            return Ok(());
+            return self.signatures(context, repo, id, out);
         };
         for kind in [ObjectKind::Commit, ObjectKind::DirMeta, ObjectKind::DirTree] {
             if metadata_object(repo, ObjectName::new(id, kind), self.form(), out)? {
-                return Ok(());
+                return match kind {
+                    ObjectKind::Commit => self.signatures(context, repo, id, out),
+                    _ => Ok(()),
+                };
             }
         }
         if !repo.has_object(&ObjectName::new(id, ObjectKind::File))? {
             return Err(ShowError::NoObject(id).into());
         }
         content_object(repo, id, out)
+    }
+
+    /// The verdicts on the commit's GPG signatures, if it has any.
+    fn signatures(
+        &self,
+        context: &Context,
+        repo: &Repo,
+        id: Checksum,
+        out: &mut Results,
+    ) -> Result<(), Failure> {
+        let Some(metadata) = repo.load_detached_metadata(&id)? else {
+            return Ok(());
+        };
+        let stores = context.place().key_stores()?;
+        let keyring = match &self.gpg_verify_remote {
+            Some(remote) => trust::trusted_keys(repo, remote, &stores)?,
+            None => {
+                let mut keyring = trust::keys_of_all(repo, &stores)?;
+                self.home.add_keys(&mut keyring)?;
+                keyring
+            }
+        };
+        let data = trust::commit_bytes(repo, &id)?;
+        match signatures::verdicts(&data, &metadata, &keyring)? {
+            Some(found) => signatures::show(&found, out),
+            None => Ok(()),
+        }
     }
 
     fn form(&self) -> Form {

@@ -8,8 +8,10 @@ use error_class::{Classified, ErrorClass};
 use ostree::{Repo, SummaryRef};
 use ostree_format::Metadata;
 use ostree_format::gvariant::Value;
+use signature::gpg;
 
 use super::commit::metadata::parsed;
+use super::signatures::{self, SignOptions};
 use super::{sizes, variant};
 use crate::context::Context;
 use crate::environment;
@@ -41,6 +43,8 @@ pub(crate) struct Summary {
     /// Additional metadata to add to the summary; the value is in GVariant's text form
     #[arg(short = 'm', long, value_name = "KEY=VALUE")]
     add_metadata: Vec<String>,
+    #[command(flatten)]
+    sign: SignOptions,
 }
 
 /// Neither `-u` nor `-v`.
@@ -52,6 +56,8 @@ enum SummaryError {
     NoKey(String),
     #[error("the repository has no summary")]
     NoSummary,
+    #[error("the signatures of the summary (summary.sig) are damaged")]
+    Damaged,
 }
 
 impl Classified for SummaryError {
@@ -59,6 +65,7 @@ impl Classified for SummaryError {
         match self {
             Self::NoOption => ErrorClass::InvalidInput,
             Self::NoKey(_) | Self::NoSummary => ErrorClass::NotFound,
+            Self::Damaged => ErrorClass::Corrupt,
         }
     }
 }
@@ -67,8 +74,7 @@ impl Summary {
     pub(crate) fn run(self, context: &Context) -> Result<Exit, Failure> {
         let repo = context.place().open_repository()?;
         if self.update {
-            let pairs = self.add_metadata.iter().map(|pair| parsed(pair));
-            repo.update_summary(environment::now(), &pairs.collect::<Result<_, _>>()?)?;
+            self.write(context, &repo)?;
             return Ok(Exit::Done);
         }
         let summary = repo.load_summary()?.ok_or(SummaryError::NoSummary);
@@ -87,11 +93,43 @@ impl Summary {
             writeln!(out, "{}", variant::annotated(value))?;
         } else if self.view > 0 {
             show(&summary?, &mut out)?;
+            self.signatures(context, &repo, &mut out)?;
         } else {
             return Err(SummaryError::NoOption.into());
         }
         out.finish()?;
         Ok(Exit::Done)
+    }
+
+    fn write(&self, context: &Context, repo: &Repo) -> Result<(), Failure> {
+        let signing = self.sign.signing(&[], &context.place().key_stores()?)?;
+        let pairs = self.add_metadata.iter().map(|pair| parsed(pair));
+        let metadata = pairs.collect::<Result<_, _>>()?;
+        let now = environment::now();
+        repo.update_signed_summary(now, &metadata, |bytes| {
+            if signing.is_empty() {
+                return Ok(None);
+            }
+            let mut signatures = Metadata::new();
+            signing.sign(bytes, &mut signatures, now)?;
+            Ok::<_, Failure>(Some(signatures))
+        })
+    }
+
+    /// The verdicts on the summary's GPG signatures, by keys of the system.
+    fn signatures(&self, context: &Context, repo: &Repo, out: &mut Results) -> Result<(), Failure> {
+        let stored = repo.load_summary_bytes()?.ok_or(SummaryError::NoSummary)?;
+        let Some(signatures) = stored.signatures else {
+            return Ok(writeln!(out, "Summary is unsigned")?);
+        };
+        let mut keyring = trust::keys_of_system(&context.place().key_stores()?)?;
+        self.sign.home().add_keys(&mut keyring)?;
+        let metadata = Metadata::from_bytes(&signatures).map_err(|_| SummaryError::Damaged)?;
+        let Some(found) = signatures::verdicts(&stored.summary, &metadata, &keyring)? else {
+            return Ok(());
+        };
+        let text = gpg::describe_all(&found, gpg::Heading::FoundOnSummary, &signatures::zone);
+        Ok(write!(out, "\n{text}")?)
     }
 }
 

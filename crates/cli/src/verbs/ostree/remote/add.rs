@@ -1,10 +1,15 @@
 //! `bootroot ostree remote add`
 
+use std::path::PathBuf;
+
 use clap::Args;
 use error_class::{Classified, ErrorClass};
 use ostree::{IfPresent, Remote, Repo};
 
+use super::gpg;
+use crate::context::Context;
 use crate::outcome::Failure;
+use crate::verbs::ostree::signatures;
 
 /// Add a remote repository
 #[derive(Debug, Args)]
@@ -18,6 +23,16 @@ pub(crate) struct Add {
     /// Disable signature verification
     #[arg(long)]
     no_sign_verify: bool,
+    /// Verify signatures with a key: KIND=inline:KEY or KIND=file:PATH (repeatable)
+    #[arg(
+        long,
+        value_name = "KIND=[inline|file]:KEY",
+        conflicts_with = "no_sign_verify"
+    )]
+    sign_verify: Vec<String>,
+    /// Import GPG keys from FILE
+    #[arg(long, value_name = "FILE")]
+    gpg_import: Option<PathBuf>,
     /// Do nothing if the provided remote exists
     #[arg(long, conflicts_with = "force")]
     if_not_exists: bool,
@@ -43,26 +58,35 @@ pub(crate) struct Add {
     branches: Vec<String>,
 }
 
-/// `--set` without a value.
+/// An option that cannot be understood.
 #[derive(Debug, thiserror::Error)]
-#[error("Missing '=' in KEY=VALUE for --set")]
-struct NoValue;
+enum AddError {
+    #[error("Missing '=' in KEY=VALUE for --set")]
+    NoValue,
+    #[error("Failed to parse KEYTYPE=[inline|file]:DATA in {0}")]
+    KeySpec(String),
+    #[error("Invalid key reference {0}, expected inline|file")]
+    KeyReference(String),
+}
 
-impl Classified for NoValue {
+impl Classified for AddError {
     fn class(&self) -> ErrorClass {
         ErrorClass::InvalidInput
     }
 }
 
 impl Add {
-    pub(super) fn run(self, repo: &mut Repo) -> Result<(), Failure> {
+    pub(super) fn run(self, context: &Context, repo: &mut Repo) -> Result<(), Failure> {
         let how = match (self.if_not_exists, self.force) {
             (true, _) => IfPresent::Keep,
             (_, true) => IfPresent::Replace,
             _ => IfPresent::Fail,
         };
         repo.add_remote(&self.remote()?, how)?;
-        Ok(())
+        match self.gpg_import {
+            Some(file) => gpg::import_file(context, repo, &self.name, file),
+            None => Ok(()),
+        }
     }
 
     fn remote(&self) -> Result<Remote, Failure> {
@@ -77,7 +101,7 @@ impl Add {
             remote.set("branches", &format!("{};", self.branches.join(";")));
         }
         for pair in &self.set {
-            let (key, value) = pair.split_once('=').ok_or(NoValue)?;
+            let (key, value) = pair.split_once('=').ok_or(AddError::NoValue)?;
             remote.set(key, value);
         }
         if self.no_gpg_verify || self.no_sign_verify {
@@ -86,6 +110,7 @@ impl Add {
         if self.no_sign_verify {
             remote.set("sign-verify", "false");
         }
+        self.set_keys(&mut remote)?;
         let named = [
             ("collection-id", &self.collection_id),
             ("custom-backend", &self.custom_backend),
@@ -96,5 +121,27 @@ impl Add {
             }
         }
         Ok(remote)
+    }
+
+    fn set_keys(&self, remote: &mut Remote) -> Result<(), Failure> {
+        let mut kinds = Vec::new();
+        for text in &self.sign_verify {
+            let parts = text.split_once('=');
+            let (kind, key) = parts.ok_or_else(|| AddError::KeySpec(text.clone()))?;
+            let scheme = signatures::scheme(kind)?;
+            let parts = key.split_once(':');
+            let (what, key) = parts.ok_or_else(|| AddError::KeyReference(key.to_owned()))?;
+            let option = match what {
+                "inline" => format!("verification-{scheme}-key"),
+                "file" => format!("verification-{scheme}-file"),
+                other => return Err(AddError::KeyReference(other.to_owned()).into()),
+            };
+            remote.set(&option, key);
+            kinds.push(scheme.name());
+        }
+        if !kinds.is_empty() {
+            remote.set("sign-verify", &kinds.join(","));
+        }
+        Ok(())
     }
 }
