@@ -8,6 +8,7 @@ mod binary;
 pub mod boot;
 pub mod disk;
 mod golden;
+pub mod gpg_home;
 mod manifest;
 pub mod oci;
 mod registry;
@@ -17,6 +18,7 @@ mod tool;
 
 pub use binary::{bootroot_bin, scratch_dir, target_dir, workspace_root};
 pub use golden::{golden, golden_copy};
+pub use gpg_home::GpgHome;
 pub use manifest::{TreeManifest, manifest};
 pub use registry::{HTPASSWD_PASSWORD, HTPASSWD_USER, Registry};
 pub use run::{fails, run, shell, stdout};

@@ -10,9 +10,9 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use signature::gpg::{Refusal, Status};
 
-use crate::home::{Home, LONG_AGO};
 use crate::oracle::{Repo, now};
 use crate::verdicts::{compare, like_gpg};
+use testkit::gpg_home::{GpgHome as Home, LONG_AGO};
 
 fn public(home: &Home, user: &str) -> SignedPublicKey {
     SignedPublicKey::from_bytes(&home.gpg(&["--export", user], b"")[..]).unwrap()

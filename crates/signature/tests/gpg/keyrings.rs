@@ -5,8 +5,8 @@ use std::fs;
 use signature::gpg::{KeyQuery, Keyring, KeyringError, Policy, Status};
 use testkit::{run, stdout};
 
-use crate::home::Home;
 use crate::oracle::{Repo, ZONE, describe, now, ostree, zone};
+use testkit::GpgHome as Home;
 
 fn keyring(bytes: &[u8]) -> Keyring {
     let mut keys = Keyring::new();

@@ -1,7 +1,6 @@
 //! GPG signatures compared with the real `gpg`, `gpgv` and `ostree`.
 
 mod forged;
-mod home;
 mod keyrings;
 mod oracle;
 mod signing;

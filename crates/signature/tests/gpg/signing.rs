@@ -10,8 +10,8 @@ use signature::gpg::{
 use signature::{Scheme, detached};
 use testkit::{fails, run, stdout};
 
-use crate::home::Home;
 use crate::oracle::{Repo, ZONE, describe, now, ostree, zone};
+use testkit::GpgHome as Home;
 
 fn secret_keys(home: &Home) -> SecretKeyring {
     SecretKeyring::from_bytes(&home.export_secret()).unwrap()

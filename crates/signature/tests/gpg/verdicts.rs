@@ -2,8 +2,8 @@
 
 use signature::gpg::{Policy, Refusal, Status, Verification};
 
-use crate::home::{Home, LONG_AGO};
 use crate::oracle::{Repo, describe};
+use testkit::gpg_home::{GpgHome as Home, LONG_AGO};
 
 const GOOD: Status = Status::Good;
 
@@ -209,7 +209,7 @@ fn revocation_by_a_named_revoker() {
         .arg(home.path())
         .args(["--no-tty", "--command-fd", "0"]);
     revoke.args(["--pinentry-mode", "loopback", "--passphrase", ""]);
-    let certificate = crate::home::run_with(revoke.args(dialogue), b"y\n0\n\ny\n");
+    let certificate = testkit::gpg_home::run_with(revoke.args(dialogue), b"y\n0\n\ny\n");
     home.gpg(&["--import"], &certificate);
     assert_eq!(compare("before", &repo, &before, &signature), [GOOD]);
     let seen = compare("revoked", &repo, &home.export(), &signature);

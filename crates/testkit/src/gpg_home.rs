@@ -4,26 +4,32 @@ use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use crate::command;
 use tempfile::TempDir;
-use testkit::command;
 
 /// A day in the past, for keys and signatures that have expired since.
-pub(crate) const LONG_AGO: &str = "20200101T000000";
+pub const LONG_AGO: &str = "20200101T000000";
 
-pub(crate) struct Home(TempDir);
+/// A GnuPG home directory, gone with its agent when dropped.
+#[derive(Debug)]
+pub struct GpgHome(TempDir);
 
-impl Home {
-    pub(crate) fn new() -> Self {
+impl GpgHome {
+    /// Without keys.
+    #[allow(clippy::new_without_default, reason = "it makes a directory")]
+    pub fn new() -> Self {
         // The agent's socket lies in it, and paths of sockets are short: not in the target directory.
         let dir = tempfile::Builder::new().prefix("gpg").tempdir().unwrap();
         Self(dir)
     }
 
-    pub(crate) fn path(&self) -> &Path {
+    /// Where it is.
+    pub fn path(&self) -> &Path {
         self.0.path()
     }
 
-    pub(crate) fn command(&self) -> Command {
+    /// gpg with this home directory, asking nothing.
+    pub fn command(&self) -> Command {
         let mut gpg = command("gpg");
         gpg.arg("--homedir").arg(self.path());
         gpg.args([
@@ -40,13 +46,13 @@ impl Home {
 
     /// Standard output of gpg with these arguments; it must succeed.
     #[track_caller]
-    pub(crate) fn gpg(&self, arguments: &[&str], input: &[u8]) -> Vec<u8> {
+    pub fn gpg(&self, arguments: &[&str], input: &[u8]) -> Vec<u8> {
         run_with(self.command().args(arguments), input)
     }
 
     /// A new key and its fingerprint. `algorithm` and `usage` are those of `--quick-generate-key`.
     #[track_caller]
-    pub(crate) fn key(&self, user: &str, algorithm: &str, usage: &str, expiry: &str) -> String {
+    pub fn key(&self, user: &str, algorithm: &str, usage: &str, expiry: &str) -> String {
         self.gpg(
             &["--quick-generate-key", user, algorithm, usage, expiry],
             b"",
@@ -56,18 +62,13 @@ impl Home {
 
     /// A new subkey of the key `primary`; its fingerprint.
     #[track_caller]
-    pub(crate) fn subkey(
-        &self,
-        primary: &str,
-        algorithm: &str,
-        usage: &str,
-        expiry: &str,
-    ) -> String {
+    pub fn subkey(&self, primary: &str, algorithm: &str, usage: &str, expiry: &str) -> String {
         self.gpg(&["--quick-add-key", primary, algorithm, usage, expiry], b"");
         self.fingerprints(primary).pop().unwrap()
     }
 
-    pub(crate) fn fingerprint(&self, user: &str) -> String {
+    /// The fingerprint of the primary key of `user`.
+    pub fn fingerprint(&self, user: &str) -> String {
         self.fingerprints(user).remove(0)
     }
 
@@ -81,28 +82,32 @@ impl Home {
             .collect()
     }
 
+    /// A detached signature over `data`.
     #[track_caller]
-    pub(crate) fn sign(&self, user: &str, data: &[u8]) -> Vec<u8> {
+    pub fn sign(&self, user: &str, data: &[u8]) -> Vec<u8> {
         self.sign_with(&[], user, data)
     }
 
+    /// The same with more options.
     #[track_caller]
-    pub(crate) fn sign_with(&self, options: &[&str], user: &str, data: &[u8]) -> Vec<u8> {
+    pub fn sign_with(&self, options: &[&str], user: &str, data: &[u8]) -> Vec<u8> {
         let sign = ["--local-user", user, "--detach-sign"];
         self.gpg(&[options, &sign[..]].concat(), data)
     }
 
-    pub(crate) fn export(&self) -> Vec<u8> {
+    /// All public keys.
+    pub fn export(&self) -> Vec<u8> {
         self.gpg(&["--export"], b"")
     }
 
-    pub(crate) fn export_secret(&self) -> Vec<u8> {
+    /// All secret keys.
+    pub fn export_secret(&self) -> Vec<u8> {
         self.gpg(&["--export-secret-keys"], b"")
     }
 
     /// Answer gpg's questions, one per line.
     #[track_caller]
-    pub(crate) fn dialogue(&self, arguments: &[&str], answers: &str) {
+    pub fn dialogue(&self, arguments: &[&str], answers: &str) {
         let mut gpg = command("gpg");
         gpg.arg("--homedir").arg(self.path());
         gpg.args([
@@ -118,7 +123,7 @@ impl Home {
     }
 
     /// Revoke a whole key with the certificate that gpg made along with it.
-    pub(crate) fn revoke(&self, fingerprint: &str) {
+    pub fn revoke(&self, fingerprint: &str) {
         let file = self
             .path()
             .join(format!("openpgp-revocs.d/{fingerprint}.rev"));
@@ -130,7 +135,7 @@ impl Home {
     }
 }
 
-impl Drop for Home {
+impl Drop for GpgHome {
     fn drop(&mut self) {
         let mut kill = command("gpgconf");
         kill.arg("--homedir").arg(self.path());
@@ -138,8 +143,9 @@ impl Drop for Home {
     }
 }
 
+/// Standard output of a program that is given `input`; it must succeed.
 #[track_caller]
-pub(crate) fn run_with(command: &mut Command, input: &[u8]) -> Vec<u8> {
+pub fn run_with(command: &mut Command, input: &[u8]) -> Vec<u8> {
     command.stdin(Stdio::piped()).stdout(Stdio::piped());
     let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
     let mut stdin = child.stdin.take().unwrap();
