@@ -203,9 +203,9 @@ pub(crate) fn refuses_invalid_cache() -> bool {
 
 /// Where keys are looked for, when the user says so; for tests, as with `ostree`.
 pub(crate) fn key_stores(stores: KeyStores) -> KeyStores {
-    let dummy = std::env::var_os("OSTREE_DUMMY_SIGN_ENABLED").is_some();
-    let stores = stores.with_dummy(dummy);
-    match path("OSTREE_GPG_HOME") {
+    let dummy = std::env::var_os("OSTREE_DUMMY_SIGN_ENABLED");
+    let stores = stores.with_dummy(dummy.is_some_and(|value| value == "1"));
+    match path("OSTREE_GPG_HOME").and_then(|dir| std::path::absolute(dir).ok()) {
         Some(dir) => stores.with_keyrings(dir),
         None => stores,
     }

@@ -150,10 +150,7 @@ impl Place {
     /// Where keys for signatures are.
     pub(crate) fn key_stores(&self) -> Result<KeyStores, Failure> {
         let root = open_dir("the root directory", Path::new("/"))?;
-        let mut stores = KeyStores::new(root).with_dummy(environment::allows_dummy_signatures());
-        if let Some(dir) = environment::gpg_keyrings() {
-            stores = stores.with_keyrings(dir);
-        }
+        let stores = environment::key_stores(KeyStores::new(root));
         Ok(match self {
             Self::Repository(_) => stores,
             Self::Sysroot(root) => {

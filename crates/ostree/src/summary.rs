@@ -207,7 +207,8 @@ impl Repo {
         bytes.map(|bytes| Summary::from_bytes(&bytes)).transpose()
     }
 
-    /// Write a new summary, and indexes of the static deltas, with `now` (seconds since 1970 UTC) as its time and `additional` metadata;
+    /// Write a new summary, and indexes of the static deltas, with `now` (seconds since 1970 UTC) as its
+    /// time and `additional` metadata;
     /// signatures of the old one are removed.
     ///
     /// # Errors

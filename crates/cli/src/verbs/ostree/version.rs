@@ -5,7 +5,13 @@ pub(super) const LIKE: &str = "2026.4";
 
 /// The features of libostree that are implemented, under its names. Test suites and other programs decide
 /// by them what they may ask for: a name is added when everything behind it works.
-const FEATURES: &[&str] = &["inode64", "initial-var"];
+const FEATURES: &[&str] = &[
+    "inode64",
+    "gpgme",
+    "sign-ed25519",
+    "sign-spki",
+    "initial-var",
+];
 
 /// The version and the features, in the YAML that `ostree` prints.
 pub(crate) fn text() -> String {
