@@ -69,7 +69,7 @@ fn a_keyring_of_its_own_replaces_that_of_the_system() {
         Err(TrustError::Import(_))
     ));
     // The real program would look for the path on the machine.
-    scratch.set("gpgkeypath", "");
+    scratch.unset("gpgkeypath");
     let listed = scratch.ostree("remote gpg-list-keys origin");
     let users: Vec<_> = listed
         .lines()

@@ -40,10 +40,20 @@ impl Scratch {
     /// Set an option of the remote.
     #[track_caller]
     pub(crate) fn set(&self, key: &str, value: &str) {
+        self.config(&["set", &format!("remote \"origin\".{key}"), value]);
+    }
+
+    /// Remove an option of the remote.
+    #[track_caller]
+    pub(crate) fn unset(&self, key: &str) {
+        self.config(&["unset", &format!("remote \"origin\".{key}")]);
+    }
+
+    #[track_caller]
+    fn config(&self, arguments: &[&str]) {
         let mut ostree = command("ostree");
         ostree.arg(format!("--repo={}", self.path("repo").display()));
-        let key = format!("remote \"origin\".{key}");
-        testkit::run(ostree.args(["config", "set", &key, value]));
+        testkit::run(ostree.arg("config").args(arguments));
     }
 
     /// A commit by the real program, with more options.

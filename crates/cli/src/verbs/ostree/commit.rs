@@ -217,7 +217,10 @@ impl Commit {
             return Ok(());
         }
         // The same commit may be there already, with signatures of others.
-        if let Some(there) = repo.load_detached_metadata(&id)?.filter(|_| detached.is_empty()) {
+        if let Some(there) = repo
+            .load_detached_metadata(&id)?
+            .filter(|_| detached.is_empty())
+        {
             *detached = there;
         }
         Ok(signing.sign(&commit.to_bytes(), detached, environment::now())?)
