@@ -5,7 +5,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use error_class::{Classified, ErrorClass};
-use ureq::tls::{Certificate, PemItem, RootCerts, parse_pem};
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+use ureq::tls::{Certificate, RootCerts};
 
 /// Largest bundle of certificate authorities that is read, in bytes.
 const MAX_BUNDLE: u64 = 8 << 20;
@@ -21,7 +23,7 @@ const SYSTEM_BUNDLES: &[&str] = &[
 
 /// Certificate authorities that are trusted. Cloning is cheap.
 #[derive(Debug, Clone, Default)]
-pub struct CaRoots(Arc<Vec<Certificate<'static>>>);
+pub struct CaRoots(Arc<Vec<CertificateDer<'static>>>);
 
 impl CaRoots {
     /// None at all: no HTTPS server is trusted.
@@ -64,17 +66,12 @@ impl CaRoots {
     /// The file has a malformed certificate, or none.
     pub fn with_pem(&self, origin: &str, pem: &[u8]) -> Result<Self, CaRootsError> {
         let mut certificates = self.0.to_vec();
-        for item in parse_pem(pem) {
-            match item {
-                Ok(PemItem::Certificate(certificate)) => certificates.push(certificate),
-                Ok(_) => {}
-                Err(error) => {
-                    return Err(CaRootsError::Malformed {
-                        origin: origin.to_owned(),
-                        cause: error.to_string(),
-                    });
-                }
-            }
+        for certificate in CertificateDer::pem_slice_iter(pem) {
+            let certificate = certificate.map_err(|error| CaRootsError::Malformed {
+                origin: origin.to_owned(),
+                cause: error.to_string(),
+            })?;
+            certificates.push(certificate);
         }
         if certificates.len() == self.0.len() {
             return Err(CaRootsError::Empty(origin.to_owned()));
@@ -97,7 +94,13 @@ impl CaRoots {
     /// In the form of the HTTP library.
     #[must_use]
     pub fn to_ureq(&self) -> RootCerts {
-        RootCerts::Specific(Arc::clone(&self.0))
+        let own = |der: &CertificateDer<'_>| Certificate::from_der(der).to_owned();
+        RootCerts::Specific(Arc::new(self.0.iter().map(own).collect()))
+    }
+
+    /// Each of them, in DER.
+    pub fn certificates(&self) -> impl Iterator<Item = &CertificateDer<'static>> {
+        self.0.iter()
     }
 }
 

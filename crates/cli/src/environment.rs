@@ -13,6 +13,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use boot_format::KernelArgs;
 use error_class::{Classified, ErrorClass};
 use sysroot::SysrootOptions;
+use oci::proxies::Proxies;
 use tracing_subscriber::EnvFilter;
 use trust::KeyStores;
 
@@ -211,6 +212,48 @@ pub(crate) fn key_stores(stores: KeyStores) -> KeyStores {
     }
 }
 
+/// The proxies that the user has, by the usual variables; names in small letters count first. For plain
+/// HTTP the one in capitals is not looked at where a web server might have set it.
+pub(crate) fn proxies() -> Proxies {
+    proxies_by(|name| std::env::var(name).ok().filter(|value| !value.is_empty()))
+}
+
+fn proxies_by(text: impl Fn(&str) -> Option<String>) -> Proxies {
+    let of = |small: &str, large: &str| text(small).or_else(|| text(large));
+    let all = || of("all_proxy", "ALL_PROXY");
+    let is_served = text("REQUEST_METHOD").is_some();
+    let http = text("http_proxy").or_else(|| text("HTTP_PROXY").filter(|_| !is_served));
+    Proxies {
+        https: of("https_proxy", "HTTPS_PROXY").or_else(all),
+        http: http.or_else(all),
+        except: of("no_proxy", "NO_PROXY").unwrap_or_default(),
+    }
+}
+
+/// Where the user has containers' configuration of their own.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct UserConfiguration {
+    /// The only registries.conf to use.
+    pub(crate) registries: Option<PathBuf>,
+    /// Where drop-ins for it are, if not at the usual place.
+    pub(crate) registries_dir: Option<PathBuf>,
+    /// The user's directory for containers; none when the user is root.
+    pub(crate) dir: Option<PathBuf>,
+}
+
+/// Where the user has containers' configuration of their own. Root has that of the system.
+pub(crate) fn containers_configuration() -> UserConfiguration {
+    let is_root = rustix::process::geteuid().is_root();
+    let config = path("XDG_CONFIG_HOME").or_else(|| path("HOME").map(|home| home.join(".config")));
+    UserConfiguration {
+        registries: path("CONTAINERS_REGISTRIES_CONF"),
+        registries_dir: path("CONTAINERS_REGISTRIES_CONF_DIR"),
+        dir: config
+            .filter(|_| !is_root)
+            .map(|dir| dir.join("containers")),
+    }
+}
+
 /// Where the user has credentials for registries.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct UserCredentials {
@@ -251,6 +294,28 @@ fn path(name: &str) -> Option<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn proxies_are_found_by_either_spelling() {
+        let variables = [
+            ("HTTPS_PROXY", "http://large"),
+            ("https_proxy", "http://small"),
+            ("HTTP_PROXY", "http://attacker"),
+            ("REQUEST_METHOD", "GET"),
+            ("ALL_PROXY", "http://all"),
+            ("NO_PROXY", "a.io"),
+        ];
+        let found = proxies_by(|name| {
+            let mut entries = variables.iter();
+            entries
+                .find(|(key, _)| *key == name)
+                .map(|(_, value)| (*value).to_owned())
+        });
+        assert_eq!(found.https.as_deref(), Some("http://small"));
+        assert_eq!(found.http.as_deref(), Some("http://all"));
+        assert_eq!(found.except, "a.io");
+        assert_eq!(proxies_by(|_| None), Proxies::default());
+    }
 
     #[test]
     fn credentials_are_where_podman_and_docker_keep_them() {

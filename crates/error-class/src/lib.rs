@@ -29,6 +29,16 @@ pub enum ErrorClass {
     Interrupted,
     /// Authentication to a remote failed.
     Unauthenticated,
+    /// A remote knows who we are and refuses, or refuses everybody.
+    Forbidden,
+    /// A remote cannot prove who it is, or would be spoken to in the clear.
+    Tls,
+    /// The name of a remote has no address.
+    NoAddress,
+    /// A remote was silent for too long; trying again is sensible.
+    Timeout,
+    /// A remote was asked too often; trying again later is sensible.
+    RateLimited,
     /// The network or the remote failed in a way that may pass; trying again is sensible.
     Network,
     /// Any other input/output failure.

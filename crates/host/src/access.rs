@@ -4,12 +4,17 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use error_class::{Classified, ErrorClass};
+use oci::certs::{CertDirs, Place};
 use oci::context::Context;
 use oci::credentials::{AuthFile, AuthFileError, Credentials};
 use oci::limits;
+use oci::proxies::Proxies;
 use oci::reference::{ImageReference, Transport};
+use oci::registries::{Registries, RegistriesError};
 use oci::registry::{CaRoots, CaRootsError};
 use progress::Interrupt;
+use rustix::fs::{Dir, DirEntry, Mode, OFlags};
+use rustix::io::Errno;
 
 /// Where a system keeps credentials for its own images, the most important first; those of ostree-ext
 /// and bootc.
@@ -34,8 +39,18 @@ pub struct Access {
     pub user_files: Vec<PathBuf>,
     /// The bundle of certificate authorities, instead of the system's.
     pub ca_bundle: Option<PathBuf>,
-    /// Accept plain HTTP and any certificate from the registry of the image.
-    pub insecure: bool,
+    /// The directory with certificates for whatever registry, instead of those for single ones.
+    pub cert_dir: Option<PathBuf>,
+    /// Whether registries must prove who they are; when nothing is said, configuration decides.
+    pub tls_verify: Option<bool>,
+    /// The only registries.conf to read.
+    pub registries_conf: Option<PathBuf>,
+    /// The directory with drop-ins for it, instead of the usual ones.
+    pub registries_dir: Option<PathBuf>,
+    /// Where the user has containers' configuration that comes before the system's.
+    pub user_configuration: Option<PathBuf>,
+    /// How servers elsewhere are reached.
+    pub proxies: Proxies,
     /// Spreads retries of many machines over time; any number of this machine's own.
     pub seed: u64,
 }
@@ -53,6 +68,20 @@ pub enum AccessError {
     /// A credentials file cannot be understood.
     #[error(transparent)]
     AuthFile(#[from] AuthFileError),
+    /// A registries.conf that was asked for is not there.
+    #[error("there is no registries configuration {}", .0.display())]
+    NoRegistriesConf(PathBuf),
+    /// What is said about registries cannot be understood.
+    #[error(transparent)]
+    Registries(#[from] RegistriesError),
+    /// A directory cannot be read.
+    #[error("cannot read directory {}: {cause}", .path.display())]
+    Directory {
+        /// The directory.
+        path: PathBuf,
+        /// Why.
+        cause: std::io::Error,
+    },
     /// The certificate authorities cannot be read.
     #[error(transparent)]
     Roots(#[from] CaRootsError),
@@ -64,7 +93,9 @@ pub enum AccessError {
 impl Classified for AccessError {
     fn class(&self) -> ErrorClass {
         match self {
-            Self::NoAuthFile(_) => ErrorClass::NotFound,
+            Self::NoAuthFile(_) | Self::NoRegistriesConf(_) => ErrorClass::NotFound,
+            Self::Registries(error) => error.class(),
+            Self::Directory { cause, .. } => cause.class(),
             Self::Read(error) => error.class(),
             Self::AuthFile(error) => error.class(),
             Self::Roots(error) => error.class(),
@@ -89,12 +120,149 @@ impl Access {
         if image.transport != Transport::Registry {
             return Ok(context);
         }
-        context.credentials = self.credentials()?;
+        context.registries = self.registries()?;
+        context.credentials = self.all_credentials(&context.registries)?;
         context.roots = CaRoots::system(self.root.as_fd(), self.ca_bundle.as_deref())?;
-        if let Some(Ok(name)) = image.as_registry().filter(|_| self.insecure) {
-            context.insecure_hosts.insert(name.registry().to_owned());
+        context.certs = self.certs()?;
+        context.proxies = self.proxies.clone();
+        context.always_verify = self.tls_verify == Some(true);
+        if self.tls_verify == Some(false) {
+            self.allow_insecure(image, &mut context);
         }
         Ok(context)
+    }
+
+    /// The registry of the image, and its mirrors, need not prove anything.
+    fn allow_insecure(&self, image: &ImageReference, context: &mut Context) {
+        // What is wrong with the name is said when the image is opened.
+        let Some(Ok(name)) = image.as_registry() else {
+            return;
+        };
+        let sources = context.registries.sources(&name).unwrap_or_default();
+        let hosts = sources.iter().map(|source| source.name.registry());
+        context.insecure_hosts.extend(hosts.map(str::to_owned));
+    }
+
+    /// The credentials files, and the helpers that registries.conf names.
+    fn all_credentials(&self, registries: &Registries) -> Result<Credentials, AccessError> {
+        let credentials = self.credentials()?;
+        if self.anonymous || self.authfile.is_some() {
+            return Ok(credentials);
+        }
+        let (before, after) = registries.credential_helpers();
+        Ok(credentials.with_helpers("registries.conf", before, after))
+    }
+
+    /// What registries.conf(5) and its drop-ins say: the user's file instead of the system's, the
+    /// drop-ins of both.
+    fn registries(&self) -> Result<Registries, AccessError> {
+        let mut registries = Registries::default();
+        let user = self.user_configuration.as_deref();
+        let mut files = vec![Path::new("/etc/containers/registries.conf").to_owned()];
+        files.extend(user.map(|dir| dir.join("registries.conf")));
+        if let Some(chosen) = &self.registries_conf {
+            let bytes = self.read_bytes(chosen)?;
+            let bytes = bytes.ok_or_else(|| AccessError::NoRegistriesConf(chosen.clone()))?;
+            registries.add(&chosen.to_string_lossy(), &bytes)?;
+        } else {
+            self.add_first(&mut registries, files.iter().rev())?;
+        }
+        let usual = Path::new("/etc/containers/registries.conf.d").to_owned();
+        let of_user = user.map(|dir| dir.join("registries.conf.d"));
+        let dirs = match &self.registries_dir {
+            Some(chosen) => vec![chosen.clone()],
+            None => [usual].into_iter().chain(of_user).collect(),
+        };
+        for dir in dirs {
+            self.add_drop_ins(&mut registries, &dir)?;
+        }
+        Ok(registries)
+    }
+
+    fn add_first<'a>(
+        &self,
+        registries: &mut Registries,
+        files: impl Iterator<Item = &'a PathBuf>,
+    ) -> Result<(), AccessError> {
+        for path in files {
+            if let Some(bytes) = self.read_bytes(path)? {
+                registries.add(&path.to_string_lossy(), &bytes)?;
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    fn add_drop_ins(&self, registries: &mut Registries, dir: &Path) -> Result<(), AccessError> {
+        for name in self.names_in(dir)? {
+            let path = dir.join(&name);
+            if path
+                .extension()
+                .is_some_and(|extension| extension == "conf")
+                && let Some(bytes) = self.read_bytes(&path)?
+            {
+                registries.add(&path.to_string_lossy(), &bytes)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The names in a directory, in order; none when there is none.
+    pub(crate) fn names_in(&self, dir: &Path) -> Result<Vec<String>, AccessError> {
+        let Some(descriptor) = self.open_dir(dir)? else {
+            return Ok(Vec::new());
+        };
+        let list = || -> rustix::io::Result<Vec<String>> {
+            let entries = Dir::read_from(&descriptor)?;
+            let name = |entry: rustix::io::Result<DirEntry>| {
+                Ok(entry?.file_name().to_string_lossy().into_owned())
+            };
+            entries.map(name).collect()
+        };
+        let mut names = list().map_err(|cause| AccessError::Directory {
+            path: dir.to_owned(),
+            cause: cause.into(),
+        })?;
+        names.sort();
+        Ok(names)
+    }
+
+    fn open_dir(&self, path: &Path) -> Result<Option<OwnedFd>, AccessError> {
+        let (base, below) = self.resolve(path);
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        match rustix::fs::openat(base, below, flags, Mode::empty()) {
+            Ok(dir) => Ok(Some(dir)),
+            Err(Errno::NOENT | Errno::NOTDIR) => Ok(None),
+            Err(cause) => Err(AccessError::Directory {
+                path: path.to_owned(),
+                cause: cause.into(),
+            }),
+        }
+    }
+
+    fn certs(&self) -> Result<CertDirs, AccessError> {
+        if let Some(path) = &self.cert_dir {
+            let dir = self.open_dir(path)?;
+            let dir = dir.ok_or_else(|| AccessError::Directory {
+                path: path.clone(),
+                cause: std::io::ErrorKind::NotFound.into(),
+            })?;
+            let origin = path.clone();
+            return Ok(CertDirs::only(Place { origin, dir }));
+        }
+        let of_user = self.user_configuration.as_ref();
+        let of_system = ["/etc/containers/certs.d", "/etc/docker/certs.d"].map(PathBuf::from);
+        let mut places = Vec::new();
+        for origin in of_user
+            .map(|dir| dir.join("certs.d"))
+            .into_iter()
+            .chain(of_system)
+        {
+            if let Some(dir) = self.open_dir(&origin)? {
+                places.push(Place { origin, dir });
+            }
+        }
+        Ok(CertDirs::by_host(places))
     }
 
     fn credentials(&self) -> Result<Credentials, AccessError> {
@@ -116,10 +284,13 @@ impl Access {
     }
 
     fn read(&self, path: &Path) -> Result<Option<AuthFile>, AccessError> {
-        let (base, below) = self.resolve(path);
-        let bytes = durable::read_optional(base, below, limits::AUTH_FILE)?;
         let parse = |bytes: Vec<u8>| AuthFile::parse(path.to_string_lossy(), &bytes);
-        Ok(bytes.map(parse).transpose()?)
+        Ok(self.read_bytes(path)?.map(parse).transpose()?)
+    }
+
+    pub(crate) fn read_bytes(&self, path: &Path) -> Result<Option<Vec<u8>>, AccessError> {
+        let (base, below) = self.resolve(path);
+        Ok(durable::read_optional(base, below, limits::AUTH_FILE)?)
     }
 
     /// A path as the user means it: absolute ones start at the root.
@@ -151,7 +322,12 @@ mod tests {
             anonymous: false,
             user_files: vec!["/home/me/auth.json".into(), "/nowhere/auth.json".into()],
             ca_bundle: None,
-            insecure: false,
+            cert_dir: None,
+            tls_verify: None,
+            registries_conf: None,
+            registries_dir: None,
+            user_configuration: None,
+            proxies: Proxies::default(),
             seed: 0,
         }
     }
@@ -168,10 +344,11 @@ mod tests {
     }
 
     fn origin(access: &Access, registry: &str) -> Option<String> {
-        match access.credentials().unwrap().lookup(registry, "os") {
+        let lookups = access.credentials().unwrap().lookup(registry, "os");
+        lookups.into_iter().find_map(|lookup| match lookup {
             Lookup::Found(found) => Some(found.origin),
-            _ => None,
-        }
+            Lookup::Helper { .. } => None,
+        })
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Bringing an image into the store, and finding out whether there is a newer one.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use error_class::{Classified, ErrorClass};
 use image::{
@@ -8,6 +9,7 @@ use image::{
     prepare,
 };
 use oci::digest::Digest;
+use oci::parts::{PartLimits, Parts};
 use oci::reference::{ImageReference, OstreeImageReference, SignatureSource};
 use oci::source::{Error as SourceError, open_verified};
 use ostree::Repo;
@@ -18,6 +20,9 @@ use serde::Serialize;
 use crate::layer_sum::LayerSum;
 use crate::text::{text, text_or_null};
 use crate::{Access, AccessError};
+
+/// Below the repository's `tmp`, from where libostree too removes what has not been touched for long.
+const PARTS_DIR: &str = "bootroot-partial-blobs";
 
 /// Choices of a pull.
 #[derive(Debug, Clone, Default)]
@@ -151,7 +156,8 @@ pub fn pull(
     interrupt: &Interrupt,
 ) -> Result<Pulled, PullError> {
     refuse_remote_signature(image)?;
-    let context = access.context(&image.imgref, interrupt)?;
+    let mut context = access.context(&image.imgref, interrupt)?;
+    context.parts = parts(repo, options.now, progress);
     let source = open_verified(image, &context).map_err(Box::new)?;
     let choices = import_options(options);
     let stored_as = stored_as(image, options);
@@ -166,6 +172,21 @@ pub fn pull(
             Ok(fetched(image, stored_as, imported))
         }
     }
+}
+
+/// Where partly fetched layers are kept. A pull does not fail because they cannot be.
+fn parts(repo: &Repo, now: u64, progress: &dyn Progress) -> Option<Parts> {
+    let opened = repo
+        .tmp_dir(Path::new(PARTS_DIR))
+        .map_err(|error| error.to_string())
+        .and_then(|dir| {
+            Parts::open(dir, PartLimits::default(), now).map_err(|error| error.to_string())
+        });
+    opened
+        .inspect_err(|error| {
+            progress.note(&format!("partly fetched layers cannot be kept: {error}"));
+        })
+        .ok()
 }
 
 /// Finds out whether a pull would change anything; fetches no layer.

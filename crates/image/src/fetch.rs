@@ -1,5 +1,6 @@
 //! Fetching one layer: from its blob to a commit.
 
+use error_class::{Classified as _, ErrorClass};
 use layer::{LayerBlob, LayerError, PathPolicy, TreeOptions};
 use oci::digest::DigestReader;
 use oci::source::{Error as SourceError, ImageSource};
@@ -38,8 +39,27 @@ pub(crate) struct Fetched {
 }
 
 impl Fetcher<'_> {
-    /// Fetch the layer and publish it.
+    /// Fetch the layer and publish it. What an earlier try left of its blob may be damaged; then it is
+    /// fetched anew.
     pub(crate) fn fetch(
+        &self,
+        index: usize,
+        layer: &LayerState,
+        paths: PathPolicy,
+        policy: Option<&file_contexts::Policy>,
+    ) -> Result<Fetched, ImportError> {
+        let descriptor = self.descriptors.get(index).ok_or(ImportError::Planless)?;
+        let mut fetched = self.fetch_once(index, layer, paths, policy);
+        if fetched.as_ref().is_err_and(blames_content) && self.source.forget_part(descriptor) {
+            fetched = self.fetch_once(index, layer, paths, policy);
+        }
+        if fetched.as_ref().map_or_else(blames_content, |_| true) {
+            self.source.forget_part(descriptor);
+        }
+        fetched
+    }
+
+    fn fetch_once(
         &self,
         index: usize,
         layer: &LayerState,
@@ -151,6 +171,14 @@ impl Fetcher<'_> {
         task.done();
         Ok(result)
     }
+}
+
+/// Whether other content would have made a difference.
+fn blames_content(error: &ImportError) -> bool {
+    matches!(
+        error.class(),
+        ErrorClass::Corrupt | ErrorClass::InvalidInput | ErrorClass::Unsupported
+    )
 }
 
 /// The diff_id as a checksum. Other algorithms than SHA-256 are not verified while streaming; the blob's

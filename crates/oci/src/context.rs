@@ -7,8 +7,12 @@ use std::time::Duration;
 
 use progress::Interrupt;
 
+use crate::certs::CertDirs;
 use crate::credentials::Credentials;
+use crate::parts::Parts;
 use crate::platform::Platform;
+use crate::proxies::Proxies;
+use crate::registries::Registries;
 use crate::registry::CaRoots;
 
 /// Everything from outside that fetching an image depends on. Cloning is cheap.
@@ -19,17 +23,27 @@ pub struct Context {
     pub platform: Platform,
     /// Credentials for registries.
     pub credentials: Credentials,
+    /// Mirrors, other locations, blocked and insecure registries.
+    pub registries: Registries,
     /// Registries, as `host` or `host:port`, for which plain HTTP and untrusted certificates are
     /// allowed. Plain HTTP is allowed for loopback addresses in any case.
     pub insecure_hosts: BTreeSet<String>,
+    /// Allow that to no registry, whatever [`registries`](Self::registries) says.
+    pub always_verify: bool,
     /// The certificate authorities that are trusted.
     pub roots: CaRoots,
+    /// Further authorities and our own certificates, for single registries.
+    pub certs: CertDirs,
+    /// How servers elsewhere are reached.
+    pub proxies: Proxies,
     /// What we call ourselves to registries.
     pub user_agent: String,
     /// How long the network may take.
     pub timeouts: Timeouts,
     /// How often and how patiently a failed request is made again.
     pub retry: RetryPolicy,
+    /// Where partly fetched blobs are kept; without, what was not fetched whole is fetched again.
+    pub parts: Option<Parts>,
     /// Stops waiting and fetching once it is raised.
     pub interrupt: Interrupt,
 }
@@ -44,11 +58,16 @@ impl Context {
             files: Arc::new(files),
             platform: Platform::host(),
             credentials: Credentials::none(),
+            registries: Registries::default(),
             insecure_hosts: BTreeSet::new(),
+            always_verify: false,
             roots: CaRoots::none(),
+            certs: CertDirs::default(),
+            proxies: Proxies::default(),
             user_agent: concat!("bootroot/", env!("CARGO_PKG_VERSION")).to_owned(),
             timeouts: Timeouts::default(),
             retry: RetryPolicy::default(),
+            parts: None,
             interrupt: Interrupt::default(),
         }
     }

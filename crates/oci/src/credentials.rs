@@ -11,10 +11,24 @@ use base64::engine::general_purpose::STANDARD;
 use error_class::{Classified, ErrorClass};
 use serde::Deserialize;
 
-/// The credentials that may be used, the files in the order in which they are asked.
+mod helper;
+
+pub use helper::HelperError;
+pub(crate) use helper::ask;
+
+/// What helpers and Docker's files call Docker Hub.
+const DOCKER_HUB_SERVER: &str = "https://index.docker.io/v1/";
+
+/// The credentials that may be used, in the order in which they are asked for.
 #[derive(Debug, Clone, Default)]
 pub struct Credentials {
-    files: Vec<AuthFile>,
+    places: Vec<Place>,
+}
+
+#[derive(Debug, Clone)]
+enum Place {
+    File(AuthFile),
+    Helper { origin: String, name: String },
 }
 
 /// One credentials file.
@@ -23,6 +37,7 @@ pub struct AuthFile {
     origin: String,
     secrets: BTreeMap<String, Secret>,
     helpers: BTreeMap<String, String>,
+    store: Option<String>,
 }
 
 /// What proves who we are. Its debug form hides the secret part.
@@ -50,19 +65,19 @@ pub struct Found {
     pub secret: Secret,
 }
 
-/// What a look-up says.
+/// What may have credentials for a repository.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Lookup {
-    /// No file has anything for the repository.
-    Nothing,
-    /// These credentials apply.
+    /// An entry of a file has.
     Found(Found),
-    /// An external helper program would know; none is run here.
+    /// A helper program may have.
     Helper {
         /// The file that names the helper.
         origin: String,
         /// The helper's name: the program is `docker-credential-NAME`.
         name: String,
+        /// What it is to be asked for.
+        server: String,
     },
 }
 
@@ -76,16 +91,48 @@ impl Credentials {
     /// These files, the most important first.
     #[must_use]
     pub fn from_files(files: Vec<AuthFile>) -> Self {
-        Self { files }
+        let places = files.into_iter().map(Place::File).collect();
+        Self { places }
     }
 
-    /// The credentials for a repository of a registry (`host[:port]`): in each file the most
-    /// specific entry (`host/org/name`, then `host/org`, then `host`); the first file that has one
-    /// decides.
+    /// These, and helpers that are asked before and after the files. `origin` is the file that names
+    /// the helpers.
     #[must_use]
-    pub fn lookup(&self, registry: &str, repository: &str) -> Lookup {
-        let found = |file: &AuthFile| file.lookup(registry, repository);
-        self.files.iter().find_map(found).unwrap_or(Lookup::Nothing)
+    pub fn with_helpers(self, origin: &str, before: Vec<String>, after: Vec<String>) -> Self {
+        let helper = |name| Place::Helper {
+            origin: origin.to_owned(),
+            name,
+        };
+        let (before, after) = (before.into_iter(), after.into_iter());
+        let places = before.map(helper).chain(self.places);
+        Self {
+            places: places.chain(after.map(helper)).collect(),
+        }
+    }
+
+    /// What may have credentials for a repository of a registry (`host[:port]`), in the order in which
+    /// it counts: the first that has any decides. In each file that is the helper for the registry,
+    /// then the most specific entry (`host/org/name`, then `host/org`, then `host`), then the helper
+    /// for everything.
+    #[must_use]
+    pub fn lookup(&self, registry: &str, repository: &str) -> Vec<Lookup> {
+        let of_place = |place: &Place| match place {
+            Place::File(file) => file.lookup(registry, repository),
+            Place::Helper { origin, name } => vec![Lookup::Helper {
+                origin: origin.clone(),
+                name: name.clone(),
+                server: server(registry),
+            }],
+        };
+        self.places.iter().flat_map(of_place).collect()
+    }
+}
+
+/// What a helper for everything is asked for.
+fn server(registry: &str) -> String {
+    match registry {
+        "docker.io" => DOCKER_HUB_SERVER.to_owned(),
+        other => other.to_owned(),
     }
 }
 
@@ -113,24 +160,32 @@ impl AuthFile {
             origin,
             secrets,
             helpers: file.cred_helpers,
+            store: file.creds_store.filter(|name| !name.is_empty()),
         })
     }
 
-    fn lookup(&self, registry: &str, repository: &str) -> Option<Lookup> {
-        if let Some(name) = self.helpers.get(registry) {
-            return Some(Lookup::Helper {
-                origin: self.origin.clone(),
-                name: name.clone(),
-            });
-        }
-        let (key, secret) = self
-            .by_scope(registry, repository)
-            .or_else(|| self.by_host(registry))?;
-        Some(Lookup::Found(Found {
+    fn lookup(&self, registry: &str, repository: &str) -> Vec<Lookup> {
+        let of_registry = self.helpers.get(registry).map(|name| Lookup::Helper {
             origin: self.origin.clone(),
-            key: key.clone(),
-            secret: secret.clone(),
-        }))
+            name: name.clone(),
+            server: registry.to_owned(),
+        });
+        let entry = self
+            .by_scope(registry, repository)
+            .or_else(|| self.by_host(registry));
+        let entry = entry.map(|(key, secret)| {
+            Lookup::Found(Found {
+                origin: self.origin.clone(),
+                key: key.clone(),
+                secret: secret.clone(),
+            })
+        });
+        let of_all = self.store.as_ref().map(|name| Lookup::Helper {
+            origin: self.origin.clone(),
+            name: name.clone(),
+            server: server(registry),
+        });
+        of_registry.into_iter().chain(entry).chain(of_all).collect()
     }
 
     fn by_scope(&self, registry: &str, repository: &str) -> Option<(&String, &Secret)> {
@@ -178,6 +233,7 @@ struct JsonFile {
     auths: BTreeMap<String, JsonEntry>,
     #[serde(default)]
     cred_helpers: BTreeMap<String, String>,
+    creds_store: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -253,13 +309,13 @@ mod tests {
         AuthFile::parse(origin, json.as_bytes()).unwrap()
     }
 
-    fn user(lookup: Lookup) -> Option<(String, String)> {
-        match lookup {
+    fn user(lookups: Vec<Lookup>) -> Option<(String, String)> {
+        match lookups.into_iter().next()? {
             Lookup::Found(found) => match found.secret {
                 Secret::Password { user, .. } => Some((found.origin, user)),
                 Secret::IdentityToken(token) => Some((found.origin, token)),
             },
-            _ => None,
+            Lookup::Helper { .. } => None,
         }
     }
 
@@ -311,12 +367,43 @@ mod tests {
         let credentials = Credentials::from_files(files);
         let found = user(credentials.lookup("quay.io", "org/name")).unwrap();
         assert_eq!(found, ("1".to_owned(), "refresh".to_owned()));
-        let expected = Lookup::Helper {
-            origin: "3".to_owned(),
-            name: "pass".to_owned(),
-        };
-        assert_eq!(credentials.lookup("reg.io", "x"), expected);
-        assert_eq!(Credentials::none().lookup("quay.io", "x"), Lookup::Nothing);
+        let lookups = credentials.lookup("reg.io", "x");
+        assert_eq!(lookups, [helper_of("3", "pass", "reg.io")]);
+        assert!(Credentials::none().lookup("quay.io", "x").is_empty());
+    }
+
+    fn helper_of(origin: &str, name: &str, server: &str) -> Lookup {
+        Lookup::Helper {
+            origin: origin.to_owned(),
+            name: name.to_owned(),
+            server: server.to_owned(),
+        }
+    }
+
+    #[test]
+    fn helpers_are_asked_in_their_place() {
+        let json = r#"{"auths": {"docker.io": {}}, "credsStore": "all", "credHelpers": {"quay.io": "one"}}"#;
+        let credentials = Credentials::from_files(vec![file("1", json)]).with_helpers(
+            "conf",
+            vec!["before".to_owned()],
+            vec!["after".to_owned()],
+        );
+        let hub = "https://index.docker.io/v1/";
+        assert_eq!(
+            credentials.lookup("docker.io", "library/x"),
+            [
+                helper_of("conf", "before", hub),
+                helper_of("1", "all", hub),
+                helper_of("conf", "after", hub)
+            ]
+        );
+        assert_eq!(
+            credentials.lookup("quay.io", "x")[1..3],
+            [
+                helper_of("1", "one", "quay.io"),
+                helper_of("1", "all", "quay.io")
+            ]
+        );
     }
 
     #[test]

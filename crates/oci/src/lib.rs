@@ -12,6 +12,7 @@
 
 pub mod archive;
 pub mod canonical;
+pub mod certs;
 pub mod context;
 pub mod credentials;
 pub mod destination;
@@ -22,8 +23,11 @@ pub mod layout;
 pub mod limits;
 pub mod manifest;
 pub mod media_type;
+pub mod parts;
 pub mod platform;
+pub mod proxies;
 pub mod reference;
+pub mod registries;
 pub mod registry;
 pub mod sink;
 pub mod source;

@@ -51,6 +51,15 @@ pub trait ImageSource: fmt::Debug + Send + Sync {
         offset: u64,
     ) -> Result<Box<dyn Read + Send>, Error>;
 
+    /// Says that a blob read from its start is not needed any more: because what it holds is stored,
+    /// or because it turned out to be damaged. What was kept of it to be continued later is removed.
+    /// True when a beginning kept from an earlier try had been used: then it may be that which was
+    /// damaged, and fetching once more makes sense.
+    fn forget_part(&self, descriptor: &Descriptor) -> bool {
+        let _nothing_kept = descriptor;
+        false
+    }
+
     /// The manifest of the image for [`ImageSource::platform`], found through indexes if need be.
     ///
     /// # Errors

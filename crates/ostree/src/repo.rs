@@ -211,6 +211,16 @@ impl Repo {
         self.tmp.as_fd()
     }
 
+    /// A directory below `tmp` for what may be lost at any time, made if need be. libostree removes one
+    /// that has not changed for a day.
+    ///
+    /// # Errors
+    /// What the system said.
+    pub fn tmp_dir(&self, name: &Path) -> Result<OwnedFd, durable::Error> {
+        durable::create_dir_all(self.tmp(), name, 0o700)?;
+        open_dir(self.tmp(), name)
+    }
+
     /// Whether the object is stored.
     ///
     /// # Errors

@@ -7,6 +7,7 @@
 mod binary;
 pub mod boot;
 pub mod disk;
+mod fault_proxy;
 mod golden;
 pub mod gpg_home;
 mod manifest;
@@ -17,6 +18,7 @@ pub mod tar;
 mod tool;
 
 pub use binary::{bootroot_bin, scratch_dir, target_dir, workspace_root};
+pub use fault_proxy::FaultProxy;
 pub use golden::{golden, golden_copy};
 pub use gpg_home::GpgHome;
 pub use manifest::{TreeManifest, manifest};

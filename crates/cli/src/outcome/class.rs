@@ -37,6 +37,11 @@ Exit codes:
    10  not trusted
    11  authentication failed
    12  network failure, trying again may help
+   13  refused by a remote
+   14  no trusted TLS connection
+   15  a remote has no address
+   16  a remote did not answer in time
+   17  a remote was asked too often
    77  --check: an update is available
   130  interrupted";
 
@@ -98,7 +103,29 @@ pub(crate) fn face_of(class: ErrorClass) -> Face {
         ErrorClass::Network => face(
             12,
             "network",
-            "run the same command again; complete layers are not fetched twice",
+            "run the same command again; what was fetched is kept",
+        ),
+        ErrorClass::Forbidden => plain(13, "forbidden"),
+        ErrorClass::Tls => face(
+            14,
+            "tls",
+            "put the certificate of the registry's authority into /etc/containers/certs.d/HOST:PORT/ca.crt, \
+             or name a directory with --cert-dir",
+        ),
+        ErrorClass::NoAddress => face(
+            15,
+            "no-address",
+            "check the name of the registry, and the name servers in /etc/resolv.conf",
+        ),
+        ErrorClass::Timeout => face(
+            16,
+            "timeout",
+            "check the network and the proxy, and run the same command again; what was fetched is kept",
+        ),
+        ErrorClass::RateLimited => face(
+            17,
+            "rate-limited",
+            "log in for a higher limit, or run the same command later; what was fetched is kept",
         ),
         ErrorClass::Interrupted => face(
             INTERRUPTED,
@@ -115,7 +142,7 @@ mod tests {
 
     use super::*;
 
-    const ALL: [ErrorClass; 12] = [
+    const ALL: [ErrorClass; 17] = [
         ErrorClass::NotFound,
         ErrorClass::Corrupt,
         ErrorClass::InvalidInput,
@@ -127,6 +154,11 @@ mod tests {
         ErrorClass::Interrupted,
         ErrorClass::Unauthenticated,
         ErrorClass::Network,
+        ErrorClass::Forbidden,
+        ErrorClass::Tls,
+        ErrorClass::NoAddress,
+        ErrorClass::Timeout,
+        ErrorClass::RateLimited,
         ErrorClass::Io,
     ];
 

@@ -19,14 +19,23 @@ pub(crate) struct SourceOptions {
     /// Use no credentials
     #[arg(long, visible_alias = "auth-anonymous")]
     anonymous: bool,
-    /// Accept plain HTTP and any certificate from the registry of the image
-    #[arg(long)]
+    /// Use certificate authorities (*.crt) and client certificates (*.cert, *.key) from DIR only
+    /// [default: those for the registry in /etc/containers/certs.d and /etc/docker/certs.d]
+    #[arg(long, value_name = "DIR")]
+    cert_dir: Option<PathBuf>,
+    /// Whether the registry must prove who it is; with false, plain HTTP and any certificate are accepted
+    /// [default: true, but for what registries.conf calls insecure]
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    tls_verify: Option<bool>,
+    /// The same as --tls-verify=false
+    #[arg(long, conflicts_with = "tls_verify")]
     insecure_skip_tls_verification: bool,
 }
 
 impl SourceOptions {
     pub(crate) fn access(&self) -> Result<Access, Failure> {
         let of_user = environment::credentials();
+        let configuration = environment::containers_configuration();
         Ok(Access {
             root: open_dir("the root directory", Path::new("/"))?,
             files: open_dir("the current directory", Path::new("."))?,
@@ -34,7 +43,14 @@ impl SourceOptions {
             anonymous: self.anonymous,
             user_files: of_user.usual,
             ca_bundle: environment::ca_bundle(),
-            insecure: self.insecure_skip_tls_verification,
+            cert_dir: self.cert_dir.clone(),
+            tls_verify: self
+                .tls_verify
+                .or(self.insecure_skip_tls_verification.then_some(false)),
+            registries_conf: configuration.registries,
+            registries_dir: configuration.registries_dir,
+            user_configuration: configuration.dir,
+            proxies: environment::proxies(),
             seed: u64::from(std::process::id()),
         })
     }

@@ -9,11 +9,12 @@ use ureq::Body;
 use ureq::http::{Response, Uri, header};
 
 use super::challenge::{Challenge, Realm};
-use super::client::{Client, answer_problem};
+use super::client::{Client, Resolved, answer_problem};
 use super::error::{CredentialUse, Problem, Wanted};
 use super::url;
+use super::waiting::interruptible;
 use super::wire::{Request, body_problem, protocol, settle};
-use crate::credentials::{Lookup, Secret};
+use crate::credentials::{Lookup, Secret, ask};
 use crate::limits;
 
 /// The name under which identity tokens are exchanged; token servers only log it.
@@ -25,7 +26,7 @@ pub(super) struct Access {
     /// Scheme and host, `https://quay.io`.
     pub(super) base: String,
     /// What the registry asked for, if anything.
-    challenge: Option<Challenge>,
+    pub(super) challenge: Option<Challenge>,
     /// The header that satisfies it.
     pub(super) authorization: Option<String>,
     /// Tells a renewed authorization from the one before.
@@ -108,6 +109,9 @@ fn challenge_of(response: &Response<Body>) -> Option<Challenge> {
 
 /// The header that satisfies a challenge.
 fn authorize(client: &Client, challenge: Option<&Challenge>) -> Result<Option<String>, Problem> {
+    if challenge.is_some() {
+        client.find_credentials()?;
+    }
     match challenge {
         None => Ok(None),
         Some(Challenge::Bearer(realm)) => {
@@ -158,7 +162,8 @@ fn is_header_safe(token: &str) -> bool {
 }
 
 fn ask_for_token(client: &Client, realm: &Realm) -> Result<Response<Body>, Problem> {
-    let pull = format!("repository:{}:pull", client.name().repository());
+    let actions = if client.pushes { "pull,push" } else { "pull" };
+    let pull = format!("repository:{}:{actions}", client.name().repository());
     let service = realm.service.as_deref();
     let mut parameters: Vec<(&str, &str)> = Vec::new();
     parameters.extend(service.map(|service| ("service", service)));
@@ -201,24 +206,60 @@ impl Client {
     }
 
     fn secret(&self) -> Option<&Secret> {
-        match &self.credentials {
-            Lookup::Found(found) => Some(&found.secret),
-            Lookup::Nothing | Lookup::Helper { .. } => None,
+        self.credentials.get()?.as_ref().map(|found| &found.secret)
+    }
+
+    /// Looks for the credentials, and asks helpers for them, unless that has been done.
+    fn find_credentials(&self) -> Result<(), Problem> {
+        if self.credentials.get().is_some() {
+            return Ok(());
+        }
+        let mut found = None;
+        for candidate in &self.candidates {
+            found = self.try_candidate(candidate)?;
+            if found.is_some() {
+                break;
+            }
+        }
+        // Another thread can only have found the same.
+        let _found_twice = self.credentials.set(found);
+        Ok(())
+    }
+
+    fn try_candidate(&self, candidate: &Lookup) -> Result<Option<Resolved>, Problem> {
+        match candidate {
+            Lookup::Found(found) => Ok(Some(Resolved {
+                secret: found.secret.clone(),
+                used: CredentialUse::Entry {
+                    origin: found.origin.clone(),
+                    key: found.key.clone(),
+                },
+            })),
+            Lookup::Helper {
+                origin,
+                name,
+                server,
+            } => {
+                let (helper, wanted) = (name.clone(), server.clone());
+                let asked = interruptible(&self.interrupt, move || ask(&helper, &wanted))
+                    .map_err(Problem::Interrupted)?;
+                let secret = asked.map_err(|cause| Problem::Helper(Box::new(cause)))?;
+                Ok(secret.map(|secret| Resolved {
+                    secret,
+                    used: CredentialUse::Helper {
+                        origin: origin.clone(),
+                        name: name.clone(),
+                    },
+                }))
+            }
         }
     }
 
     /// What to tell about the credentials when a request fails.
     pub(super) fn credential_use(&self) -> CredentialUse {
-        match &self.credentials {
-            Lookup::Nothing => CredentialUse::Anonymous,
-            Lookup::Found(found) => CredentialUse::Entry {
-                origin: found.origin.clone(),
-                key: found.key.clone(),
-            },
-            Lookup::Helper { origin, name } => CredentialUse::Helper {
-                origin: origin.clone(),
-                name: name.clone(),
-            },
+        match self.credentials.get() {
+            Some(Some(found)) => found.used.clone(),
+            _ => CredentialUse::Anonymous,
         }
     }
 

@@ -11,7 +11,6 @@ use super::error::Problem;
 use super::patience::Patience;
 use super::wire::{body_problem, header_text, protocol};
 use crate::digest::Digest;
-use crate::source;
 
 /// This much must have come since the last break for it to count as progress.
 const PROGRESS: u64 = 64 << 10;
@@ -172,10 +171,8 @@ impl Read for ResumingBlob {
         if buf.is_empty() {
             return Ok(0);
         }
-        self.next(buf).map_err(|problem| match problem {
-            Problem::Interrupted(interrupted) => interrupted.into(),
-            problem => source::Error::from(Box::new(self.client.error(problem))).into(),
-        })
+        self.next(buf)
+            .map_err(|problem| self.client.stream_error(problem))
     }
 }
 

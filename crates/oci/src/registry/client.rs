@@ -1,34 +1,50 @@
 //! Requests to one repository: with authorization, and again when that may help.
 
-use std::io::Read;
-use std::sync::{Mutex, PoisonError};
+use std::io::{self, Read};
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use serde::Deserialize;
 use ureq::Body;
 use ureq::http::{Response, Uri, header};
 
 use super::access::Access;
-use super::error::{Detail, Error, Problem, Wanted};
+use super::error::{CredentialUse, Detail, Error, Problem, Wanted};
 use super::patience::{Patience, retry_after};
 use super::wire::{Request, Wire, body_problem, header_text, protocol};
 use crate::context::{Context, RetryPolicy};
-use crate::credentials::Lookup;
+use crate::credentials::{Lookup, Secret};
 use crate::digest::Digest;
 use crate::limits;
 use crate::media_type::ACCEPTED_MANIFESTS;
 use crate::reference::RegistryReference;
+use crate::registries::Endpoint;
+use crate::source;
+
+/// How often a mirror is asked that fails in a way that may pass.
+const ATTEMPTS_AT_MIRROR: u32 = 2;
 
 /// Speaks to one repository of a registry.
 #[derive(Debug)]
 pub(super) struct Client {
-    name: RegistryReference,
+    endpoint: Endpoint,
     pub(super) wire: Wire,
-    pub(super) credentials: Lookup,
+    pub(super) candidates: Vec<Lookup>,
+    /// The credentials, once they have been needed.
+    pub(super) credentials: OnceLock<Option<Resolved>>,
+    /// Whether tokens must allow to push.
+    pub(super) pushes: bool,
     policy: RetryPolicy,
-    interrupt: progress::Interrupt,
+    pub(super) interrupt: progress::Interrupt,
     /// What is known of the registry; nothing before the first request. The lock is held while that
     /// changes, so that threads do not ask for the same token at once.
     access: Mutex<Option<Access>>,
+}
+
+/// Credentials that were found, and what to tell about them.
+#[derive(Debug)]
+pub(super) struct Resolved {
+    pub(super) secret: Secret,
+    pub(super) used: CredentialUse,
 }
 
 /// A manifest as it came.
@@ -46,30 +62,56 @@ pub(super) struct Answer {
 }
 
 impl Client {
-    pub(super) fn new(name: RegistryReference, context: &Context) -> Self {
-        let credentials = context
-            .credentials
-            .lookup(name.registry(), name.repository());
+    pub(super) fn new(endpoint: Endpoint, context: &Context, pushes: bool) -> Self {
+        let name = &endpoint.name;
+        let insecure = endpoint.insecure && !context.always_verify;
         Self {
-            wire: Wire::new(name.registry(), context),
-            credentials,
+            wire: Wire::new(name.registry(), insecure, context),
+            candidates: context
+                .credentials
+                .lookup(name.registry(), name.repository()),
+            credentials: OnceLock::new(),
+            pushes,
             policy: context.retry,
             interrupt: context.interrupt.clone(),
             access: Mutex::new(None),
-            name,
+            endpoint,
         }
     }
 
+    /// Gives up sooner than usual: somebody else has the same image.
+    pub(super) fn impatient(mut self) -> Self {
+        self.policy.attempts = self.policy.attempts.min(ATTEMPTS_AT_MIRROR);
+        self
+    }
+
     pub(super) fn name(&self) -> &RegistryReference {
-        &self.name
+        &self.endpoint.name
+    }
+
+    pub(super) fn endpoint(&self) -> &Endpoint {
+        &self.endpoint
     }
 
     pub(super) fn error(&self, problem: Problem) -> Error {
         Error {
-            registry: self.name.registry().to_owned(),
-            repository: self.name.repository().to_owned(),
+            registry: self.name().registry().to_owned(),
+            repository: self.name().repository().to_owned(),
             problem,
+            mirrors: Vec::new(),
         }
+    }
+
+    pub(super) fn source_error(&self, problem: Problem) -> source::Error {
+        match problem {
+            Problem::Interrupted(interrupted) => interrupted.into(),
+            problem => Box::new(self.error(problem)).into(),
+        }
+    }
+
+    /// A problem while a blob is read.
+    pub(super) fn stream_error(&self, problem: Problem) -> io::Error {
+        self.source_error(problem).into()
     }
 
     pub(super) fn patience(&self) -> Patience {
@@ -118,6 +160,25 @@ impl Client {
         })
     }
 
+    /// Something of the repository that is not large, once.
+    pub(super) fn read_whole(&self, path: &str, limit: u64) -> Result<Vec<u8>, Problem> {
+        let wanted = Wanted::Manifest(path.to_owned());
+        let Answer { uri, response } = self.get(path, &[], &wanted)?;
+        let mut bytes = Vec::new();
+        let reader = response.into_body().into_reader();
+        reader
+            .take(limit + 1)
+            .read_to_end(&mut bytes)
+            .map_err(|error| body_problem(&uri, error))?;
+        if bytes.len() as u64 > limit {
+            return Err(protocol(
+                &uri,
+                format!("{path} has more than {limit} bytes"),
+            ));
+        }
+        Ok(bytes)
+    }
+
     /// Asks for a blob from an offset on, once. The answer has status 200 or 206.
     pub(super) fn blob_once(&self, digest: &Digest, offset: u64) -> Result<Answer, Problem> {
         let range = (offset > 0).then(|| (header::RANGE, format!("bytes={offset}-")));
@@ -151,7 +212,7 @@ impl Client {
         path: &str,
         headers: &[(header::HeaderName, String)],
     ) -> Result<Answer, Problem> {
-        let repository = self.name.repository();
+        let repository = self.name().repository();
         let uri = self.uri(&format!("{}/v2/{repository}/{path}", access.base))?;
         let request = Request {
             authorization: access.authorization.as_deref(),
@@ -160,6 +221,12 @@ impl Client {
         };
         let response = self.wire.send(&uri, &request)?;
         Ok(Answer { uri, response })
+    }
+
+    /// What has been found out about the registry, if anything.
+    pub(super) fn known_access(&self) -> Option<Access> {
+        let access = self.access.lock().unwrap_or_else(PoisonError::into_inner);
+        access.clone()
     }
 
     fn access(&self) -> Result<Access, Problem> {
@@ -200,7 +267,7 @@ pub(super) fn answer_problem(
     let wanted = wanted.clone();
     match status {
         401 => Problem::Unauthenticated { used, detail },
-        403 => Problem::Denied { used, detail },
+        403 => Problem::Forbidden { used, detail },
         404 => Problem::NotFound { wanted, detail },
         429 => Problem::RateLimited { retry_after },
         408 | 500 | 502 | 503 | 504 => Problem::Server {

@@ -7,12 +7,14 @@ use std::time::Duration;
 use error_class::{Classified, ErrorClass};
 use progress::Interrupted;
 
+use crate::certs::CertsError;
+use crate::credentials::HelperError;
 use crate::digest::Digest;
 
 /// A request to a registry failed for good: what was tried again is not reported until it failed
 /// for the last time.
 #[derive(Debug, thiserror::Error)]
-#[error("registry {registry}, repository {repository}: {problem}")]
+#[error("registry {registry}, repository {repository}: {problem}{}", failed_before(.mirrors))]
 pub struct Error {
     /// Host and port of the registry.
     pub registry: String,
@@ -20,6 +22,15 @@ pub struct Error {
     pub repository: String,
     /// What went wrong.
     pub problem: Problem,
+    /// What went wrong with mirrors that were asked before.
+    pub mirrors: Vec<String>,
+}
+
+fn failed_before(failed: &[String]) -> String {
+    if failed.is_empty() {
+        return String::new();
+    }
+    format!("; mirrors failed before: {}", failed.join("; "))
 }
 
 impl Classified for Error {
@@ -33,7 +44,10 @@ impl Classified for Error {
 #[non_exhaustive]
 pub enum Problem {
     /// The registry wants to know who we are, or does not believe it.
-    #[error("authentication failed, {used}{detail}")]
+    #[error(
+        "authentication failed, {used}{detail}; log in with `podman login` or `skopeo login`, or name a \
+         credentials file"
+    )]
     Unauthenticated {
         /// The credentials that were used.
         used: CredentialUse,
@@ -41,8 +55,8 @@ pub enum Problem {
         detail: Detail,
     },
     /// The registry knows who we are and refuses.
-    #[error("access is denied, {used}{detail}")]
-    Denied {
+    #[error("access is denied, {used}{detail}; ask the owner of the repository for access")]
+    Forbidden {
         /// The credentials that were used.
         used: CredentialUse,
         /// What the registry said.
@@ -109,6 +123,18 @@ pub enum Problem {
         /// Why.
         cause: String,
     },
+    /// The certificates that are configured for the registry are unusable.
+    #[error(transparent)]
+    Certificates(Box<CertsError>),
+    /// A credential helper did not do its work.
+    #[error(transparent)]
+    Helper(Box<HelperError>),
+    /// A proxy is configured by an address that is none.
+    #[error("proxy {address:?} is not an address like http://host:port")]
+    Proxy {
+        /// The address, without what proves who we are.
+        address: String,
+    },
     /// Nothing happened for too long.
     #[error("{host} did not answer in time while {doing}")]
     Timeout {
@@ -162,15 +188,18 @@ impl Classified for Problem {
     fn class(&self) -> ErrorClass {
         match self {
             Self::Unauthenticated { .. } => ErrorClass::Unauthenticated,
-            Self::Denied { .. } => ErrorClass::Denied,
+            Self::Forbidden { .. } => ErrorClass::Forbidden,
             Self::NotFound { .. } => ErrorClass::NotFound,
-            Self::RateLimited { .. }
-            | Self::Server { .. }
-            | Self::Dns { .. }
-            | Self::Connection { .. }
-            | Self::Timeout { .. } => ErrorClass::Network,
-            Self::Tls { .. } => ErrorClass::Untrusted,
-            Self::PlainHttp { .. } | Self::Refused { .. } => ErrorClass::Denied,
+            Self::RateLimited { .. } => ErrorClass::RateLimited,
+            Self::Dns { .. } => ErrorClass::NoAddress,
+            Self::Timeout { .. } => ErrorClass::Timeout,
+            Self::Server { .. } | Self::Connection { .. } => ErrorClass::Network,
+            Self::Tls { .. } => ErrorClass::Tls,
+            Self::Certificates(cause) => cause.class(),
+            Self::Helper(cause) => cause.class(),
+            Self::Proxy { .. } => ErrorClass::InvalidInput,
+            Self::PlainHttp { .. } => ErrorClass::Tls,
+            Self::Refused { .. } => ErrorClass::Forbidden,
             Self::Protocol { .. } => ErrorClass::Unsupported,
             Self::WrongSize { .. } => ErrorClass::Corrupt,
             Self::BrokeOff { cause, .. } => cause.class(),
@@ -222,7 +251,7 @@ pub enum CredentialUse {
         /// The entry.
         key: String,
     },
-    /// With none, as a file leaves it to a helper program.
+    /// With those of a helper program that a file names.
     Helper {
         /// The file.
         origin: String,
@@ -237,7 +266,10 @@ impl fmt::Display for CredentialUse {
             Self::Anonymous => f.write_str("no credentials were found for it"),
             Self::Entry { origin, key } => write!(f, "with entry {key:?} of {origin}"),
             Self::Helper { origin, name } => {
-                write!(f, "{origin} names the unsupported helper {name:?}")
+                write!(
+                    f,
+                    "with what docker-credential-{name} has, named by {origin}"
+                )
             }
         }
     }

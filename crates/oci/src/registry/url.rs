@@ -34,7 +34,7 @@ pub(super) fn shown_host(uri: &Uri) -> String {
 }
 
 /// Whether a server is on this machine.
-pub(super) fn is_loopback(host: &str) -> bool {
+pub(crate) fn is_loopback(host: &str) -> bool {
     let bare = host.trim_start_matches('[').trim_end_matches(']');
     match bare.parse::<IpAddr>() {
         Ok(address) => address.is_loopback(),

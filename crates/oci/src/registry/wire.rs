@@ -1,22 +1,25 @@
 //! One exchange with a server: send, follow redirects, and say what went wrong.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::io::{self, Read};
-use std::sync::OnceLock;
+use std::sync::{Mutex, PoisonError};
 
 use ca_roots::CaRoots;
 use progress::Interrupt;
+use ureq::config::Config;
 use ureq::http::{Method, Response, StatusCode, Uri, header};
-use ureq::tls::TlsConfig;
 use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver};
-use ureq::unversioned::transport::{DefaultConnector, NextTimeout};
-use ureq::{Agent, Body, Timeout};
+use ureq::unversioned::transport::{ConnectProxyConnector, Connector, NextTimeout, TcpConnector};
+use ureq::{Agent, Body, Proxy, ProxyProtocol, Timeout};
 
 use super::error::Problem;
+use super::tls::TlsConnector;
 use super::url;
 use super::waiting::interruptible;
+use crate::certs::CertDirs;
 use crate::context::{Context, Timeouts};
 use crate::limits;
+use crate::proxies::Proxies;
 use crate::reference::split_port;
 
 /// How many idle connections to one host are kept: one for each layer that may be fetched at once.
@@ -25,17 +28,30 @@ const IDLE_PER_HOST: usize = 8;
 /// Makes requests. Connections are kept and used again.
 #[derive(Debug)]
 pub(super) struct Wire {
-    strict: Agent,
+    /// Host and port of the registry.
+    registry: String,
     /// Whether the registry is on this machine. Another must not lead us to servers here.
     registry_is_local: bool,
-    /// For insecure hosts: any certificate will do. Made when first needed.
-    lax: OnceLock<Agent>,
+    /// One for each way of making connections, made when first needed.
+    agents: Mutex<HashMap<Way, Agent>>,
     settings: Settings,
+}
+
+/// What a connection depends on, beside the server.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct Way {
+    /// For insecure hosts: any certificate will do.
+    any_certificate: bool,
+    /// The registry or other server whose own certificates are used.
+    certificates_of: Option<String>,
+    proxy: Option<String>,
 }
 
 #[derive(Debug)]
 struct Settings {
     roots: CaRoots,
+    certs: CertDirs,
+    proxies: Proxies,
     user_agent: String,
     timeouts: Timeouts,
     insecure_hosts: BTreeSet<String>,
@@ -95,18 +111,24 @@ impl Call {
 
 impl Wire {
     /// For a registry, `host` or `host:port`.
-    pub(super) fn new(registry: &str, context: &Context) -> Self {
+    pub(super) fn new(registry: &str, insecure: bool, context: &Context) -> Self {
+        let mut insecure_hosts = context.insecure_hosts.clone();
+        if insecure {
+            insecure_hosts.insert(url::registry_host(registry).to_ascii_lowercase());
+        }
         let settings = Settings {
             roots: context.roots.clone(),
+            certs: context.certs.clone(),
+            proxies: context.proxies.clone(),
             user_agent: context.user_agent.clone(),
             timeouts: context.timeouts,
-            insecure_hosts: context.insecure_hosts.clone(),
+            insecure_hosts,
             interrupt: context.interrupt.clone(),
         };
         Self {
+            registry: registry.to_owned(),
             registry_is_local: url::is_loopback(split_port(registry).0),
-            strict: settings.agent(false),
-            lax: OnceLock::new(),
+            agents: Mutex::default(),
             settings,
         }
     }
@@ -149,35 +171,69 @@ impl Wire {
         }
         let method = request.form.map_or(Method::GET, |_| Method::POST);
         tracing::debug!(%method, host = url::shown_host(uri), path = uri.path(), "request");
-        let (agent, call) = (
-            self.agent(uri).clone(),
-            Call::new(uri, authorization, request),
-        );
+        let (agent, call) = (self.agent(uri)?, Call::new(uri, authorization, request));
         interruptible(&self.settings.interrupt, move || call.make(&agent))
             .map_err(Problem::Interrupted)?
             .map_err(|error| problem(uri, error))
     }
 
-    fn agent(&self, uri: &Uri) -> &Agent {
-        if url::is_insecure(uri, &self.settings.insecure_hosts) {
-            self.lax.get_or_init(|| self.settings.agent(true))
-        } else {
-            &self.strict
+    fn agent(&self, uri: &Uri) -> Result<Agent, Problem> {
+        let way = self.way(uri);
+        let mut agents = self.agents.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(agent) = agents.get(&way) {
+            return Ok(agent.clone());
+        }
+        let agent = self.settings.agent(&self.registry, &way)?;
+        agents.insert(way, agent.clone());
+        Ok(agent)
+    }
+
+    fn way(&self, uri: &Uri) -> Way {
+        let (scheme, host, port) = url::origin(uri);
+        let proxy = self.settings.proxies.for_server(&scheme, &host, port);
+        let shown = url::shown_host(uri);
+        let is_registry = shown == url::registry_host(&self.registry);
+        Way {
+            any_certificate: url::is_insecure(uri, &self.settings.insecure_hosts),
+            certificates_of: is_registry.then(|| self.registry.clone()),
+            proxy: proxy.map(str::to_owned),
         }
     }
 }
 
 impl Settings {
-    fn agent(&self, any_certificate: bool) -> Agent {
-        let tls = TlsConfig::builder()
-            .root_certs(self.roots.to_ureq())
-            .disable_verification(any_certificate)
-            .build();
+    fn agent(&self, registry: &str, way: &Way) -> Result<Agent, Problem> {
+        let certs = self.certs.load(registry);
+        let certs = certs.map_err(|cause| Problem::Certificates(Box::new(cause)))?;
+        // The registry's own authorities may also vouch for the servers that it sends us to; who we
+        // are is told to the registry alone.
+        let identity = certs
+            .identity
+            .as_ref()
+            .filter(|_| way.certificates_of.is_some());
+        let roots = [&self.roots, &certs.roots];
+        let tls = TlsConnector::new(&roots, identity, way.any_certificate);
+        let tls = tls.map_err(|error| Problem::Tls {
+            host: registry.to_owned(),
+            cause: error.to_string(),
+        })?;
+        let proxy = way.proxy.as_deref().map(parse_proxy).transpose()?;
+        let connector =
+            ().chain(ConnectProxyConnector::default())
+                .chain(TcpConnector::default())
+                .chain(tls);
+        Ok(Agent::with_parts(
+            self.config(proxy),
+            connector,
+            HostResolver::default(),
+        ))
+    }
+
+    fn config(&self, proxy: Option<Proxy>) -> Config {
         let stall = Some(self.timeouts.stall);
-        let config = Agent::config_builder()
-            .tls_config(tls)
+        Agent::config_builder()
             // The library would read the environment otherwise.
-            .proxy(None)
+            .proxy(proxy)
             .http_status_as_error(false)
             .max_redirects(0)
             .max_redirects_will_error(false)
@@ -190,9 +246,18 @@ impl Settings {
             .timeout_recv_response(Some(self.timeouts.response))
             .timeout_per_read(stall)
             .timeout_per_write(stall)
-            .build();
-        Agent::with_parts(config, DefaultConnector::default(), HostResolver::default())
+            .build()
     }
+}
+
+fn parse_proxy(address: &str) -> Result<Proxy, Problem> {
+    let proxy = Proxy::new(address).ok();
+    proxy
+        .filter(|proxy| matches!(proxy.protocol(), ProxyProtocol::Http | ProxyProtocol::Https))
+        // The address may hold a password.
+        .ok_or_else(|| Problem::Proxy {
+            address: address.rsplit('@').next().unwrap_or_default().to_owned(),
+        })
 }
 
 /// The usual resolver, with failures that can be told from those of a connection.
@@ -208,7 +273,7 @@ impl Resolver for HostResolver {
     fn resolve(
         &self,
         uri: &Uri,
-        config: &ureq::config::Config,
+        config: &Config,
         timeout: NextTimeout,
     ) -> Result<ResolvedSocketAddrs, ureq::Error> {
         let resolved = self.0.resolve(uri, config, timeout);
@@ -278,6 +343,10 @@ pub(super) fn problem(uri: &Uri, error: ureq::Error) -> Problem {
         },
         ureq::Error::Tls(cause) => tls(host, cause.to_owned()),
         ureq::Error::Rustls(cause) => tls(host, cause.to_string()),
+        ureq::Error::ConnectProxyFailed(cause) => Problem::Connection {
+            host,
+            cause: io::Error::other(format!("the proxy does not lead there: {cause}")),
+        },
         ureq::Error::ConnectionFailed => Problem::Connection {
             host,
             cause: io::ErrorKind::ConnectionRefused.into(),
@@ -311,7 +380,7 @@ mod tests {
         let directory = std::fs::File::open(".").unwrap();
         let mut context = Context::new(directory.into());
         context.insecure_hosts.insert("insecure.io".to_owned());
-        Wire::new(registry, &context).allows_plain_http(&url.parse().unwrap())
+        Wire::new(registry, false, &context).allows_plain_http(&url.parse().unwrap())
     }
 
     #[test]

@@ -10,7 +10,7 @@ use crate::layout::LayoutError;
 use crate::manifest::ManifestError;
 use crate::platform::NoSuchPlatform;
 use crate::reference::{ImageReference, OstreeImageReference, RegistryReferenceError};
-use crate::registry;
+use crate::{registries, registry};
 
 /// An image cannot be fetched: one case for each thing that the layers below can report.
 #[derive(Debug, thiserror::Error)]
@@ -29,6 +29,9 @@ pub enum Error {
     /// The name is not a registry reference.
     #[error(transparent)]
     Name(#[from] RegistryReferenceError),
+    /// Configuration does not let it be fetched.
+    #[error(transparent)]
+    Registries(#[from] registries::SourceError),
     /// A registry, or the way to it, failed.
     #[error(transparent)]
     Registry(#[from] Box<registry::Error>),
@@ -134,10 +137,15 @@ impl From<Error> for io::Error {
             ErrorClass::Corrupt => io::ErrorKind::InvalidData,
             ErrorClass::InvalidInput => io::ErrorKind::InvalidInput,
             ErrorClass::Unsupported => io::ErrorKind::Unsupported,
-            ErrorClass::Denied | ErrorClass::Unauthenticated | ErrorClass::Untrusted => {
-                io::ErrorKind::PermissionDenied
+            ErrorClass::Denied
+            | ErrorClass::Forbidden
+            | ErrorClass::Tls
+            | ErrorClass::Unauthenticated
+            | ErrorClass::Untrusted => io::ErrorKind::PermissionDenied,
+            ErrorClass::Timeout => io::ErrorKind::TimedOut,
+            ErrorClass::Network | ErrorClass::NoAddress | ErrorClass::RateLimited => {
+                io::ErrorKind::ConnectionAborted
             }
-            ErrorClass::Network => io::ErrorKind::ConnectionAborted,
             _ => io::ErrorKind::Other,
         };
         Self::new(kind, error)
@@ -149,6 +157,7 @@ impl Classified for Error {
         match self {
             Self::UnsupportedTransport(_) | Self::PolicyUnsupported(_) => ErrorClass::Unsupported,
             Self::Name(cause) => cause.class(),
+            Self::Registries(cause) => cause.class(),
             Self::Registry(cause) => cause.class(),
             Self::Layout { cause, .. } => cause.class(),
             Self::Manifest { cause, .. } => cause.class(),

@@ -103,11 +103,11 @@ fn passing_failures_are_passed_over() {
 fn lasting_failures_end_after_a_few_attempts() {
     for (status, requests, class) in [
         (503, 4, ErrorClass::Network),
-        (429, 4, ErrorClass::Network),
-        (400, 1, ErrorClass::Denied),
-        (403, 1, ErrorClass::Denied),
+        (429, 4, ErrorClass::RateLimited),
+        (400, 1, ErrorClass::Forbidden),
+        (403, 1, ErrorClass::Forbidden),
         (404, 1, ErrorClass::NotFound),
-        (501, 1, ErrorClass::Denied),
+        (501, 1, ErrorClass::Forbidden),
     ] {
         let repository = repository();
         let server = faulty(&repository, "/manifests/", move |_, _| {
@@ -426,7 +426,7 @@ fn nobody_there_is_a_network_failure() {
             .manifest()
             .unwrap_err(),
     );
-    assert_eq!(error.class(), ErrorClass::Network);
+    assert_eq!(error.class(), ErrorClass::NoAddress);
     let expected = "cannot find the address of registry.invalid: ";
     assert!(error.to_string().starts_with(expected), "{error}");
 }

@@ -6,6 +6,7 @@ mod authentication;
 mod faults;
 mod layouts;
 mod registries;
+mod resuming;
 mod scene;
 mod server;
 mod writers;

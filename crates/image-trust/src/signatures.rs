@@ -1,0 +1,159 @@
+//! Finding the signatures of an image.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use oci::context::Context;
+use oci::digest::Digest;
+use oci::manifest::Manifest;
+use oci::reference::ImageReference;
+use oci::registry::{Attachments, fetch_file};
+use oci::source;
+use oci::spec::Descriptor;
+
+/// Longest signature, statement or bundle that is read, in bytes.
+const LONGEST: u64 = 4 << 20;
+/// How many signatures of one image are looked at.
+const MOST: usize = 128;
+
+const COSIGN_PAYLOAD: &str = "application/vnd.dev.cosign.simplesigning.v1+json";
+const COSIGN_SIGNATURE: &str = "dev.cosignproject.cosign/signature";
+const BUNDLE: &str = "application/vnd.dev.sigstore.bundle";
+
+/// A signature, and where it was found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Signature {
+    /// Where it was found.
+    pub place: Place,
+    pub(crate) content: Content,
+}
+
+/// Where a signature was found; prints as an address.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place(pub(crate) String);
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Content {
+    /// A signed OpenPGP message.
+    Simple(Vec<u8>),
+    /// A statement and a signature over it.
+    Cosign {
+        payload: Vec<u8>,
+        signature: Vec<u8>,
+    },
+    /// A sigstore bundle.
+    Bundle(Vec<u8>),
+}
+
+impl std::fmt::Display for Place {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Reads a file of this machine; none when there is no such file.
+pub(crate) type ReadFile<'a> = &'a dyn Fn(&str) -> std::io::Result<Option<Vec<u8>>>;
+
+/// The simple signatures of a manifest below a lookaside address: `BASE/REPOSITORY@sha256=HEX/signature-1`
+/// and so on, up to the first that is missing.
+pub(crate) fn in_lookaside(
+    base: &str,
+    repository: &str,
+    digest: &Digest,
+    read: ReadFile<'_>,
+    context: &Context,
+) -> Result<Vec<Signature>, String> {
+    let base = base.trim_end_matches('/');
+    let (algorithm, hex) = (digest.algorithm().name(), digest.hex());
+    let mut found = Vec::new();
+    for n in 1..=MOST {
+        let address = format!("{base}/{repository}@{algorithm}={hex}/signature-{n}");
+        let failed = |cause: &dyn std::fmt::Display| format!("cannot read {address}: {cause}");
+        let bytes = match address.strip_prefix("file://") {
+            Some(path) => read(path).map_err(|cause| failed(&cause))?,
+            None => fetch_file(&address, LONGEST, context).map_err(|cause| failed(&cause))?,
+        };
+        let Some(bytes) = bytes else {
+            break;
+        };
+        found.push(Signature {
+            place: Place(address),
+            content: Content::Simple(bytes),
+        });
+    }
+    Ok(found)
+}
+
+/// The sigstore signatures of a manifest in its registry: by the tag that cosign and skopeo use, and
+/// bundles that refer to the manifest.
+pub(crate) fn in_registry(
+    reference: &ImageReference,
+    digest: &Digest,
+    context: &Context,
+) -> Result<Vec<Signature>, source::Error> {
+    let attachments = Attachments::open(reference, context)?;
+    let tag = format!("{}-{}.sig", digest.algorithm().name(), digest.hex());
+    let mut found = Vec::new();
+    if let Some(document) = attachments.tagged(&tag)?
+        && let Ok(Manifest::Image(manifest)) = document.parse()
+    {
+        for layer in manifest.manifest().layers().iter().take(MOST) {
+            found.extend(cosign(&attachments, &tag, layer)?);
+        }
+    }
+    let referrers = attachments.referrers(digest)?;
+    for referrer in referrers
+        .iter()
+        .filter(|referrer| is_bundle(referrer))
+        .take(MOST)
+    {
+        found.extend(bundle(&attachments, referrer)?);
+    }
+    Ok(found)
+}
+
+fn is_bundle(referrer: &Descriptor) -> bool {
+    let kind = referrer.artifact_type().as_ref();
+    // The list that stands under a tag need not say what it lists.
+    kind.is_none_or(|kind| kind.to_string().starts_with(BUNDLE))
+}
+
+fn cosign(
+    attachments: &Attachments,
+    tag: &str,
+    layer: &Descriptor,
+) -> Result<Option<Signature>, source::Error> {
+    let annotations = layer.annotations().as_ref();
+    let signature = annotations
+        .and_then(|annotations| annotations.get(COSIGN_SIGNATURE))
+        .and_then(|text| STANDARD.decode(text).ok());
+    let Some(signature) = signature.filter(|_| layer.media_type().to_string() == COSIGN_PAYLOAD)
+    else {
+        return Ok(None);
+    };
+    let payload = attachments.blob(layer, LONGEST)?;
+    Ok(Some(Signature {
+        place: Place(format!("tag {tag}, {}", layer.digest())),
+        content: Content::Cosign { payload, signature },
+    }))
+}
+
+fn bundle(
+    attachments: &Attachments,
+    referrer: &Descriptor,
+) -> Result<Option<Signature>, source::Error> {
+    let Ok(Manifest::Image(manifest)) = attachments.document(referrer)?.parse() else {
+        return Ok(None);
+    };
+    let layers = manifest.manifest().layers();
+    let layer = layers
+        .iter()
+        .find(|layer| layer.media_type().to_string().starts_with(BUNDLE));
+    let Some(layer) = layer else {
+        return Ok(None);
+    };
+    let bytes = attachments.blob(layer, LONGEST)?;
+    Ok(Some(Signature {
+        place: Place(format!("referrer {}", referrer.digest())),
+        content: Content::Bundle(bytes),
+    }))
+}
