@@ -12,6 +12,7 @@ pub(crate) use self::failure::{Failure, Hinted};
 pub(crate) use self::report::Reporting;
 
 use clap::error::ErrorKind;
+use error_class::ErrorClass;
 
 use crate::arguments::Stopped;
 use crate::context::Context;
@@ -26,6 +27,8 @@ pub(crate) enum Exit {
     Done,
     /// `--check` found that there is something newer.
     UpdateAvailable,
+    /// The answer is that something is wrong, and has been told.
+    Answered(ErrorClass),
 }
 
 impl Exit {
@@ -33,6 +36,7 @@ impl Exit {
         match self {
             Self::Done => 0,
             Self::UpdateAvailable => 77,
+            Self::Answered(class) => class::face_of(class).code,
         }
     }
 }

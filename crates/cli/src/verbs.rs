@@ -2,6 +2,7 @@
 
 mod changes;
 mod cleanup;
+mod auth;
 mod completions;
 mod container;
 mod deploy;
@@ -37,6 +38,9 @@ pub(crate) enum Verb {
     /// Wrap commits into container images, and take them out again
     #[command(subcommand)]
     Container(container::Container),
+    /// Find out what registries make of us
+    #[command(subcommand)]
+    Auth(auth::Auth),
     Deploy(deploy::Deploy),
     Status(status::Status),
     Upgrade(upgrade::Upgrade),
@@ -64,6 +68,7 @@ impl Verb {
         match self {
             Self::Image(verb) => verb.run(context),
             Self::Container(verb) => verb.run(context),
+            Self::Auth(verb) => verb.run(context),
             Self::Ostree(verb) => verb.run(context),
             Self::Deploy(verb) => verb.run(context),
             Self::Status(verb) => verb.run(context),

@@ -49,6 +49,10 @@ pub struct Access {
     pub registries_dir: Option<PathBuf>,
     /// Where the user has containers' configuration that comes before the system's.
     pub user_configuration: Option<PathBuf>,
+    /// The image policy to follow instead of the user's or the system's.
+    pub signature_policy: Option<PathBuf>,
+    /// The directory that says where signatures are, instead of the usual ones.
+    pub lookaside_dir: Option<PathBuf>,
     /// How servers elsewhere are reached.
     pub proxies: Proxies,
     /// Spreads retries of many machines over time; any number of this machine's own.
@@ -327,6 +331,8 @@ mod tests {
             registries_conf: None,
             registries_dir: None,
             user_configuration: None,
+            signature_policy: None,
+            lookaside_dir: None,
             proxies: Proxies::default(),
             seed: 0,
         }

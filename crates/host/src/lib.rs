@@ -7,12 +7,14 @@
 mod access;
 mod change;
 mod cleanup;
+mod auth_check;
 mod container;
 mod deploy;
 mod image_args;
 mod image_check;
 mod image_compare;
 mod image_copy;
+mod image_explain;
 mod image_history;
 mod image_list;
 mod image_metadata;
@@ -24,6 +26,7 @@ mod pin;
 mod pull;
 mod rollback;
 mod selector;
+mod remote_signature;
 mod status;
 mod storage;
 mod stored;
@@ -35,6 +38,7 @@ pub use ::image::{PolicyError, policy_of_commit};
 pub use access::{Access, AccessError};
 pub use change::{BootedEntry, Change, ChangeError, ChangeOptions};
 pub use cleanup::{Cleaned, cleanup};
+pub use auth_check::{AuthCheck, AuthCheckError, AuthPlace, auth_check};
 pub use container::{
     ContainerError, FoundManifest, Unwrapped, encapsulate, fetch_manifest, image_export,
     replace_detached_metadata, unencapsulate,
@@ -44,6 +48,7 @@ pub use image_args::{ImageArgsError, argument_changes, image_arguments};
 pub use image_check::{DamagedLayer, Verified, VerifyError, image_check, image_repair};
 pub use image_compare::{CompareError, Compared, image_compare};
 pub use image_copy::{image_clear_cached_update, image_copy};
+pub use image_explain::{Explanation, TrustError, image_explain};
 pub use image_history::{History, LayerHistory, image_history};
 pub use image_list::{ImageEntry, ImageList, image_list};
 pub use image_metadata::{Document, image_metadata};
@@ -54,6 +59,7 @@ pub use pin::{Pinned, pin};
 pub use pull::{Check, LayerCount, PullError, PullOptions, Pulled, check, pull};
 pub use rollback::rollback;
 pub use selector::Selector;
+pub use remote_signature::RemoteSignatureError;
 pub use status::{
     DamagedEntryStatus, DeploymentStatus, Fixable, ImageStatus, Status, Update, status,
 };

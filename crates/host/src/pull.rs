@@ -1,28 +1,36 @@
 //! Bringing an image into the store, and finding out whether there is a newer one.
 
 use std::collections::BTreeMap;
+use std::os::fd::OwnedFd;
 use std::path::Path;
+use std::sync::Arc;
 
 use error_class::{Classified, ErrorClass};
 use image::{
     ImportError, ImportOptions, ImportPlan, Imported, LayeredImageState, PlanError, Prepared,
-    prepare,
+    prepare, record_verdict,
 };
+use image_trust::Verdict;
 use oci::digest::Digest;
 use oci::parts::{PartLimits, Parts};
 use oci::reference::{ImageReference, OstreeImageReference, SignatureSource};
-use oci::source::{Error as SourceError, open_verified};
+use oci::source::{Error as SourceError, ImageSource, open};
 use ostree::Repo;
 use ostree_format::Checksum;
 use progress::{Interrupt, Progress, TaskKind};
 use serde::Serialize;
 
+use crate::image_explain::enforce;
 use crate::layer_sum::LayerSum;
+use crate::remote_signature::RemoteSignature;
 use crate::text::{text, text_or_null};
-use crate::{Access, AccessError};
+use crate::{Access, AccessError, RemoteSignatureError, TrustError};
 
 /// Below the repository's `tmp`, from where libostree too removes what has not been touched for long.
 const PARTS_DIR: &str = "bootroot-partial-blobs";
+
+/// As [`PARTS_DIR`], for copies of images.
+const COPIES_DIR: &str = "bootroot-copies";
 
 /// Choices of a pull.
 #[derive(Debug, Clone, Default)]
@@ -115,14 +123,15 @@ pub enum PullError {
     /// The image or its registry.
     #[error(transparent)]
     Source(#[from] Box<SourceError>),
-    /// The signature cannot be verified, so the image must not be used.
-    #[error(
-        "the signature that {image} requires cannot be verified: signatures of OSTree remotes are not supported"
-    )]
-    RemoteSignature {
-        /// The image.
-        image: OstreeImageReference,
-    },
+    /// The commit in the image is not signed as its remote asks.
+    #[error(transparent)]
+    RemoteSignature(#[from] RemoteSignatureError),
+    /// The tag names another image by now than the one that was verified.
+    #[error("{0} names another image since it was verified; run the same command again")]
+    Moved(ImageReference),
+    /// The image is not signed as it has to be.
+    #[error(transparent)]
+    Trust(#[from] TrustError),
     /// What is to be done cannot be found out.
     #[error(transparent)]
     Plan(#[from] Box<PlanError>),
@@ -136,7 +145,9 @@ impl Classified for PullError {
         match self {
             Self::Access(error) => error.class(),
             Self::Source(error) => error.class(),
-            Self::RemoteSignature { .. } => ErrorClass::Untrusted,
+            Self::RemoteSignature(error) => error.class(),
+            Self::Moved(_) => ErrorClass::Untrusted,
+            Self::Trust(error) => error.class(),
             Self::Plan(error) => error.class(),
             Self::Import(error) => error.class(),
         }
@@ -155,22 +166,91 @@ pub fn pull(
     progress: &dyn Progress,
     interrupt: &Interrupt,
 ) -> Result<Pulled, PullError> {
-    refuse_remote_signature(image)?;
+    let remote = remote_signature(repo, image, access)?;
     let mut context = access.context(&image.imgref, interrupt)?;
     context.parts = parts(repo, options.now, progress);
-    let source = open_verified(image, &context).map_err(Box::new)?;
+    context.scratch = scratch(repo);
+    let source = open(&image.imgref, &context).map_err(Box::new)?;
     let choices = import_options(options);
     let stored_as = stored_as(image, options);
-    match prepare(repo, source.as_ref(), &choices, progress).map_err(Box::new)? {
-        Prepared::AlreadyPresent(state) => Ok(already_present(image, stored_as, &state)),
+    let prepared = prepare(repo, source.as_ref(), &choices, progress).map_err(Box::new)?;
+    let digest = match &prepared {
+        Prepared::AlreadyPresent(state) => &state.manifest_digest,
+        Prepared::Ready(plan) => plan.manifest.digest(),
+    };
+    let now = options.now;
+    let verdict = enforce(image, source.as_ref(), digest, access, &context, now)?;
+    let pulled = match prepared {
+        Prepared::AlreadyPresent(state) => {
+            if let Some(remote) = &remote {
+                remote.verify(repo, state.base_commit.as_ref(), now)?;
+            }
+            already_present(image, stored_as, &state)
+        }
         Prepared::Ready(plan) => {
             let sum = LayerSum::new(progress, whole(image, &plan), plan.bytes_to_fetch());
-            let imported = plan
-                .import(repo, source.as_ref(), &choices, &sum, interrupt)
-                .map_err(Box::new)?;
+            let source = source.as_ref();
+            let imported = match &remote {
+                Some(remote) => {
+                    import_signed(*plan, repo, source, &choices, &sum, interrupt, remote)?
+                }
+                None => {
+                    let imported = plan.import(repo, source, &choices, &sum, interrupt);
+                    imported.map_err(Box::new)?
+                }
+            };
             sum.done();
-            Ok(fetched(image, stored_as, imported))
+            fetched(image, stored_as, imported)
         }
+    };
+    if let Some(verdict) = verdict {
+        record(repo, &pulled.commit, &verdict, progress);
+    }
+    Ok(pulled)
+}
+
+/// Imports without a name first, so that an image gets its name only once the commit in it, which comes
+/// with a layer, was verified. Nothing is fetched twice.
+fn import_signed(
+    plan: ImportPlan,
+    repo: &Repo,
+    source: &dyn ImageSource,
+    choices: &ImportOptions,
+    progress: &dyn Progress,
+    interrupt: &Interrupt,
+    remote: &RemoteSignature<'_>,
+) -> Result<Imported, PullError> {
+    let mut nameless = choices.clone();
+    nameless.no_imgref = true;
+    nameless.skip_collection = true;
+    let wanted = plan.manifest.digest().clone();
+    let imported = plan.import(repo, source, &nameless, progress, interrupt);
+    let mut imported = imported.map_err(Box::new)?;
+    remote.verify(repo, imported.state.base_commit.as_ref(), choices.now)?;
+    if choices.no_imgref {
+        return Ok(imported);
+    }
+    let prepared = prepare(repo, source, choices, &progress::Silent).map_err(Box::new)?;
+    let Prepared::Ready(plan) = prepared else {
+        return Ok(imported);
+    };
+    if *plan.manifest.digest() != wanted {
+        return Err(PullError::Moved(source.reference().clone()));
+    }
+    let named = plan.import(repo, source, choices, &progress::Silent, interrupt);
+    imported.state = named.map_err(Box::new)?.state;
+    Ok(imported)
+}
+
+/// Notes with the image who vouched for it. The image is complete; that this fails is no reason to.
+fn record(repo: &Repo, commit: &Checksum, verdict: &Verdict, progress: &dyn Progress) {
+    let recorded = serde_json::to_string(verdict)
+        .map_err(|error| error.to_string())
+        .and_then(|text| record_verdict(repo, commit, &text).map_err(|error| error.to_string()));
+    if let Err(error) = recorded {
+        progress.note(&format!(
+            "the verdict on signatures cannot be recorded: {error}"
+        ));
     }
 }
 
@@ -189,6 +269,12 @@ fn parts(repo: &Repo, now: u64, progress: &dyn Progress) -> Option<Parts> {
         .ok()
 }
 
+/// Where copies are kept of images that come through another program. Without a place, opening such an
+/// image fails, and says so.
+fn scratch(repo: &Repo) -> Option<Arc<OwnedFd>> {
+    repo.tmp_dir(Path::new(COPIES_DIR)).ok().map(Arc::new)
+}
+
 /// Finds out whether a pull would change anything; fetches no layer.
 ///
 /// # Errors
@@ -201,9 +287,10 @@ pub fn check(
     progress: &dyn Progress,
     interrupt: &Interrupt,
 ) -> Result<Check, PullError> {
-    refuse_remote_signature(image)?;
-    let context = access.context(&image.imgref, interrupt)?;
-    let source = open_verified(image, &context).map_err(Box::new)?;
+    remote_signature(repo, image, access)?;
+    let mut context = access.context(&image.imgref, interrupt)?;
+    context.scratch = scratch(repo);
+    let source = open(&image.imgref, &context).map_err(Box::new)?;
     let prepared =
         prepare(repo, source.as_ref(), &import_options(options), progress).map_err(Box::new)?;
     Ok(match prepared {
@@ -212,13 +299,17 @@ pub fn check(
     })
 }
 
-/// An image whose signature nobody verifies must not pass for a verified one.
-fn refuse_remote_signature(image: &OstreeImageReference) -> Result<(), PullError> {
-    match image.sigverify {
-        SignatureSource::OstreeRemote(_) => Err(PullError::RemoteSignature {
-            image: image.clone(),
-        }),
-        _ => Ok(()),
+/// The keys that the commit in the image must be signed with, if its reference names a remote.
+fn remote_signature<'a>(
+    repo: &Repo,
+    image: &'a OstreeImageReference,
+    access: &Access,
+) -> Result<Option<RemoteSignature<'a>>, RemoteSignatureError> {
+    match &image.sigverify {
+        SignatureSource::OstreeRemote(remote) => {
+            RemoteSignature::of(repo, image, remote, access).map(Some)
+        }
+        _ => Ok(None),
     }
 }
 

@@ -27,10 +27,13 @@ pub(crate) fn of_path(reference: &ImageReference) -> Vec<String> {
 }
 
 fn upwards(path: &str) -> impl Iterator<Item = String> {
-    let up = |path: &&str| path.rsplit_once('/').map(|(parent, _)| parent);
-    std::iter::successors(Some(path), up)
+    std::iter::successors(Some(path), parent)
         .filter(|path| !path.is_empty())
         .map(str::to_owned)
+}
+
+fn parent<'p>(path: &&'p str) -> Option<&'p str> {
+    path.rsplit_once('/').map(|(parent, _)| parent)
 }
 
 /// The scopes of an image in a registry: its full name, the repository, what the repository is below,

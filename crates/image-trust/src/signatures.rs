@@ -4,11 +4,11 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use oci::context::Context;
 use oci::digest::Digest;
-use oci::manifest::Manifest;
+use oci::manifest::Document;
 use oci::reference::ImageReference;
 use oci::registry::{Attachments, fetch_file};
 use oci::source;
-use oci::spec::Descriptor;
+use oci::spec::{Descriptor, ImageManifest};
 
 /// Longest signature, statement or bundle that is read, in bytes.
 const LONGEST: u64 = 4 << 20;
@@ -94,9 +94,9 @@ pub(crate) fn in_registry(
     let tag = format!("{}-{}.sig", digest.algorithm().name(), digest.hex());
     let mut found = Vec::new();
     if let Some(document) = attachments.tagged(&tag)?
-        && let Ok(Manifest::Image(manifest)) = document.parse()
+        && let Some(manifest) = manifest_of(&document)
     {
-        for layer in manifest.manifest().layers().iter().take(MOST) {
+        for layer in manifest.layers().iter().take(MOST) {
             found.extend(cosign(&attachments, &tag, layer)?);
         }
     }
@@ -109,6 +109,11 @@ pub(crate) fn in_registry(
         found.extend(bundle(&attachments, referrer)?);
     }
     Ok(found)
+}
+
+/// A manifest that need not be one of an image.
+fn manifest_of(document: &Document) -> Option<ImageManifest> {
+    serde_json::from_slice(document.bytes()).ok()
 }
 
 fn is_bundle(referrer: &Descriptor) -> bool {
@@ -141,11 +146,11 @@ fn bundle(
     attachments: &Attachments,
     referrer: &Descriptor,
 ) -> Result<Option<Signature>, source::Error> {
-    let Ok(Manifest::Image(manifest)) = attachments.document(referrer)?.parse() else {
+    let Some(manifest) = manifest_of(&attachments.document(referrer)?) else {
         return Ok(None);
     };
-    let layers = manifest.manifest().layers();
-    let layer = layers
+    let layer = manifest
+        .layers()
         .iter()
         .find(|layer| layer.media_type().to_string().starts_with(BUNDLE));
     let Some(layer) = layer else {

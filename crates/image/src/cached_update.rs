@@ -81,7 +81,8 @@ pub fn clear_cached_update(repo: &Repo, commit: &Checksum) -> Result<(), WriteEr
     })
 }
 
-fn edit(
+/// Change the detached metadata of a commit; what is not touched stays.
+pub(crate) fn edit(
     repo: &Repo,
     commit: &Checksum,
     change: impl FnOnce(&mut Metadata),

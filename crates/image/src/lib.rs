@@ -29,6 +29,7 @@ mod relabel;
 mod root_config;
 mod stored_layer;
 mod unencapsulate;
+mod verdict;
 mod write_image;
 mod write_merge;
 
@@ -59,4 +60,5 @@ pub use plan::{ImportPlan, LayerState, PlanError, Prepared, prepare};
 pub use query::{LayeredImageState, QueryError, query_image, query_image_commit};
 pub use refs::{RefNameError, ref_for_digest, ref_for_image};
 pub use unencapsulate::{UnencapsulateError, Unencapsulated, unencapsulate};
+pub use verdict::{record_verdict, recorded_verdict};
 pub use write_image::{Compression, WriteImageError, WrittenImage, WrittenLayer};

@@ -142,7 +142,8 @@ fn exists(dir: BorrowedFd<'_>, path: &Path) -> bool {
 }
 
 fn read(dir: BorrowedFd<'_>, path: &Path, origin: &Path) -> Result<Vec<u8>, CertsError> {
-    let read = durable::read_optional(dir, path, limits::CA_BUNDLE).map_err(CaRootsError::from)?;
+    let read =
+        durable::read_optional(dir, path, limits::CERTIFICATES).map_err(CaRootsError::from)?;
     read.ok_or_else(|| CertsError::Read {
         path: origin.join(path),
         cause: std::io::ErrorKind::NotFound.into(),

@@ -44,6 +44,8 @@ pub struct Context {
     pub retry: RetryPolicy,
     /// Where partly fetched blobs are kept; without, what was not fetched whole is fetched again.
     pub parts: Option<Parts>,
+    /// Where copies of images are kept while they are read, for transports that cannot be read at once.
+    pub scratch: Option<Arc<OwnedFd>>,
     /// Stops waiting and fetching once it is raised.
     pub interrupt: Interrupt,
 }
@@ -68,6 +70,7 @@ impl Context {
             timeouts: Timeouts::default(),
             retry: RetryPolicy::default(),
             parts: None,
+            scratch: None,
             interrupt: Interrupt::default(),
         }
     }

@@ -30,6 +30,7 @@ pub mod reference;
 pub mod registries;
 pub mod registry;
 pub mod sink;
+pub mod skopeo;
 pub mod source;
 
 mod file_image;

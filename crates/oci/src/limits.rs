@@ -9,6 +9,8 @@ pub const CONFIG: u64 = 8 << 20;
 pub const LAYOUT_MARKER: u64 = 64 << 10;
 /// Longest credentials file, in bytes.
 pub const AUTH_FILE: u64 = 1 << 20;
+/// Longest file with certificates for a registry, in bytes.
+pub const CERTIFICATES: u64 = 8 << 20;
 /// Longest answer of a token server, in bytes.
 pub const TOKEN: u64 = 1 << 20;
 /// How much of a registry's error answer is looked at, in bytes.

@@ -34,15 +34,17 @@ mod client;
 mod error;
 mod kept;
 mod patience;
+mod push;
 mod tls;
 mod url;
 mod waiting;
 mod wire;
 
-pub use ca_roots::{CaRoots, CaRootsError};
 pub use attachments::{Attachments, fetch_file};
+pub use ca_roots::{CaRoots, CaRootsError};
 pub use check::{Checked, Wants, check};
 pub use error::{CredentialUse, Detail, Error, Problem, Wanted};
+pub use push::RegistryWriter;
 
 use blob::ResumingBlob;
 use client::Client;

@@ -66,6 +66,9 @@ pub enum WriteError {
     /// The destination has an `index.json` that cannot be extended.
     #[error("index.json of the existing image layout is malformed: {0}")]
     Index(#[source] serde_json::Error),
+    /// A registry does not take it.
+    #[error(transparent)]
+    Registry(Box<crate::registry::Error>),
     /// What is to be written has no JSON form.
     #[error("cannot encode {what}: {cause}")]
     Encode {
@@ -80,6 +83,7 @@ impl Classified for WriteError {
     fn class(&self) -> ErrorClass {
         match self {
             Self::Io(cause) => cause.class(),
+            Self::Registry(cause) => cause.class(),
             Self::Index(_) => ErrorClass::Corrupt,
             Self::Encode { .. } => ErrorClass::InvalidInput,
         }

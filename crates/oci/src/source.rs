@@ -11,7 +11,7 @@ use crate::manifest::{Document, Manifest, ManifestError, RawConfig, RawIndex, Ra
 use crate::platform::Platform;
 use crate::reference::{ImageReference, OstreeImageReference, SignatureSource, Transport};
 use crate::registry;
-use crate::{archive, dir, layout, limits};
+use crate::{archive, dir, layout, limits, skopeo};
 
 mod error;
 
@@ -160,7 +160,7 @@ fn resolve<S: ImageSource + ?Sized>(source: &S) -> Result<Resolved, Error> {
 ///
 /// # Errors
 /// The name is not valid for the transport, the file or directory cannot be opened or is not an
-/// image, or the transport is not supported.
+/// image, or `skopeo` does not bring it.
 pub fn open(reference: &ImageReference, context: &Context) -> Result<Box<dyn ImageSource>, Error> {
     match reference.transport {
         Transport::Registry => registry::open(reference, context),
@@ -168,9 +168,7 @@ pub fn open(reference: &ImageReference, context: &Context) -> Result<Box<dyn Ima
         Transport::OciArchive => archive::open_oci(reference, context),
         Transport::DockerArchive => archive::open_docker(reference, context),
         Transport::LocalDir => dir::open(reference, context),
-        Transport::ContainersStorage | Transport::DockerDaemon => {
-            Err(Error::UnsupportedTransport(reference.clone()))
-        }
+        Transport::ContainersStorage | Transport::DockerDaemon => skopeo::open(reference, context),
     }
 }
 

@@ -105,7 +105,12 @@ pub(crate) fn face_of(class: ErrorClass) -> Face {
             "network",
             "run the same command again; what was fetched is kept",
         ),
-        ErrorClass::Forbidden => plain(13, "forbidden"),
+        ErrorClass::Forbidden => face(
+            13,
+            "forbidden",
+            "ask the owner of the repository for access, or use other credentials; `bootroot auth check` \
+             says which are used",
+        ),
         ErrorClass::Tls => face(
             14,
             "tls",

@@ -8,6 +8,7 @@ pub(crate) mod metadata;
 mod prune;
 mod pull;
 mod remove;
+mod verify;
 
 use clap::Subcommand;
 
@@ -32,6 +33,7 @@ pub(crate) enum Image {
     Prune(prune::Prune),
     Pull(pull::Pull),
     Remove(remove::Remove),
+    Verify(verify::Verify),
 }
 
 impl Image {
@@ -48,6 +50,7 @@ impl Image {
             Self::Prune(verb) => verb.run(context),
             Self::Pull(verb) => verb.run(context),
             Self::Remove(verb) => verb.run(context),
+            Self::Verify(verb) => verb.run(context),
         }
     }
 }

@@ -27,6 +27,12 @@ pub(crate) struct SourceOptions {
     /// [default: true, but for what registries.conf calls insecure]
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     tls_verify: Option<bool>,
+    /// Follow the image policy FILE [default: /etc/containers/policy.json]
+    #[arg(long, value_name = "FILE")]
+    signature_policy: Option<PathBuf>,
+    /// Look into DIR for where signatures are [default: /etc/containers/registries.d]
+    #[arg(long, value_name = "DIR")]
+    registries_d: Option<PathBuf>,
     /// The same as --tls-verify=false
     #[arg(long, conflicts_with = "tls_verify")]
     insecure_skip_tls_verification: bool,
@@ -50,6 +56,8 @@ impl SourceOptions {
             registries_conf: configuration.registries,
             registries_dir: configuration.registries_dir,
             user_configuration: configuration.dir,
+            signature_policy: self.signature_policy.clone(),
+            lookaside_dir: self.registries_d.clone(),
             proxies: environment::proxies(),
             seed: u64::from(std::process::id()),
         })

@@ -5,11 +5,12 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 
 use serde::Deserialize;
 use ureq::Body;
-use ureq::http::{Response, Uri, header};
+use ureq::http::{Method, Response, Uri, header};
 
 use super::access::Access;
 use super::error::{CredentialUse, Detail, Error, Problem, Wanted};
 use super::patience::{Patience, retry_after};
+use super::url;
 use super::wire::{Request, Wire, body_problem, header_text, protocol};
 use crate::context::{Context, RetryPolicy};
 use crate::credentials::{Lookup, Secret};
@@ -53,6 +54,16 @@ pub(super) struct FetchedManifest {
     pub(super) media_type: Option<String>,
     /// `Docker-Content-Digest`.
     pub(super) announced: Option<String>,
+}
+
+/// Something that is sent to the registry.
+#[derive(Debug)]
+pub(super) struct Upload {
+    pub(super) method: Method,
+    pub(super) content_type: String,
+    /// Which bytes of a blob these are, `0-99`.
+    pub(super) range: Option<String>,
+    pub(super) body: Vec<u8>,
 }
 
 /// The answer to a request, and where the request went first.
@@ -186,6 +197,71 @@ impl Client {
         self.get(&format!("blobs/{digest}"), range.as_slice(), &what)
     }
 
+    /// Asks whether there is a blob, once.
+    pub(super) fn blob_exists(&self, digest: &Digest) -> Result<(), Problem> {
+        let access = self.access()?;
+        let uri = self.path_uri(&access, &format!("blobs/{digest}"))?;
+        let head = Upload {
+            method: Method::HEAD,
+            content_type: String::new(),
+            range: None,
+            body: Vec::new(),
+        };
+        self.upload(&uri, &head, &Wanted::Blob(digest.clone()))
+            .map(drop)
+    }
+
+    /// Sends something to a path of the repository, once.
+    pub(super) fn upload_to(
+        &self,
+        path: &str,
+        upload: &Upload,
+        wanted: &Wanted,
+    ) -> Result<Answer, Problem> {
+        let uri = self.path_uri(&self.access()?, path)?;
+        self.upload(&uri, upload, wanted)
+    }
+
+    /// Sends something to an address that the registry gave, once. Our authorization goes to the
+    /// registry alone, and is renewed once.
+    pub(super) fn upload(
+        &self,
+        uri: &Uri,
+        upload: &Upload,
+        wanted: &Wanted,
+    ) -> Result<Answer, Problem> {
+        let access = self.access()?;
+        let mut response = self.send_upload(&access, uri, upload)?;
+        if response.status().as_u16() == 401 {
+            let access = self.renewed_access(access.generation, response)?;
+            response = self.send_upload(&access, uri, upload)?;
+        }
+        match response.status().as_u16() {
+            200..=204 => Ok(Answer {
+                uri: uri.clone(),
+                response,
+            }),
+            _ => Err(answer_problem(self, wanted, response)),
+        }
+    }
+
+    fn send_upload(
+        &self,
+        access: &Access,
+        uri: &Uri,
+        upload: &Upload,
+    ) -> Result<Response<Body>, Problem> {
+        let base = self.uri(&access.base)?;
+        let is_registry = url::origin(&base) == url::origin(uri);
+        let authorization = access.authorization.as_deref().filter(|_| is_registry);
+        self.wire.upload(uri, authorization, upload)
+    }
+
+    fn path_uri(&self, access: &Access, path: &str) -> Result<Uri, Problem> {
+        let repository = self.name().repository();
+        self.uri(&format!("{}/v2/{repository}/{path}", access.base))
+    }
+
     /// Asks for something in the repository, once. The answer has status 200 or 206. A refused
     /// authorization is renewed once, as tokens expire.
     fn get(
@@ -212,8 +288,7 @@ impl Client {
         path: &str,
         headers: &[(header::HeaderName, String)],
     ) -> Result<Answer, Problem> {
-        let repository = self.name().repository();
-        let uri = self.uri(&format!("{}/v2/{repository}/{path}", access.base))?;
+        let uri = self.path_uri(access, path)?;
         let request = Request {
             authorization: access.authorization.as_deref(),
             headers: headers.to_vec(),

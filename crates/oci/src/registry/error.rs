@@ -44,10 +44,7 @@ impl Classified for Error {
 #[non_exhaustive]
 pub enum Problem {
     /// The registry wants to know who we are, or does not believe it.
-    #[error(
-        "authentication failed, {used}{detail}; log in with `podman login` or `skopeo login`, or name a \
-         credentials file"
-    )]
+    #[error("authentication failed, {used}{detail}")]
     Unauthenticated {
         /// The credentials that were used.
         used: CredentialUse,
@@ -55,7 +52,7 @@ pub enum Problem {
         detail: Detail,
     },
     /// The registry knows who we are and refuses.
-    #[error("access is denied, {used}{detail}; ask the owner of the repository for access")]
+    #[error("access is denied, {used}{detail}")]
     Forbidden {
         /// The credentials that were used.
         used: CredentialUse,
@@ -226,6 +223,8 @@ pub enum Wanted {
     Manifest(String),
     /// A blob.
     Blob(Digest),
+    /// To send a blob.
+    Upload,
 }
 
 impl fmt::Display for Wanted {
@@ -235,6 +234,7 @@ impl fmt::Display for Wanted {
             Self::Token => f.write_str("access token"),
             Self::Manifest(wanted) => write!(f, "manifest {wanted}"),
             Self::Blob(digest) => write!(f, "blob {digest}"),
+            Self::Upload => f.write_str("way to send a blob"),
         }
     }
 }

@@ -142,7 +142,7 @@ impl Verifier {
     ) -> Result<Self, Error> {
         let trusted: Vec<_> = roots
             .iter()
-            .flat_map(|roots| roots.certificates())
+            .flat_map(|roots| roots.certificates().cloned())
             .collect();
         let mut store = RootCertStore::empty();
         // System bundles have certificates that nobody can parse; they vouch for nobody.

@@ -12,6 +12,7 @@ use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver
 use ureq::unversioned::transport::{ConnectProxyConnector, Connector, NextTimeout, TcpConnector};
 use ureq::{Agent, Body, Proxy, ProxyProtocol, Timeout};
 
+use super::client::Upload;
 use super::error::Problem;
 use super::tls::TlsConnector;
 use super::url;
@@ -159,16 +160,59 @@ impl Wire {
         Err(protocol(&uri, "too many redirects"))
     }
 
+    /// Sends something, without following redirects. The answer may have any status.
+    pub(super) fn upload(
+        &self,
+        uri: &Uri,
+        authorization: Option<&str>,
+        upload: &Upload,
+    ) -> Result<Response<Body>, Problem> {
+        self.check_scheme(uri)?;
+        let mut builder = ureq::http::Request::builder()
+            .method(&upload.method)
+            .uri(uri.clone());
+        let authorization = authorization.map(|value| (header::AUTHORIZATION, value));
+        let range = upload
+            .range
+            .as_deref()
+            .map(|range| (header::CONTENT_RANGE, range));
+        let kind = (!upload.content_type.is_empty())
+            .then_some((header::CONTENT_TYPE, upload.content_type.as_str()));
+        for (name, value) in authorization.into_iter().chain(range).chain(kind) {
+            builder = builder.header(name, value);
+        }
+        let is_bare = upload.method == Method::HEAD;
+        let request = builder
+            .body(upload.body.clone())
+            .map_err(|cause| protocol(uri, cause.to_string()))?;
+        tracing::debug!(method = %upload.method, host = url::shown_host(uri), path = uri.path(), "request");
+        let agent = self.agent(uri)?;
+        let run = move || {
+            if is_bare {
+                return agent.run(request.map(drop));
+            }
+            agent.run(request)
+        };
+        interruptible(&self.settings.interrupt, run)
+            .map_err(Problem::Interrupted)?
+            .map_err(|error| problem(uri, error))
+    }
+
+    fn check_scheme(&self, uri: &Uri) -> Result<(), Problem> {
+        if uri.scheme_str() == Some("https") || self.allows_plain_http(uri) {
+            return Ok(());
+        }
+        let url = format!("http://{}", url::shown_host(uri));
+        Err(Problem::PlainHttp { url })
+    }
+
     fn exchange(
         &self,
         uri: &Uri,
         authorization: Option<&str>,
         request: &Request<'_>,
     ) -> Result<Response<Body>, Problem> {
-        if uri.scheme_str() != Some("https") && !self.allows_plain_http(uri) {
-            let url = format!("http://{}", url::shown_host(uri));
-            return Err(Problem::PlainHttp { url });
-        }
+        self.check_scheme(uri)?;
         let method = request.form.map_or(Method::GET, |_| Method::POST);
         tracing::debug!(%method, host = url::shown_host(uri), path = uri.path(), "request");
         let (agent, call) = (self.agent(uri)?, Call::new(uri, authorization, request));

@@ -10,19 +10,16 @@ use crate::layout::LayoutError;
 use crate::manifest::ManifestError;
 use crate::platform::NoSuchPlatform;
 use crate::reference::{ImageReference, OstreeImageReference, RegistryReferenceError};
+use crate::skopeo::SkopeoError;
 use crate::{registries, registry};
 
 /// An image cannot be fetched: one case for each thing that the layers below can report.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The transport needs another program.
-    #[error(
-        "image {0}: transport {transport} is not supported; copy the image first, for example with \
-         `skopeo copy {0} oci:DIR:TAG`",
-        transport = .0.transport.name()
-    )]
-    UnsupportedTransport(ImageReference),
+    /// Another program, which the transport needs, did not bring the image.
+    #[error(transparent)]
+    Skopeo(Box<SkopeoError>),
     /// The image must be verified by the container policy, which is not implemented.
     #[error("image {0}: verification by container policy is not supported")]
     PolicyUnsupported(Box<OstreeImageReference>),
@@ -155,7 +152,8 @@ impl From<Error> for io::Error {
 impl Classified for Error {
     fn class(&self) -> ErrorClass {
         match self {
-            Self::UnsupportedTransport(_) | Self::PolicyUnsupported(_) => ErrorClass::Unsupported,
+            Self::Skopeo(cause) => cause.class(),
+            Self::PolicyUnsupported(_) => ErrorClass::Unsupported,
             Self::Name(cause) => cause.class(),
             Self::Registries(cause) => cause.class(),
             Self::Registry(cause) => cause.class(),

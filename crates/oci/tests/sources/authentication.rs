@@ -155,12 +155,12 @@ fn refusals_are_told_apart() {
         ),
         (
             403,
-            ErrorClass::Denied,
+            ErrorClass::Forbidden,
             "access is denied, with entry \"127.0.0.1",
         ),
         (
             400,
-            ErrorClass::Denied,
+            ErrorClass::Forbidden,
             "refused access token with status 400: no \u{fffd}[31mway",
         ),
         (404, ErrorClass::NotFound, "there is no access token"),
@@ -197,7 +197,7 @@ fn token_servers_that_talk_nonsense_are_refused() {
         let error = pull(&registry, password(&registry.host())).manifest();
         let class = error.unwrap_err().class();
         assert!(
-            matches!(class, ErrorClass::Unsupported | ErrorClass::Denied),
+            matches!(class, ErrorClass::Unsupported | ErrorClass::Tls),
             "{url}"
         );
     }
@@ -215,7 +215,7 @@ fn helpers_are_named_when_access_fails() {
     let pulled = pull(&server, Credentials::from_files(vec![file]));
     let error = pulled.manifest().unwrap_err().to_string();
     assert!(
-        error.contains("config.json names the unsupported helper \"osxkeychain\""),
+        error.contains("cannot start docker-credential-osxkeychain"),
         "{error}"
     );
 }

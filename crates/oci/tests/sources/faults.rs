@@ -487,7 +487,10 @@ fn errors_keep_their_class_through_a_reader() {
         .open_blob(&manifest.layers()[0].descriptor, 0)
         .unwrap();
     let error = reader.read_to_end(&mut Vec::new()).unwrap_err();
-    assert_eq!(Error::cause_of(&error).unwrap().class(), ErrorClass::Denied);
+    assert_eq!(
+        Error::cause_of(&error).unwrap().class(),
+        ErrorClass::Forbidden
+    );
 }
 
 #[test]

@@ -461,20 +461,6 @@ fn directories_with_an_index_are_read() {
 }
 
 #[test]
-fn transports_that_need_another_program_say_so() {
-    for reference in ["containers-storage:localhost/os:1", "docker-daemon:os:1"] {
-        let error = try_source(reference).unwrap_err();
-        assert_eq!(error.class(), ErrorClass::Unsupported);
-        assert!(
-            error
-                .to_string()
-                .contains(&format!("skopeo copy {reference} oci:")),
-            "{error}"
-        );
-    }
-}
-
-#[test]
 fn signatures_that_cannot_be_checked_are_not_ignored() {
     let image = format!("oci:{}", golden("oci").join("encap-v1").display());
     let fetch = |scheme: &str| {

@@ -232,7 +232,7 @@ fn certificates_are_checked() {
     let strict = open_with(&|_| ());
     let error = problem(strict.manifest().unwrap_err());
     assert!(matches!(error, Problem::Tls { .. }), "{error}");
-    assert_eq!(error.class(), ErrorClass::Untrusted);
+    assert_eq!(error.class(), ErrorClass::Tls);
     assert!(error.to_string().contains("UnknownIssuer"), "{error}");
 }
 
