@@ -328,3 +328,30 @@ fn an_image_that_must_be_signed_needs_a_policy_that_says_by_whom() {
     assert_valid("image-trust", &value);
     assert_eq!(value["verdict"]["digest"], bench.digest);
 }
+
+#[test]
+fn our_certificate_is_shown_to_the_registry_that_it_is_for() {
+    let registry = Registry::with_client_certificates();
+    let dir = tempfile::tempdir().unwrap();
+    let own = dir.path().join("certs.d").join(registry.host());
+    fs::create_dir_all(&own).unwrap();
+    fs::copy(registry.ca_certificate(), own.join("ca.crt")).unwrap();
+    let check = || {
+        let line = format!(
+            "auth check registry:{} --anonymous --cert-dir {}",
+            registry.reference("org/os:1"),
+            own.display()
+        );
+        bootroot(&line).output().unwrap()
+    };
+    let refused = check();
+    assert!(
+        matches!(refused.status.code(), Some(12 | 14)),
+        "{refused:?}"
+    );
+    fs::copy(registry.ca_certificate(), own.join("me.cert")).unwrap();
+    fs::copy(registry.key(), own.join("me.key")).unwrap();
+    // Let in, where there is no such image.
+    let let_in = check();
+    assert_eq!(let_in.status.code(), Some(3), "{let_in:?}");
+}

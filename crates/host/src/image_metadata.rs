@@ -1,5 +1,6 @@
 //! The documents of a stored image.
 
+use image_trust::Verdict;
 use oci::reference::ImageReference;
 use ostree::Repo;
 use serde::Serialize;
@@ -14,6 +15,8 @@ pub enum Document {
     Manifest(Box<oci::spec::ImageManifest>),
     /// How it is run, and what its layers are.
     Config(Box<oci::spec::ImageConfiguration>),
+    /// Who vouched for it when it was pulled; null when nobody was asked.
+    Verdict(Box<Option<Verdict>>),
 }
 
 /// The manifest of a stored image, or its config.
@@ -31,4 +34,16 @@ pub fn image_metadata(
     } else {
         Document::Manifest(Box::new(state.manifest))
     })
+}
+
+/// What was found about the signatures of a stored image when it was pulled.
+///
+/// # Errors
+/// [`StoredError`].
+pub fn image_verdict(repo: &Repo, image: &ImageReference) -> Result<Document, StoredError> {
+    let state = stored(repo, image)?;
+    let text = ::image::recorded_verdict(repo, &state.merge_commit)?;
+    // What is not understood was not written here.
+    let verdict = text.and_then(|text| serde_json::from_str(&text).ok());
+    Ok(Document::Verdict(Box::new(verdict)))
 }

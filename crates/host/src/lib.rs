@@ -51,7 +51,7 @@ pub use image_copy::{image_clear_cached_update, image_copy};
 pub use image_explain::{Explanation, TrustError, image_explain};
 pub use image_history::{History, LayerHistory, image_history};
 pub use image_list::{ImageEntry, ImageList, image_list};
-pub use image_metadata::{Document, image_metadata};
+pub use image_metadata::{Document, image_metadata, image_verdict};
 pub use image_prune::{PruneDepth, PruneImagesError, Pruned, image_prune, image_prune_layers};
 pub use image_remove::{Removal, RemoveError, image_remove, image_remove_only};
 pub use kernel_arguments::{ArgsChange, change_kernel_arguments, kernel_arguments};

@@ -35,6 +35,7 @@ pub struct Registry {
 struct Options {
     htpasswd: bool,
     tls: bool,
+    client_certificates: bool,
 }
 
 impl Registry {
@@ -51,16 +52,31 @@ impl Registry {
     pub fn with_htpasswd() -> Self {
         Self::with(Options {
             htpasswd: true,
-            tls: false,
+            ..Options::default()
         })
     }
 
     /// Starts a registry that speaks HTTPS with a certificate signed by [`Registry::ca_certificate`].
     pub fn with_tls() -> Self {
         Self::with(Options {
-            htpasswd: false,
             tls: true,
+            ..Options::default()
         })
+    }
+
+    /// Starts one as [`Registry::with_tls`], which lets only those in who show a certificate by
+    /// [`Registry::ca_certificate`], as that itself is with [`Registry::key`].
+    pub fn with_client_certificates() -> Self {
+        Self::with(Options {
+            tls: true,
+            client_certificates: true,
+            ..Options::default()
+        })
+    }
+
+    /// The key of [`Registry::ca_certificate`].
+    pub fn key(&self) -> PathBuf {
+        self.dir.path().join("key.pem")
     }
 
     /// `127.0.0.1:PORT`, the host part of image references.
@@ -168,6 +184,9 @@ fn write_config(dir: &Path, port: u16, options: Options) {
             "  tls:\n    certificate: {0}/cert.pem\n    key: {0}/key.pem\n",
             dir.display()
         );
+    }
+    if options.client_certificates {
+        config += &format!("    clientcas: [{}/cert.pem]\n", dir.display());
     }
     if options.htpasswd {
         write(

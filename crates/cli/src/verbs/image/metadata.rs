@@ -16,6 +16,9 @@ pub(crate) struct Metadata {
     /// Print the config
     #[arg(long)]
     config: bool,
+    /// Print what was found about its signatures when it was pulled; null if nothing was asked
+    #[arg(long, conflicts_with = "config")]
+    verdict: bool,
     /// Report errors in JSON; the answer is JSON in any case
     #[arg(long)]
     json: bool,
@@ -24,7 +27,11 @@ pub(crate) struct Metadata {
 impl Metadata {
     pub(crate) fn run(self, context: &Context) -> Result<Exit, Failure> {
         let storage = context.storage()?;
-        let document = host::image_metadata(storage.repo(), &self.image, self.config);
+        let document = if self.verdict {
+            host::image_verdict(storage.repo(), &self.image)
+        } else {
+            host::image_metadata(storage.repo(), &self.image, self.config)
+        };
         context
             .results()
             .json(&document.hint(super::WHAT_IS_STORED)?)?;
