@@ -65,7 +65,7 @@ impl Bench {
         };
         bench.init("repo");
         bench.init("whole");
-        bench.pull("whole").output().unwrap();
+        answer(&mut bench.pull("whole"));
         let size = bench.proxy.sent();
         Self { size, ..bench }
     }
@@ -157,7 +157,7 @@ fn a_pull_that_is_killed_again_and_again_fetches_everything_once() {
         wait_until("keeping", || bench.kept() + PER_TRY / 2 >= kept + step);
         pull.kill().unwrap();
         pull.wait().unwrap();
-        bench.proxy.pass();
+        bench.proxy.hang_up();
     }
     bench.assert_completes(since, tries + 1);
 }
@@ -166,19 +166,11 @@ fn a_pull_that_is_killed_again_and_again_fetches_everything_once() {
 fn a_connection_that_breaks_at_many_places_costs_little() {
     let bench = Bench::new(2);
     let since = bench.proxy.sent();
-    let cuts = 8;
-    let step = bench.size / (cuts + 2);
-    for _ in 0..cuts / 4 {
-        let mut pull = bench.start("repo");
-        for n in 0..4 {
-            let before = bench.proxy.sent();
-            // Odd steps, so that no multiple of a buffer is met.
-            bench.proxy.cut_after(step + n * 77);
-            wait_until("the cut", || bench.proxy.sent() >= before + step + n * 77);
-        }
-        pull.kill().unwrap();
-        pull.wait().unwrap();
-        bench.proxy.pass();
-    }
-    bench.assert_completes(since, cuts + 4);
+    // An odd number, so that no multiple of a buffer is met.
+    bench.proxy.cut_every(bench.size / 9 + 77);
+    answer(&mut bench.pull("repo"));
+    bench.proxy.pass();
+    let cuts = bench.proxy.cuts();
+    assert!(cuts >= 8, "{cuts}");
+    bench.assert_completes(since, cuts + 2);
 }

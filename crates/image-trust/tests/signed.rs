@@ -172,7 +172,12 @@ impl Scene {
         let mut skopeo = command("skopeo");
         skopeo.arg("--policy").arg(self.path("policy.json"));
         skopeo.arg("--registries.d").arg(self.path("registries.d"));
-        skopeo.args(["copy", "--quiet", "--src-tls-verify=false"]);
+        skopeo.args([
+            "copy",
+            "--quiet",
+            "--remove-signatures",
+            "--src-tls-verify=false",
+        ]);
         let reference = format!(
             "docker://{}",
             self.registry.reference(&format!("org/os:{tag}"))
@@ -181,7 +186,9 @@ impl Scene {
         skopeo
             .arg(reference)
             .arg(format!("dir:{}", target.path().display()));
-        skopeo.output().unwrap().status.success()
+        let output = skopeo.output().unwrap();
+        eprintln!("skopeo: {}", String::from_utf8_lossy(&output.stderr));
+        output.status.success()
     }
 
     fn agree(&self, policy: &Policy, tag: &str, expected: bool) -> Verdict {

@@ -20,6 +20,9 @@ struct Shared {
     upstream: String,
     sent: AtomicU64,
     fault: Mutex<Option<Fault>>,
+    cuts: AtomicU64,
+    /// Connections of an earlier generation are closed.
+    generation: AtomicU64,
     stopped: AtomicBool,
 }
 
@@ -27,7 +30,15 @@ struct Shared {
 struct Fault {
     /// When so many bytes have been sent in all.
     at: u64,
-    stalls: bool,
+    then: Then,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Then {
+    Stall,
+    Cut,
+    /// Cut, and again after as many bytes.
+    CutEvery(u64),
 }
 
 impl FaultProxy {
@@ -41,6 +52,8 @@ impl FaultProxy {
             upstream: upstream.to_owned(),
             sent: AtomicU64::new(0),
             fault: Mutex::new(None),
+            cuts: AtomicU64::new(0),
+            generation: AtomicU64::new(0),
             stopped: AtomicBool::new(false),
         });
         let serving = Arc::clone(&shared);
@@ -72,12 +85,28 @@ impl FaultProxy {
     /// Close the connection that would carry the next byte once `bytes` more have gone to clients; then
     /// do no harm again.
     pub fn cut_after(&self, bytes: u64) {
-        self.set(bytes, false);
+        self.set(bytes, Then::Cut);
+    }
+
+    /// As [`cut_after`](Self::cut_after), again and again, until [`pass`](Self::pass).
+    pub fn cut_every(&self, bytes: u64) {
+        self.set(bytes, Then::CutEvery(bytes));
+    }
+
+    /// How many connections were cut so far.
+    pub fn cuts(&self) -> u64 {
+        self.shared.cuts.load(Ordering::SeqCst)
     }
 
     /// Send nothing more once `bytes` more have gone to clients, until [`pass`](Self::pass).
     pub fn stall_after(&self, bytes: u64) {
-        self.set(bytes, true);
+        self.set(bytes, Then::Stall);
+    }
+
+    /// Close every connection there is, and do no harm to later ones.
+    pub fn hang_up(&self) {
+        self.shared.generation.fetch_add(1, Ordering::SeqCst);
+        self.pass();
     }
 
     /// Do no harm from now on.
@@ -85,9 +114,9 @@ impl FaultProxy {
         *self.shared.fault() = None;
     }
 
-    fn set(&self, bytes: u64, stalls: bool) {
+    fn set(&self, bytes: u64, then: Then) {
         let at = self.sent() + bytes;
-        *self.shared.fault() = Some(Fault { at, stalls });
+        *self.shared.fault() = Some(Fault { at, then });
     }
 }
 
@@ -116,11 +145,12 @@ impl Shared {
     }
 
     fn pass_down(&self, mut server: TcpStream, mut client: TcpStream) {
+        let generation = self.generation.load(Ordering::SeqCst);
         let mut buf = [0; 16 << 10];
         while let Ok(n @ 1..) = server.read(&mut buf) {
             let mut rest = &buf[..n];
             while !rest.is_empty() {
-                let Some(now) = self.allowed(rest.len()) else {
+                let Some(now) = self.allowed(rest.len(), generation) else {
                     let _closed = client.shutdown(Shutdown::Both);
                     let _closed = server.shutdown(Shutdown::Both);
                     return;
@@ -135,9 +165,12 @@ impl Shared {
     }
 
     /// How many of `wanted` bytes may be sent now, counted as sent; none when it is time to cut.
-    fn allowed(&self, wanted: usize) -> Option<usize> {
+    fn allowed(&self, wanted: usize, generation: u64) -> Option<usize> {
         loop {
             let mut fault = self.fault();
+            if self.generation.load(Ordering::SeqCst) != generation {
+                return None;
+            }
             let sent = self.sent.load(Ordering::SeqCst);
             let left = match *fault {
                 None => wanted,
@@ -148,9 +181,21 @@ impl Shared {
                 self.sent.fetch_add(now as u64, Ordering::SeqCst);
                 return Some(now);
             }
-            if fault.is_some_and(|fault| !fault.stalls) {
-                *fault = None;
-                return None;
+            match fault.map(|fault| fault.then) {
+                None | Some(Then::Stall) => {}
+                Some(Then::Cut) => {
+                    *fault = None;
+                    self.cuts.fetch_add(1, Ordering::SeqCst);
+                    return None;
+                }
+                Some(then @ Then::CutEvery(bytes)) => {
+                    *fault = Some(Fault {
+                        at: sent + bytes,
+                        then,
+                    });
+                    self.cuts.fetch_add(1, Ordering::SeqCst);
+                    return None;
+                }
             }
             drop(fault);
             if self.stopped.load(Ordering::SeqCst) {
@@ -195,6 +240,10 @@ mod tests {
         assert_eq!(receive(&proxy), b"0123");
         assert_eq!(receive(&proxy), b"0123456789");
         assert_eq!(proxy.sent(), 24);
+        proxy.cut_every(3);
+        assert_eq!(receive(&proxy), b"012");
+        assert_eq!(receive(&proxy), b"012");
+        assert_eq!(proxy.cuts(), 3);
     }
 
     #[test]
