@@ -12,8 +12,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use boot_format::KernelArgs;
 use error_class::{Classified, ErrorClass};
-use sysroot::SysrootOptions;
 use oci::proxies::Proxies;
+use sysroot::SysrootOptions;
 use tracing_subscriber::EnvFilter;
 use trust::KeyStores;
 

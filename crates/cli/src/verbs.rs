@@ -1,8 +1,8 @@
 //! What the command can do: one file per verb. What is here only dispatches.
 
+mod auth;
 mod changes;
 mod cleanup;
-mod auth;
 mod completions;
 mod container;
 mod deploy;

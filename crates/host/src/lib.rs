@@ -5,9 +5,9 @@
 //! reads the environment.
 
 mod access;
+mod auth_check;
 mod change;
 mod cleanup;
-mod auth_check;
 mod container;
 mod deploy;
 mod image_args;
@@ -24,9 +24,9 @@ mod kernel_arguments;
 mod layer_sum;
 mod pin;
 mod pull;
+mod remote_signature;
 mod rollback;
 mod selector;
-mod remote_signature;
 mod status;
 mod storage;
 mod stored;
@@ -36,9 +36,9 @@ mod upgrade;
 
 pub use ::image::{PolicyError, policy_of_commit};
 pub use access::{Access, AccessError};
+pub use auth_check::{AuthCheck, AuthCheckError, AuthPlace, auth_check};
 pub use change::{BootedEntry, Change, ChangeError, ChangeOptions};
 pub use cleanup::{Cleaned, cleanup};
-pub use auth_check::{AuthCheck, AuthCheckError, AuthPlace, auth_check};
 pub use container::{
     ContainerError, FoundManifest, Unwrapped, encapsulate, fetch_manifest, image_export,
     replace_detached_metadata, unencapsulate,
@@ -57,9 +57,9 @@ pub use image_remove::{Removal, RemoveError, image_remove, image_remove_only};
 pub use kernel_arguments::{ArgsChange, change_kernel_arguments, kernel_arguments};
 pub use pin::{Pinned, pin};
 pub use pull::{Check, LayerCount, PullError, PullOptions, Pulled, check, pull};
+pub use remote_signature::RemoteSignatureError;
 pub use rollback::rollback;
 pub use selector::Selector;
-pub use remote_signature::RemoteSignatureError;
 pub use status::{
     DamagedEntryStatus, DeploymentStatus, Fixable, ImageStatus, Status, Update, status,
 };
