@@ -134,6 +134,7 @@ pub(crate) fn sysroot_options() -> SysrootOptions {
     options.mutable_deployments = has("mutable-deployments");
     options.no_xattrs = has("no-xattrs");
     options.no_device_trees = has("no-dtb");
+    options.test_freeze = has("test-fifreeze");
     let generator = path("OSTREE_GRUB2_EXEC");
     options.grub_generator = generator.and_then(|path| std::path::absolute(path).ok());
     options

@@ -78,6 +78,16 @@ impl Place {
         }
     }
 
+    /// Where a deployment keeps its remotes, when that is what `--sysroot` names: a root whose physical root
+    /// is at `sysroot` in it.
+    pub(crate) fn remotes_directory(&self) -> Option<PathBuf> {
+        let Self::Sysroot(path) = self else {
+            return None;
+        };
+        let is_deployment = path.join("sysroot/ostree").is_dir();
+        is_deployment.then(|| path.join("etc/ostree/remotes.d"))
+    }
+
     /// Lets this process change the physical root of the running system, which may be mounted read-only
     /// for everybody else.
     pub(crate) fn make_writable(&self) -> Result<(), Failure> {
@@ -137,7 +147,7 @@ impl Place {
             Self::Sysroot(path) => path.join(REPOSITORY),
             Self::Running if is_repository(Path::new(".")) => ".".into(),
             Self::Running => environment::ostree_repository()
-                .unwrap_or_else(|| Path::new(RUNNING).join(REPOSITORY)),
+                .unwrap_or_else(|| self.of_admin().root_path().join(REPOSITORY)),
         }
     }
 

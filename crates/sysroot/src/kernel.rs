@@ -327,6 +327,7 @@ mod tests {
         find(
             &Directory::new(File::open(scratch.path()).unwrap().into()),
             None,
+            true,
         )
     }
 

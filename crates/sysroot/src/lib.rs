@@ -22,9 +22,8 @@
 //! - `bls-append-except-default` is taken back from an entry that becomes the default.
 //! - Of several kernels in `usr/lib/modules` the newest is taken, not the first in directory order.
 //! - A default entry of `syslinux.cfg` that is somebody else's stays the default.
-//! - No image for composefs is written ([`UnfitCommit::Composefs`]), no configuration of `zipl` and Android
-//!   Boot, nor of GRUB where no generator is known ([`BootError::Loader`]), and XFS is not frozen to bring its journal
-//!   to rest, which GRUB needs for a `/boot` on XFS.
+//! - No image for composefs is written ([`UnfitCommit::Composefs`]), and no configuration of `zipl` and Android
+//!   Boot, nor of GRUB where no generator is known ([`BootError::Loader`]).
 
 mod attributes;
 mod boot;

@@ -29,6 +29,8 @@ pub struct SysrootOptions {
     pub no_xattrs: bool,
     /// Leave device trees out of what is brought to `/boot`, and of the checksum of a kernel.
     pub no_device_trees: bool,
+    /// Stop where `/boot` would be frozen, to test that nothing has changed then.
+    pub test_freeze: bool,
     /// How entry files are named.
     pub entry_names: EntryNames,
     /// The program that writes `grub.cfg`, called as `grub2-mkconfig` is: with `-o FILE`. Without one,

@@ -45,6 +45,9 @@ impl Locked<'_> {
         self.create_links(version, to, &plan.entries)?;
         crash_point("sysroot:links-written");
         self.sync()?;
+        if self.options.test_freeze {
+            self.settle_boot(self.boot()?.as_fd())?;
+        }
         crash_point("sysroot:synced");
         self.switch_links(version, to)?;
         // What is no longer led to is removed next: by then the switch has to be on disk.
@@ -70,12 +73,13 @@ impl Locked<'_> {
         self.switch_links(version, links)?;
         self.prepare_loader(boot.as_fd(), version)?;
         self.sync()?;
+        self.settle_boot(boot.as_fd())?;
         crash_point("sysroot:synced");
         self.switch_efi_config(plan)?;
         rustix::fs::renameat(&boot, NEXT_LOADER, &boot, "loader")
             .during("switch", "boot/loader")?;
         durable::sync_dir(boot.as_fd())?;
-        Ok(())
+        self.settle_boot(boot.as_fd())
     }
 
     fn install_kernels(

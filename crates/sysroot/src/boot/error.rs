@@ -40,6 +40,9 @@ pub enum BootError {
         /// How it ended.
         cause: String,
     },
+    /// The test of freezing `/boot` ends here.
+    #[error("During fsfreeze-thaw: aborting due to test-fifreeze")]
+    FreezeTest,
     /// The running deployment would not be among those that boot.
     #[error("deployment {0} is running: it cannot be removed")]
     RemovesRunning(Box<DeploymentId>),
@@ -71,7 +74,7 @@ impl Classified for BootError {
             Self::Kernel { source, .. } => source.class(),
             Self::NoName { .. } | Self::RemovesRunning(_) => ErrorClass::InvalidInput,
             Self::Loader(_) => ErrorClass::Unsupported,
-            Self::Generator { .. } => ErrorClass::Io,
+            Self::Generator { .. } | Self::FreezeTest => ErrorClass::Io,
             Self::RunningUnknown => ErrorClass::Corrupt,
             Self::Load(error) => error.class(),
             Self::BootDir(error) => error.class(),

@@ -7,6 +7,7 @@
 
 mod apply;
 mod error;
+mod freeze;
 mod install;
 mod links;
 pub(crate) mod plan;

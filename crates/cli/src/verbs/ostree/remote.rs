@@ -3,6 +3,7 @@
 mod add;
 mod ask;
 mod cookies;
+mod directory;
 mod gpg;
 
 use std::io::Write;
@@ -107,6 +108,9 @@ impl List {
         // Those of the repository that this one builds on.
         if let Some(parent) = repo.parent() {
             remotes.extend(parent.remotes());
+        }
+        if let Some(directory) = context.place().remotes_directory() {
+            remotes.extend(directory::all(&directory)?);
         }
         remotes.sort_by(|a, b| a.name.cmp(&b.name));
         let width = remotes.iter().map(|remote| remote.name.len()).max();

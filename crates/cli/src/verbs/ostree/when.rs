@@ -57,8 +57,9 @@ fn local(text: &str) -> Option<i64> {
         .iter()
         .find_map(|form| NaiveDateTime::parse_from_str(text, form).ok())
         .or_else(|| {
-            let date = NaiveDate::parse_from_str(text, "%Y-%m-%d").ok()?;
-            date.and_hms_opt(0, 0, 0)
+            let forms = ["%Y-%m-%d", "%B %d %Y", "%B %d, %Y", "%d %B %Y"];
+            let parse = |form: &&str| NaiveDate::parse_from_str(text, form).ok();
+            forms.iter().find_map(parse)?.and_hms_opt(0, 0, 0)
         })?;
     Some(Local.from_local_datetime(&time).earliest()?.timestamp())
 }

@@ -6,7 +6,7 @@ use clap::Args;
 use error_class::{Classified, ErrorClass};
 use ostree::{IfPresent, Remote, Repo};
 
-use super::gpg;
+use super::{directory, gpg};
 use crate::context::Context;
 use crate::outcome::Failure;
 use crate::verbs::ostree::signatures;
@@ -82,7 +82,18 @@ impl Add {
             (_, true) => IfPresent::Replace,
             _ => IfPresent::Fail,
         };
-        repo.add_remote(&self.remote()?, how)?;
+        let into_directory = repo
+            .config()
+            .file
+            .get_bool("core", "add-remotes-config-dir");
+        // Where a deployment keeps its remotes, unless the repository's config says otherwise.
+        let directory = context.place().remotes_directory();
+        match directory.filter(|_| into_directory.unwrap_or(true)) {
+            Some(directory) => directory::add(repo, &directory, &self.remote()?, how)?,
+            None => {
+                repo.add_remote(&self.remote()?, how)?;
+            }
+        }
         match self.gpg_import {
             Some(file) => gpg::import_file(context, repo, &self.name, file),
             None => Ok(()),

@@ -1,0 +1,52 @@
+//! Bringing the journal of `/boot` to rest.
+//!
+//! GRUB reads XFS without replaying its journal: what was synced may stand there and nowhere else yet.
+//! Freezing a file system writes everything to its place. Another process does that and undoes it at once,
+//! deaf to what ends this one, so that nothing stays frozen.
+
+use std::os::fd::{AsRawFd as _, BorrowedFd};
+use std::process::{Command, Stdio};
+
+use durable::IoContext as _;
+
+use super::BootError;
+use crate::Locked;
+
+/// `f_type` of XFS.
+const XFS_SUPER_MAGIC: i64 = 0x5846_5342;
+
+/// Freezes and thaws the current directory's file system, or only says that it was started.
+const SCRIPT: &str = "trap '' HUP INT TERM; case $1 in \
+    test) echo fifreeze watchdog was run >&2;; \
+    *) fsfreeze --freeze . && fsfreeze --unfreeze .;; \
+    esac";
+
+impl Locked<'_> {
+    /// Let everything that was written to `/boot` stand where boot loaders read it. Where it cannot be
+    /// frozen, having synced it has to do.
+    pub(super) fn settle_boot(&self, boot: BorrowedFd<'_>) -> Result<(), BootError> {
+        if self.options.test_freeze {
+            run(boot, "test").during("start", "sh")?;
+            return Err(BootError::FreezeTest);
+        }
+        let stat = rustix::fs::fstatfs(boot).during("look at the file system of", "boot")?;
+        if stat.f_type != XFS_SUPER_MAGIC {
+            return Ok(());
+        }
+        match run(boot, "freeze") {
+            Ok(true) => {}
+            Ok(false) => tracing::warn!("fsfreeze failed: the journal of /boot is not at rest"),
+            Err(error) => tracing::warn!(%error, "cannot start fsfreeze"),
+        }
+        Ok(())
+    }
+}
+
+/// Whether it succeeded.
+fn run(boot: BorrowedFd<'_>, what: &str) -> std::io::Result<bool> {
+    let mut command = Command::new("sh");
+    command.args(["-c", SCRIPT, "sh", what]);
+    command.current_dir(format!("/proc/self/fd/{}", boot.as_raw_fd()));
+    command.stdin(Stdio::null()).stdout(Stdio::null());
+    Ok(command.status()?.success())
+}
