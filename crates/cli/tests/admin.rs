@@ -92,7 +92,7 @@ fn facts(system: &ScratchSysroot) -> Vec<String> {
         for f in ostree/deploy/*/deploy/*.origin; do test -f $f && { echo $f; cat $f; }; done
         find boot ostree/boot.* -type l -printf '%p -> %l\\n' 2>/dev/null | sort
         find boot -type f ! -name '*.conf' -printf '%p %s\\n' | sort
-        find ostree/deploy -mindepth 3 -maxdepth 3 -type d | sort
+        find ostree/deploy -mindepth 3 -maxdepth 3 -type d ! -path '*/backing/*' | sort
         ostree refs --repo=ostree/repo ostree | sort";
     let script = script.replace("$1", &system.path().display().to_string());
     testkit::shell(&script).lines().map(str::to_owned).collect()

@@ -56,7 +56,7 @@ impl<'a> Kept<'a> {
     fn of(text: &'a str) -> Self {
         let mut kept = Self::default();
         let mut section: Vec<&str> = Vec::new();
-        for line in text.lines() {
+        for line in text.split('\n') {
             if !section.is_empty() && !line.starts_with('\t') {
                 kept.add_section(&section);
                 section.clear();
@@ -122,6 +122,6 @@ mod tests {
             &[&entry("New (ostree:0)")],
             false,
         );
-        assert_eq!(text, format!("{foreign}{OURS}"));
+        assert_eq!(text, format!("{foreign}\n{OURS}"));
     }
 }

@@ -366,7 +366,7 @@ fn what_is_in_the_way_in_etc_is_shown_and_refused() {
         .unwrap();
     assert!(
         plan.to_string()
-            .contains("impossible   /etc/sub is a directory"),
+            .contains("impossible   Modified config file newly defaults to directory: /etc/sub"),
         "{plan}"
     );
     let error = host.lab.deploy(&wanted).unwrap_err();
