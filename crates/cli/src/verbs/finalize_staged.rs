@@ -8,6 +8,7 @@ use crate::verbs::ostree::FinalizeStaged as Finalize;
 
 /// Complete what is staged; called when the system shuts down
 #[derive(Debug, Args)]
+#[group(skip)]
 pub(crate) struct FinalizeStaged {
     #[command(flatten)]
     finalize: Finalize,
