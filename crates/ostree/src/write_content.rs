@@ -417,7 +417,7 @@ impl ContentWriter<'_> {
     /// system said. The transaction cannot be committed then.
     pub fn finish(self) -> Result<Checksum, WriteError> {
         let txn = self.txn;
-        txn.guarded(self.complete())
+        txn.guarded(self.complete(None))
     }
 
     /// As [`ContentWriter::finish`], for content that came from elsewhere under the name `expected`:
@@ -436,7 +436,16 @@ impl ContentWriter<'_> {
         Ok(actual)
     }
 
-    fn complete(self) -> Result<Checksum, WriteError> {
+    /// As [`ContentWriter::finish`], under a name that somebody vouches for, whatever the content is.
+    ///
+    /// # Errors
+    /// As [`ContentWriter::finish`].
+    pub(crate) fn finish_trusted(self, name: Checksum) -> Result<Checksum, WriteError> {
+        let txn = self.txn;
+        txn.guarded(self.complete(Some(name)))
+    }
+
+    fn complete(self, name: Option<Checksum>) -> Result<Checksum, WriteError> {
         if self.written != self.size {
             return Err(WriteError::SizeMismatch {
                 expected: self.size,
@@ -448,7 +457,7 @@ impl ContentWriter<'_> {
             Sink::Plain(file) => file,
             Sink::Deflate(encoder) => encoder.finish().during("write object", &self.temp)?,
         };
-        let checksum = self.hasher.finish();
+        let checksum = name.unwrap_or_else(|| self.hasher.finish());
         let name = ObjectName::new(checksum, ObjectKind::File);
         let staging = txn.staging.dir();
         if txn.has_file(&name)? {

@@ -8,6 +8,7 @@ use durable::IoContext as _;
 use ostree::Repo;
 use ostree_format::limits::MAX_METADATA_SIZE;
 use rustix::fs::{Mode, OFlags, Timespec, Timestamps, XattrFlags};
+use rustix::io::Errno;
 
 use crate::fetcher::Small;
 use crate::http::Validators;
@@ -38,6 +39,28 @@ impl Cache {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let dir = rustix::fs::openat(base, path, flags, Mode::empty());
         dir.during("open directory", path).map(|dir| Self { dir })
+    }
+
+    /// Forget the summaries of remotes that `repo` has no more.
+    ///
+    /// # Errors
+    /// What the system said; some may be forgotten then.
+    pub fn prune(&self, repo: &Repo) -> Result<(), durable::Error> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let listed = match rustix::fs::openat(&self.dir, "summaries", flags, Mode::empty()) {
+            Err(Errno::NOENT) => return Ok(()),
+            other => other.during("open directory", "summaries")?,
+        };
+        let remotes = repo.remotes();
+        for entry in rustix::fs::Dir::new(listed).during("list", "summaries")? {
+            let entry = entry.during("list", "summaries")?;
+            let name = entry.file_name().to_string_lossy();
+            let remote = name.strip_suffix(".sig").unwrap_or(&name);
+            if !matches!(&*name, "." | "..") && !remotes.iter().any(|known| known.name == remote) {
+                self.remove(&name)?;
+            }
+        }
+        Ok(())
     }
 
     pub(crate) fn load(&self, name: &str) -> Result<Option<Vec<u8>>, durable::Error> {

@@ -209,7 +209,7 @@ impl<'a> Importer<'a> {
         object: FileObject,
         buffer: &mut [u8],
     ) -> Result<Checksum, PullError> {
-        let copied = copy_content(self.txn, name, object, buffer);
+        let copied = copy_content(self.txn, name, object, buffer, !self.untrusted);
         copied?.map_err(|source| import_error(*name, source))
     }
 }
@@ -219,28 +219,29 @@ fn import_error(name: ObjectName, source: WriteError) -> PullError {
     PullError::Import { name, source }
 }
 
-/// Outer errors are those of the source.
+/// Outer errors are those of the source. What is `trusted` gets its name without being hashed.
 fn copy_content(
     txn: &Transaction<'_>,
     name: &ObjectName,
     mut object: FileObject,
     buffer: &mut [u8],
+    trusted: bool,
 ) -> Result<Result<Checksum, WriteError>, ReadError> {
     let broken = |_| ReadError::BadContent {
         name: *name,
         reason: "its content cannot be read to the end",
     };
-    if object.header.is_symlink() {
-        return Ok(txn.write_file(&object.header, &[]));
-    }
-    if object.size < buffer.len() as u64 {
+    if object.header.is_symlink() || object.size < buffer.len() as u64 {
         let mut content = Vec::new();
-        // More than was announced is found out by the checksum.
-        (&mut object.content)
-            .take(buffer.len() as u64)
-            .read_to_end(&mut content)
-            .map_err(broken)?;
-        return Ok(txn.write_file(&object.header, &content));
+        // Another length than was announced is found out by the checksum, if anything is to be.
+        let mut read = (&mut object.content).take(buffer.len() as u64);
+        read.read_to_end(&mut content).map_err(broken)?;
+        return Ok(if trusted {
+            let written = txn.write_named_file(name.checksum, &object.header, &content);
+            written.map(|_| name.checksum)
+        } else {
+            txn.write_file(&object.header, &content)
+        });
     }
     let mut writer = match txn.content_writer(object.header, object.size) {
         Ok(writer) => writer,
@@ -249,7 +250,11 @@ fn copy_content(
     loop {
         let count = object.content.read(buffer).map_err(broken)?;
         if count == 0 {
-            return Ok(writer.finish());
+            return Ok(if trusted {
+                writer.finish_trusted(name.checksum)
+            } else {
+                writer.finish()
+            });
         }
         if let Err(error) = writer.write_piece(&buffer[..count]) {
             return Ok(Err(error));

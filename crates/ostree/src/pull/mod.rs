@@ -18,7 +18,8 @@ pub struct PullLocalOptions {
     pub depth: Depth,
     /// Only commit objects; the commits are marked as partial.
     pub commit_only: bool,
-    /// Read and hash every object, also those that could be linked (`--untrusted`).
+    /// Hash every content object, also those that could be linked (`--untrusted`). Otherwise only metadata
+    /// is checked, and content that is damaged in the source is damaged here.
     pub untrusted: bool,
     /// Whose refs they become: of this remote, or (`None`) of the repository itself.
     pub remote: Option<String>,

@@ -245,7 +245,11 @@ fn damage_of_the_source_stays_there() {
         };
         let (_source, from, to) = damaged(mode, flip);
         init(&to, RepoMode::BareUser);
-        let error = pull(&to, &from, "golden/v", &PullLocalOptions::default()).unwrap_err();
+        let untrusted = PullLocalOptions {
+            untrusted: true,
+            ..PullLocalOptions::default()
+        };
+        let error = pull(&to, &from, "golden/v", &untrusted).unwrap_err();
         assert_eq!(error.class(), ErrorClass::Corrupt, "{error}");
         assert!(all(&to).is_empty());
         let (_source, from, to) = damaged(mode, |path| fs::remove_file(path).unwrap());

@@ -69,7 +69,9 @@ impl Prune {
         let stats = if self.no_prune {
             plan.stats()
         } else {
-            plan.apply(context.progress(), context.interrupt())?
+            let stats = plan.apply(context.progress(), context.interrupt())?;
+            pull::Cache::of(&repo)?.prune(&repo)?;
+            stats
         };
         self.print(context, stats)?;
         Ok(Exit::Done)
