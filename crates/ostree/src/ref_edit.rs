@@ -37,10 +37,9 @@ pub(crate) struct MirrorRef {
 /// `org.example.Os`. Source: libostree's `ostree_validate_collection_id`.
 pub(crate) fn is_collection(id: &str) -> bool {
     let word = |word: &str| {
-        let mut bytes = word.bytes();
-        let first = |b: u8| b.is_ascii_alphabetic() || b == b'_';
-        bytes.next().is_some_and(first)
-            && bytes.all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-')
+        let digit_first = word.starts_with(|c: char| c.is_ascii_digit());
+        let allowed = |b: u8| b.is_ascii_alphanumeric() || b == b'_';
+        !word.is_empty() && !digit_first && word.bytes().all(allowed)
     };
     id.len() <= 255 && id.contains('.') && id.split('.').all(word)
 }
@@ -241,4 +240,22 @@ fn relative(alias: &RefName, target: &RefName) -> PathBuf {
     let mut path: PathBuf = std::iter::repeat_n("..", depth).collect();
     path.push(target.as_str());
     path
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A summary names collections, and a collection becomes a directory.
+    #[test]
+    fn a_collection_is_no_path() {
+        for id in ["org.example.Os", "a.b", "_a._b2"] {
+            assert!(is_collection(id), "{id}");
+        }
+        for id in [
+            "", "a", "..", "../x", "a.b/c", ".a", "a.", "a..b", "1a.b", "a.1b", "a b.c", "a.b-c",
+        ] {
+            assert!(!is_collection(id), "{id}");
+        }
+    }
 }
