@@ -13,20 +13,18 @@ use crate::{KeyError, Scheme};
 
 const SCHEME: Scheme = Scheme::Ed25519;
 
-/// A public key.
+/// A public key. Any 32 bytes are one, as in libostree; those that are no point of the curve have
+/// made no signature.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct PublicKey(VerifyingKey);
+pub struct PublicKey([u8; 32]);
 
 impl PublicKey {
     /// From its 32 bytes.
     ///
     /// # Errors
-    /// [`KeyError`] when the size is wrong or they are not a point of the curve.
+    /// [`KeyError`] when the size is wrong.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, KeyError> {
-        let bytes: &[u8; 32] = sized(bytes)?;
-        let key = VerifyingKey::from_bytes(bytes);
-        key.map(Self)
-            .map_err(|_| KeyError::NotOnCurve { scheme: SCHEME })
+        sized(bytes).copied().map(Self)
     }
 
     /// From base64, as on command lines and in key files.
@@ -39,8 +37,8 @@ impl PublicKey {
 
     /// Its 32 bytes.
     #[must_use]
-    pub fn as_bytes(&self) -> &[u8; 32] {
-        self.0.as_bytes()
+    pub const fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
     }
 }
 
@@ -53,8 +51,9 @@ impl crate::PublicKey for PublicKey {
 
     fn verifies(&self, data: &[u8], signature: &[u8]) -> Option<bool> {
         let signature = Signature::from_slice(signature).ok()?;
+        let key = VerifyingKey::from_bytes(&self.0);
         // As libsodium does: no keys of small order, no second encoding of the same signature.
-        Some(self.0.verify_strict(data, &signature).is_ok())
+        Some(key.is_ok_and(|key| key.verify_strict(data, &signature).is_ok()))
     }
 }
 
@@ -92,7 +91,7 @@ impl SecretKey {
     /// The public half.
     #[must_use]
     pub fn public_key(&self) -> PublicKey {
-        PublicKey(self.0.verifying_key())
+        PublicKey(self.0.verifying_key().to_bytes())
     }
 }
 

@@ -87,7 +87,7 @@ pub enum TrustError {
         path: String,
     },
     /// Keys or keyrings cannot be read or written.
-    #[error("{path}: {source}")]
+    #[error("cannot {} keys ({path}): {}", source.verb, source.source)]
     Io {
         /// The path as it was given.
         path: String,

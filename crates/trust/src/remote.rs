@@ -116,7 +116,9 @@ fn verify(
         return Ok(Verdict::default());
     }
     let metadata = detached.map(Metadata::from_bytes).transpose();
-    let metadata = metadata.map_err(|_| Reason::Damaged)?;
+    let metadata = metadata.map_err(|_| Reason::Damaged {
+        gpg: keyring.is_some(),
+    })?;
     let gpg = keyring.map(|keys| gpg(keys, bytes, metadata.as_ref(), now));
     let gpg = gpg.transpose()?;
     let sign = verifiers.map(|keys| sign(keys, bytes, metadata.as_ref()));

@@ -55,7 +55,10 @@ pub enum Reason {
         others: usize,
     },
     /// What should hold the signatures is damaged.
-    Damaged,
+    Damaged {
+        /// Whether GPG signatures were asked for.
+        gpg: bool,
+    },
     /// The GPG signatures are not a list of byte strings.
     WrongType,
 }
@@ -111,7 +114,13 @@ impl fmt::Display for Untrusted {
                 }
                 write!(f, "{error}")
             }
-            Reason::Damaged => f.write_str("No signatures found: the file that should hold them is damaged"),
+            Reason::Damaged { gpg } => {
+                f.write_str(match gpg {
+                    true => "GPG verification enabled, but no signatures found",
+                    false => "No signatures found",
+                })?;
+                f.write_str(": the file that should hold them is damaged")
+            }
             Reason::WrongType => f.write_str("ostree.gpgsigs is not a list of byte strings"),
         }
     }

@@ -7,6 +7,7 @@ use crate::outcome::{Exit, Failure};
 use crate::verbs::ostree::FinalizeStaged as Finalize;
 
 /// Complete what is staged; called when the system shuts down
+// What it flattens has the same name, and with it the same group of arguments.
 #[derive(Debug, Args)]
 #[group(skip)]
 pub(crate) struct FinalizeStaged {

@@ -96,7 +96,10 @@ fn key_files_of_the_remote() {
     }
     scratch.set("verification-ed25519-file", "/keys/none");
     let missing = trust(&scratch).unwrap_err().to_string();
-    assert!(missing.starts_with("/keys/none: "), "{missing}");
+    assert!(
+        missing.starts_with("cannot open keys (/keys/none): "),
+        "{missing}"
+    );
     scratch.write("keys/bad", b"no key\n");
     scratch.set("verification-ed25519-file", "/keys/bad");
     let bad = trust(&scratch).unwrap_err().to_string();

@@ -57,7 +57,7 @@ fn good_unknown_unsigned_and_bad_are_told_apart() {
     assert!(bad.to_string().contains("BAD signature"), "{bad}");
     bytes[0] ^= 1;
     let damaged = trust(&scratch).verify_commit(&signed, &bytes, Some(b"borkbork"), NOW);
-    assert_eq!(damaged.unwrap_err().reason, Reason::Damaged);
+    assert_eq!(damaged.unwrap_err().reason, Reason::Damaged { gpg: true });
     scratch.set("gpg-verify", "false");
     let trusting = trust(&scratch);
     let verdict = trusting.verify_commit(&signed, &bytes, Some(b"borkbork"), NOW);
