@@ -14,6 +14,7 @@ use crate::verbs::ostree::admin::system::System;
 
 /// Generate the entries of grub.cfg, called by the hook of grub2-mkconfig
 #[derive(Debug, Args)]
+#[command(disable_version_flag = true)]
 pub(crate) struct Grub2Generate {
     /// The set of boot entries, 0 or 1 [default: that of $_OSTREE_GRUB2_BOOTVERSION, or the active one]
     #[arg(value_name = "BOOTVERSION")]
