@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use clap::Args;
+use error_class::{Classified, ErrorClass};
 use ostree::{PullLocalOptions, Repo};
+use ostree_format::refs::Refspec;
 use pull::{Options, Remote, WantedRef};
 use rustix::fs::CWD;
 
@@ -58,6 +60,17 @@ pub(crate) struct PullLocal {
     /// Refs or checksums of commits [default: all refs]
     #[arg(value_name = "REF")]
     refs: Vec<String>,
+}
+
+/// Only the repository's own refs can be copied without being named.
+#[derive(Debug, thiserror::Error)]
+#[error("Invalid ref name {0}")]
+struct RefOfRemote(String);
+
+impl Classified for RefOfRemote {
+    fn class(&self) -> ErrorClass {
+        ErrorClass::InvalidInput
+    }
 }
 
 impl PullLocal {
@@ -139,10 +152,13 @@ impl PullLocal {
         if !self.refs.is_empty() {
             return Ok(self.refs.clone());
         }
-        let own = source.list_refs()?.into_iter();
-        Ok(own
-            .filter(|(refspec, _)| refspec.remote.is_none())
-            .map(|(refspec, _)| refspec.to_string())
-            .collect())
+        // As with `ostree`, a repository that has refs of remotes cannot be taken as a whole.
+        let own = |refspec: Refspec| match refspec.remote {
+            None => Ok(refspec.to_string()),
+            Some(_) => Err(RefOfRemote(refspec.to_string())),
+        };
+        let refs = source.list_refs()?.into_iter();
+        let refs: Result<_, _> = refs.map(|(refspec, _)| own(refspec)).collect();
+        Ok(refs?)
     }
 }
