@@ -44,6 +44,10 @@ pub struct PullOptions {
     pub require_bootable: bool,
     /// Keep layers that no image needs any more.
     pub skip_collection: bool,
+    /// Fetch nothing: only an image that is stored will do.
+    pub offline: bool,
+    /// The commit whose SELinux policy labels images that wrap no commit.
+    pub policy_commit: Option<Checksum>,
     /// The current time in seconds since 1970, for images that do not say when they were made.
     pub now: u64,
 }
@@ -319,6 +323,8 @@ fn import_options(options: &PullOptions) -> ImportOptions {
     choices.no_imgref = options.no_imgref;
     choices.require_bootable = options.require_bootable;
     choices.skip_collection = options.skip_collection;
+    choices.offline = options.offline;
+    choices.policy_commit = options.policy_commit;
     choices.now = options.now;
     choices
 }

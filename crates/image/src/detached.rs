@@ -1,9 +1,9 @@
 //! Replacing the detached metadata of an encapsulated commit inside of its image.
 
 use error_class::{Classified, ErrorClass};
-use layer::DetachedError;
+use layer::{DetachedError, ExportError};
 use oci::digest::{Digest, DigestReader};
-use oci::manifest::ManifestError;
+use oci::manifest::{Layer, ManifestError};
 use oci::sink::ImageSink;
 use oci::source::{Error as SourceError, ImageSource};
 use oci::spec::Descriptor;
@@ -88,25 +88,10 @@ pub fn update_detached_metadata(
     let total = manifest.layers().iter().map(|layer| layer.size).sum();
     let mut image = ImageWriter::new(sink, compression, total, progress, interrupt);
     for (at, (layer, diff_id)) in manifest.layers().iter().zip(&diff_ids).enumerate() {
-        let raw = source.open_blob(&layer.descriptor, 0).map_err(Box::new)?;
-        let mut blob = interrupt.reader(DigestReader::new(raw, layer.digest.clone(), layer.size));
-        let note = note_of(&layer.descriptor);
-        if at > 0 {
-            let written = image.copy_blob(&mut blob)?;
-            let media_type = layer.descriptor.media_type().clone();
-            image.push(&written, media_type, &diff_id.to_string(), note);
-            continue;
-        }
-        let mut failed = None;
-        image.layer(note, |out, _| {
-            let result = layer::replace_detached(&mut blob, detached, out);
-            failed = result.err();
-            Ok(())
-        })?;
-        if let Some(source) = failed {
-            let digest = layer.digest.clone();
-            let source = Box::new(source);
-            return Err(UpdateDetachedError::Layer { digest, source });
+        if at == 0 {
+            rewrite_layer(source, layer, detached, &mut image, interrupt)?;
+        } else {
+            copy_layer(source, layer, diff_id, &mut image, interrupt)?;
         }
     }
     let mut config = config.config().clone();
@@ -122,6 +107,57 @@ pub fn update_detached_metadata(
         crate::write_image::set_final_diff_id(&mut config, &mut annotations, diff_id);
     }
     Ok(image.finish(config, annotations, tag)?)
+}
+
+/// The layer with the commit: unpacked, changed, and packed again.
+fn rewrite_layer(
+    source: &dyn ImageSource,
+    layer: &Layer,
+    detached: Option<&[u8]>,
+    image: &mut ImageWriter<'_>,
+    interrupt: &Interrupt,
+) -> Result<(), UpdateDetachedError> {
+    let raw = source.open_blob(&layer.descriptor, 0).map_err(Box::new)?;
+    let mut verified = DigestReader::new(raw, layer.digest.clone(), layer.size);
+    let mut cause = None;
+    let result = image.layer(note_of(&layer.descriptor), |out, _| {
+        let blob = interrupt.reader(&mut verified);
+        layer::replace_detached(blob, detached, out).map_err(|error| {
+            cause = Some(error);
+            // Only ends the layer: what is told is the error above.
+            ExportError::Write(std::io::ErrorKind::Other.into())
+        })
+    });
+    if !interrupt.is_raised() {
+        // A wrong digest explains whatever else is wrong.
+        let failed = |error| Box::new(SourceError::from_stream(source.reference(), error));
+        verified.drain().map_err(failed)?;
+    }
+    if let Some(source) = cause {
+        let digest = layer.digest.clone();
+        let source = Box::new(source);
+        return Err(UpdateDetachedError::Layer { digest, source });
+    }
+    Ok(result?)
+}
+
+/// Any other layer: the same blob.
+fn copy_layer(
+    source: &dyn ImageSource,
+    layer: &Layer,
+    diff_id: &Digest,
+    image: &mut ImageWriter<'_>,
+    interrupt: &Interrupt,
+) -> Result<(), UpdateDetachedError> {
+    let raw = source.open_blob(&layer.descriptor, 0).map_err(Box::new)?;
+    let verified = DigestReader::new(raw, layer.digest.clone(), layer.size);
+    let copied = image.copy_blob(&mut interrupt.reader(verified))?;
+    let failed = |error| Box::new(SourceError::from_stream(source.reference(), error));
+    let written = copied.map_err(failed)?;
+    let media_type = layer.descriptor.media_type().clone();
+    let note = note_of(&layer.descriptor);
+    image.push(&written, media_type, &diff_id.to_string(), note);
+    Ok(())
 }
 
 fn note_of(layer: &Descriptor) -> LayerNote {

@@ -211,19 +211,30 @@ impl<'a> ImageWriter<'a> {
             .collect()
     }
 
-    /// Copy a blob as it is; `content` is verified by whoever hands it in.
+    /// Copy a blob as it is; `content` is verified by whoever hands it in, and what it fails with is
+    /// given back as it is.
     pub(crate) fn copy_blob(
         &mut self,
-        content: &mut dyn io::Read,
-    ) -> Result<Written, WriteImageError> {
+        content: &mut impl io::Read,
+    ) -> Result<Result<Written, io::Error>, WriteImageError> {
         let index = self.layers.len();
-        let failed = |error: io::Error| WriteImageError::Layer {
-            index,
-            source: error.into(),
-        };
         let mut blob = self.sink.blob()?;
-        io::copy(content, &mut blob).map_err(failed)?;
-        Ok(blob.finish()?)
+        let mut buffer = vec![0; 128 * 1024];
+        loop {
+            let count = match content.read(&mut buffer) {
+                Ok(0) => break,
+                Ok(count) => count,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => return Ok(Err(error)),
+            };
+            let written = blob.write_all(&buffer[..count]);
+            written.map_err(|error| WriteImageError::Layer {
+                index,
+                source: error.into(),
+            })?;
+            self.task.advance(count as u64);
+        }
+        Ok(Ok(blob.finish()?))
     }
 
     /// Write config and manifest, and make the image visible. The config gets the diff_ids of the layers,

@@ -19,7 +19,6 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Subcommand};
 use image::Compression;
 use layer::Packing;
-use oci::reference::ImageReference;
 use ostree::Repo;
 
 use crate::context::Context;
@@ -124,9 +123,4 @@ impl CompressionOptions {
 /// A repository that stands in another option than `--repo`.
 fn repository_at(path: &Path) -> Result<Repo, Failure> {
     Place::Repository(PathBuf::from(path)).open_repository()
-}
-
-/// The name of an image, for whoever reads it.
-fn shown(image: &ImageReference) -> String {
-    image.to_string()
 }

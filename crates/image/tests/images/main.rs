@@ -6,5 +6,6 @@ mod golden;
 mod keeping;
 mod merging;
 mod resuming;
+mod round_trip;
 mod selinux;
 mod support;

@@ -15,7 +15,7 @@ impl List {
         let names: String = host::image_list(&repo)?
             .images
             .iter()
-            .map(|entry| format!("{}\n", super::shown(&entry.image)))
+            .map(|entry| format!("{}\n", entry.image))
             .collect();
         context.results().all(names.as_bytes())?;
         Ok(Exit::Done)

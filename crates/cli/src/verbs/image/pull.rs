@@ -40,6 +40,12 @@ pub(crate) struct Pull {
     /// Keep layers that no image needs any more
     #[arg(long)]
     skip_gc: bool,
+    /// Fetch nothing: succeed only if the image, named by its digest, is stored
+    #[arg(long, conflicts_with = "check")]
+    offline: bool,
+    /// Label an image that wraps no commit by the SELinux policy of this commit
+    #[arg(long, value_name = "REV")]
+    sepolicy_commit: Option<String>,
     #[command(flatten)]
     source: SourceOptions,
     #[command(flatten)]
@@ -49,7 +55,10 @@ pub(crate) struct Pull {
 impl Pull {
     pub(crate) fn run(self, context: &Context) -> Result<Exit, Failure> {
         let storage = context.storage()?;
-        let (access, options) = (self.source.access()?, self.options());
+        let (access, mut options) = (self.source.access()?, self.options());
+        if let Some(rev) = &self.sepolicy_commit {
+            options.policy_commit = Some(storage.repo().resolve(rev)?);
+        }
         let (progress, interrupt) = (context.progress(), context.interrupt());
         if self.check {
             let check = host::check(
@@ -83,6 +92,7 @@ impl Pull {
         options.no_imgref = self.no_imgref;
         options.require_bootable = self.require_bootable;
         options.skip_collection = self.skip_gc;
+        options.offline = self.offline;
         options.now = environment::now();
         options
     }
