@@ -67,7 +67,10 @@ pub(crate) fn split(
     }
     for (object, component) in assigned.objects {
         let chunk = layer_of.get(&component).and_then(|at| chunks.get_mut(*at));
-        if let (Some(chunk), Some(placed)) = (chunk, content.remove(&object)) {
+        // What is in no layer of its own stays with the commit.
+        if let Some(chunk) = chunk
+            && let Some(placed) = content.remove(&object)
+        {
             chunk.content.insert(object, placed);
         }
     }

@@ -187,13 +187,13 @@ impl<'a, W: Write> ObjectLayer<'a, W> {
         self.has_var_tmp |= path == "var/tmp";
         for dir in self.repo.load_dirtree(contents)?.dirs {
             self.metadata(&ObjectName::new(dir.meta, ObjectKind::DirMeta))?;
-            if path.is_empty() && dir.name == "sysroot" {
-                // The directory is there already, for the repository.
-                continue;
-            }
             let child = join(path, &dir.name);
-            let meta = self.repo.load_dirmeta(&dir.meta)?;
-            self.dir(shown(&child), &meta)?;
+            // What leads to the repository is there already; only its objects are missing.
+            let leads_there = REPO_PREFIX.strip_prefix(child.as_str());
+            if !leads_there.is_some_and(|rest| rest.is_empty() || rest.starts_with('/')) {
+                let meta = self.repo.load_dirmeta(&dir.meta)?;
+                self.dir(shown(&child), &meta)?;
+            }
             self.directories(&child, &dir.contents)?;
         }
         Ok(())
