@@ -411,11 +411,11 @@ fn damaged_deltas_change_nothing() {
         replace_part(delta, &bytes[..bytes.len() / 2]);
     });
     refuse(&two, "no part", |delta| {
-        fs::remove_file(delta.join("0")).unwrap()
+        fs::remove_file(delta.join("0")).unwrap();
     });
     refuse(&two, "empty part", |delta| replace_part(delta, b""));
     refuse(&two, "unknown packing", |delta| {
-        replace_part(delta, b"zabc")
+        replace_part(delta, b"zabc");
     });
     refuse(&two, "later version", |delta| {
         edit(delta, |superblock| superblock.parts[0].version = 1);
@@ -440,7 +440,7 @@ fn damaged_deltas_change_nothing() {
     });
     refuse(&two, "from a commit that is not here", |delta| {
         edit(delta, |superblock| {
-            superblock.name.from = Some(Checksum::of(b"x"))
+            superblock.name.from = Some(Checksum::of(b"x"));
         });
     });
 }
