@@ -2,11 +2,12 @@
 SHELL := /bin/bash
 CARGO ?= cargo
 PREFIX ?= /usr/local
+OSBUILD ?= /usr/lib/osbuild
 # One place for built images and for the target directory, whatever CARGO_TARGET_DIR says.
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 LAB := $(or $(BOOTROOT_CACHE),$(TARGET)/lab)
 
-.PHONY: help setup build demo test check images bench install clean-lab
+.PHONY: help setup build demo test check images bench install install-osbuild clean-lab
 
 help:
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -42,6 +43,11 @@ install: build ## into $(DESTDIR)$(PREFIX)
 		sed 's,/usr/bin/bootroot,$(PREFIX)/bin/bootroot,' $$unit | \
 			install -Dm644 /dev/stdin $(DESTDIR)$(PREFIX)/lib/systemd/system/$$(basename $$unit); \
 	done
+
+install-osbuild: build ## the stage of osbuild, into $(DESTDIR)$(OSBUILD)
+	install -Dm755 $(TARGET)/release/bootroot $(DESTDIR)$(OSBUILD)/stages/org.osbuild.ostree.deploy
+	install -Dm644 osbuild/org.osbuild.ostree.deploy.meta.json \
+		$(DESTDIR)$(OSBUILD)/stages/org.osbuild.ostree.deploy.meta.json
 
 clean-lab: ## remove the cached images
 	-@chattr -f -i $(LAB)/demo-sysroot/ostree/deploy/*/deploy/*/ 2>/dev/null

@@ -23,12 +23,14 @@ pub(crate) enum Personality {
 
 /// The words of a command line as the parser wants them, and as whom to answer.
 ///
-/// A program called `ostree` is `bootroot ostree`. Below that verb options may stand before the verbs
+/// A program called `ostree` is `bootroot ostree`, and one called like a stage of osbuild is that stage. Below that verb options may stand before the verbs
 /// that they belong to: the first word that is no option is the verb.
 pub(crate) fn arrange(mut words: Vec<OsString>, command: &Command) -> (Vec<OsString>, Personality) {
     let name = words.first().map(Path::new).and_then(Path::file_name);
     if name == Some(OsStr::new(OSTREE)) {
         words.insert(1, OSTREE.into());
+    } else if name == Some(OsStr::new(osbuild::DEPLOY_STAGE)) {
+        words.splice(1..1, ["osbuild".into(), "ostree-deploy".into()]);
     }
     let place = verb_place(&words, 1).filter(|place| words[*place] == OSTREE);
     let (Some(place), Some(below)) = (place, command.find_subcommand(OSTREE)) else {

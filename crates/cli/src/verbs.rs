@@ -12,6 +12,7 @@ mod following;
 mod image;
 mod kargs;
 mod man;
+mod osbuild;
 mod ostree;
 mod pin;
 mod reference;
@@ -58,6 +59,8 @@ pub(crate) enum Verb {
     /// Work on the OSTree repository itself, as the `ostree` command does
     #[command(subcommand)]
     Ostree(ostree::Ostree),
+    #[command(subcommand)]
+    Osbuild(osbuild::Osbuild),
     Completions(completions::Completions),
     Man(man::Man),
 }
@@ -82,6 +85,7 @@ impl Verb {
             Self::Cleanup(verb) => verb.run(context),
             Self::Etc(verb) => verb.run(context),
             Self::FinalizeStaged(verb) => verb.run(context),
+            Self::Osbuild(verb) => verb.run(context),
             Self::Completions(verb) => verb.run(context),
             Self::Man(verb) => verb.run(context),
         }

@@ -45,7 +45,7 @@ impl Twins {
     #[track_caller]
     fn step(&self, line: &str) -> (String, String) {
         let answers = (answer(&mut self.ours(line)), answer(&mut self.theirs(line)));
-        let (ours, theirs) = (facts(&self.ours), facts(&self.theirs));
+        let (ours, theirs) = (self.ours.facts(), self.theirs.facts());
         assert_eq!(ours, theirs, "after {line:?}");
         assert_eq!(self.status(), answer(&mut self.theirs("status")), "{line}");
         answers
@@ -66,7 +66,7 @@ impl Twins {
             !self.theirs(line).output().unwrap().status.success(),
             "{line}"
         );
-        assert_eq!(facts(&self.ours), facts(&self.theirs), "after {line:?}");
+        assert_eq!(self.ours.facts(), self.theirs.facts(), "after {line:?}");
     }
 
     /// The `/etc` of the deployment that boots first, in both systems.
@@ -83,19 +83,6 @@ fn at(mut command: Command, system: &ScratchSysroot) -> Command {
     command.current_dir(system.path());
     command.env("OSTREE_SYSROOT_DEBUG", "mutable-deployments");
     command
-}
-
-/// What decides about what boots: texts of entries in boot order and origins, targets of links, refs.
-fn facts(system: &ScratchSysroot) -> Vec<String> {
-    let script = "cd $1
-        for f in $(ls -rv boot/loader/entries/*.conf 2>/dev/null); do echo ENTRY; cat $f; done
-        for f in ostree/deploy/*/deploy/*.origin; do test -f $f && { echo $f; cat $f; }; done
-        find boot ostree/boot.* -type l -printf '%p -> %l\\n' 2>/dev/null | sort
-        find boot -type f ! -name '*.conf' -printf '%p %s\\n' | sort
-        find ostree/deploy -mindepth 3 -maxdepth 3 -type d ! -path '*/backing/*' | sort
-        ostree refs --repo=ostree/repo ostree | sort";
-    let script = script.replace("$1", &system.path().display().to_string());
-    testkit::shell(&script).lines().map(str::to_owned).collect()
 }
 
 #[test]

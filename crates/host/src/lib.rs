@@ -10,6 +10,7 @@ mod change;
 mod cleanup;
 mod container;
 mod deploy;
+mod deploy_revision;
 mod image_args;
 mod image_check;
 mod image_compare;
@@ -44,6 +45,7 @@ pub use container::{
     replace_detached_metadata, unencapsulate,
 };
 pub use deploy::{DeployImageError, DeployOptions, Deployed, deploy};
+pub use deploy_revision::{DeployedRevision, Revision, deploy_revision};
 pub use image_args::{ImageArgsError, argument_changes, image_arguments};
 pub use image_check::{DamagedLayer, Verified, VerifyError, image_check, image_repair};
 pub use image_compare::{CompareError, Compared, image_compare};

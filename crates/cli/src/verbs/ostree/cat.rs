@@ -15,7 +15,7 @@ use crate::outcome::{Exit, Failure};
 /// As many links as the kernel follows.
 const MAX_LINKS: usize = 40;
 
-/// Concatenate contents of files
+/// Print files of a commit, one after another
 #[derive(Debug, Args)]
 pub(crate) struct Cat {
     /// The commit

@@ -12,10 +12,10 @@ use super::commit::lists;
 use crate::context::Context;
 use crate::outcome::{Exit, Failure};
 
-/// Check out a commit into a filesystem tree
+/// Write the files of a commit to a directory
 #[derive(Debug, Args)]
 pub(crate) struct Checkout {
-    /// Do not change file ownership or initialize extended attributes
+    /// Files belong to whoever runs this, without extended attributes
     #[arg(short = 'U', long)]
     user_mode: bool,
     /// Accepted for compatibility: there is no such cache
@@ -24,7 +24,7 @@ pub(crate) struct Checkout {
     /// Checkout sub-directory PATH
     #[arg(long, value_name = "PATH")]
     subpath: Option<String>,
-    /// Keep existing directories, overwrite existing files
+    /// Write into directories that are there, and replace files
     #[arg(long, group = "existing")]
     union: bool,
     /// Keep existing files and directories, only add new ones

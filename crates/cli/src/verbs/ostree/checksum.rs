@@ -9,10 +9,10 @@ use rustix::fs::CWD;
 use crate::context::Context;
 use crate::outcome::{Exit, Failure};
 
-/// Checksum a file or directory
+/// Print the checksum that a file would have in a repository
 #[derive(Debug, Args)]
 pub(crate) struct Checksum {
-    /// Don't include xattrs in checksum
+    /// As if it had no extended attributes
     #[arg(long)]
     ignore_xattrs: bool,
     /// The file, link or directory

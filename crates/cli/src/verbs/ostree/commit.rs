@@ -25,7 +25,7 @@ use crate::context::Context;
 use crate::environment;
 use crate::outcome::{Exit, Failure};
 
-/// Commit a new revision
+/// Store trees as a new commit
 #[derive(Debug, Args)]
 pub(crate) struct Commit {
     /// Parent commit checksum, or "none"
@@ -43,7 +43,7 @@ pub(crate) struct Commit {
     /// Branch
     #[arg(short, long)]
     branch: Option<Refspec>,
-    /// Create a commit without writing a ref
+    /// Let no ref name the commit
     #[arg(long)]
     orphan: bool,
     #[command(flatten)]
@@ -54,19 +54,19 @@ pub(crate) struct Commit {
     /// Overlay a directory (`dir=PATH`) or a commit (`ref=REV`) as a tree
     #[arg(long, value_name = "KIND=SOURCE")]
     tree: Vec<Source>,
-    /// Set file ownership user id
+    /// All files belong to the user with this number
     #[arg(long, value_name = "UID")]
     owner_uid: Option<u32>,
-    /// Set file ownership group id
+    /// All files belong to the group with this number
     #[arg(long, value_name = "GID")]
     owner_gid: Option<u32>,
     /// Root owns everything, without attributes and special mode bits
     #[arg(long)]
     canonical_permissions: bool,
-    /// Ensure executable files are not writable
+    /// Take write permission from executable files
     #[arg(long)]
     mode_ro_executables: bool,
-    /// Do not import extended attributes
+    /// Leave extended attributes out
     #[arg(long)]
     no_xattrs: bool,
     /// Optimize for trees composed of hard links into the repository
@@ -87,7 +87,7 @@ pub(crate) struct Commit {
     /// Delete the directories after the commit
     #[arg(long)]
     consume: bool,
-    /// Output more information in a KEY: VALUE format
+    /// Tell counts and sizes as well, as KEY: VALUE lines
     #[arg(long)]
     table_output: bool,
     /// Whether to sync what is written: true or false
@@ -98,7 +98,7 @@ pub(crate) struct Commit {
     /// Secret key to sign with, from a file
     #[arg(long, value_name = "FILE")]
     sign_from_file: Vec<PathBuf>,
-    /// Override the timestamp of the commit
+    /// The time of the commit, instead of now
     #[arg(long, value_name = "TIMESTAMP")]
     timestamp: Option<String>,
     /// The directory, when there is no --tree [default: .]

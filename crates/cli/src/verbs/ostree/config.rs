@@ -9,7 +9,7 @@ use ostree::Repo;
 use crate::context::Context;
 use crate::outcome::{Exit, Failure};
 
-/// Change repo configuration settings
+/// Show or change the configuration of the repository
 #[derive(Debug, Args)]
 pub(crate) struct Config {
     /// The group; without it, the part of KEY before the first dot

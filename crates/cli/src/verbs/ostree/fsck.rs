@@ -12,7 +12,7 @@ use crate::context::Context;
 use crate::outcome::{Exit, Failure, Hinted};
 use crate::results::Results;
 
-/// Check the repository for consistency
+/// Verify objects, and that nothing is missing
 #[derive(Debug, Args)]
 pub(crate) struct Fsck {
     /// Report everything in the same way; without it, the first damage is the error

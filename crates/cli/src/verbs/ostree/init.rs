@@ -8,7 +8,7 @@ use rustix::fs::CWD;
 use crate::context::Context;
 use crate::outcome::{Exit, Failure};
 
-/// Initialize a new empty repository
+/// Make an empty repository
 #[derive(Debug, Args)]
 pub(crate) struct Init {
     /// How content is stored: bare, bare-user, bare-user-only, archive or bare-split-xattrs

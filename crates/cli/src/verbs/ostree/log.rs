@@ -10,10 +10,10 @@ use super::show;
 use crate::context::Context;
 use crate::outcome::{Exit, Failure};
 
-/// Show log starting at commit or ref
+/// Show a commit and those before it
 #[derive(Debug, Args)]
 pub(crate) struct Log {
-    /// Show raw variant data
+    /// Print the stored values as they are
     #[arg(long)]
     raw: bool,
     /// The newest commit

@@ -16,7 +16,7 @@ use crate::results::Results;
 /// List file paths
 #[derive(Debug, Args)]
 pub(crate) struct Ls {
-    /// Do not recurse into directory arguments
+    /// Show directories themselves instead of what is in them
     #[arg(short, long)]
     dironly: bool,
     /// Print directories recursively
@@ -28,7 +28,7 @@ pub(crate) struct Ls {
     /// Print extended attributes
     #[arg(short = 'X', long)]
     xattrs: bool,
-    /// Print only filenames, NUL separated
+    /// Only names, with a NUL after each
     #[arg(long)]
     nul_filenames_only: bool,
     /// The commit

@@ -12,13 +12,13 @@ use super::{sizes, when};
 use crate::context::Context;
 use crate::outcome::{Exit, Failure};
 
-/// Search for unreachable objects
+/// Remove objects that no ref leads to
 #[derive(Debug, Args)]
 pub(crate) struct Prune {
     /// Only display unreachable objects; don't delete
     #[arg(long)]
     no_prune: bool,
-    /// Only compute reachability via refs
+    /// Only refs keep commits; others go, whatever their age
     #[arg(long)]
     refs_only: bool,
     /// Only traverse DEPTH parents for each commit; -1 is all
@@ -32,7 +32,7 @@ pub(crate) struct Prune {
     /// Delete this commit first
     #[arg(long, value_name = "COMMIT", conflicts_with = "no_prune")]
     delete_commit: Option<String>,
-    /// Prune all commits older than the specified date
+    /// Remove commits from before DATE
     #[arg(long, value_name = "DATE")]
     keep_younger_than: Option<String>,
     /// Keep DEPTH parents of the commit of BRANCH
@@ -41,7 +41,7 @@ pub(crate) struct Prune {
     /// Only prune BRANCH; may be given several times
     #[arg(long, value_name = "BRANCH")]
     only_branch: Vec<Refspec>,
-    /// Only traverse and delete commit objects
+    /// Remove commits only, not their files
     #[arg(long)]
     commit_only: bool,
 }

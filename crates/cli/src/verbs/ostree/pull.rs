@@ -26,7 +26,7 @@ use crate::outcome::{Exit, Failure};
     reason = "one for each flag of the command line"
 )]
 pub(crate) struct Pull {
-    /// Fetch only the commit metadata
+    /// Only the commit itself, without its files
     #[arg(long)]
     commit_metadata_only: bool,
     /// Keep summaries in DIR
@@ -38,7 +38,7 @@ pub(crate) struct Pull {
     /// Accepted for compatibility: objects are synced together, which stalls nobody for long
     #[arg(long)]
     per_object_fsync: bool,
-    /// Do not use static deltas
+    /// Fetch every object by itself
     #[arg(long)]
     disable_static_deltas: bool,
     /// Require static deltas

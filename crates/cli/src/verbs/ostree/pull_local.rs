@@ -19,7 +19,7 @@ use crate::outcome::{Exit, Failure};
 /// Copy data from another repository on this machine
 #[derive(Debug, Args)]
 pub(crate) struct PullLocal {
-    /// Fetch only the commit metadata
+    /// Only the commit itself, without its files
     #[arg(long)]
     commit_metadata_only: bool,
     /// The refs become those of REMOTE

@@ -17,22 +17,22 @@ use crate::outcome::{Exit, Failure, Hinted};
 /// List refs
 #[derive(Debug, Args)]
 pub(crate) struct Refs {
-    /// Delete refs which match PREFIX, rather than listing them
+    /// Delete the refs below PREFIX
     #[arg(long, requires = "prefix", conflicts_with = "create")]
     delete: bool,
-    /// Do not remove the prefix from the refs
+    /// Show the refs with their whole names
     #[arg(long)]
     list: bool,
     /// Show the commits as well
     #[arg(short, long)]
     revision: bool,
-    /// Create a new ref for an existing commit
+    /// Let a new ref name the commit
     #[arg(long, value_name = "NEWREF", requires = "prefix")]
     create: Option<String>,
     /// List the refs that follow another ref; with --create, make one
     #[arg(short = 'A', long, conflicts_with = "delete")]
     alias: bool,
-    /// Overwrite existing refs when creating
+    /// Replace a ref that is there
     #[arg(long)]
     force: bool,
     /// Work on the refs of collections, as (COLLECTION, REF)

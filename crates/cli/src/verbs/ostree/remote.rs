@@ -31,7 +31,7 @@ pub(crate) enum RemoteVerb {
     Summary(ask::RemoteSummary),
 }
 
-/// Delete a remote repository
+/// Forget a remote
 #[derive(Debug, Args)]
 pub(crate) struct Delete {
     /// Do nothing if there is no such remote
@@ -41,15 +41,15 @@ pub(crate) struct Delete {
     name: String,
 }
 
-/// List remote repository names
+/// List the remotes
 #[derive(Debug, Args)]
 pub(crate) struct List {
-    /// Show remote URLs in list
+    /// Show their URLs as well
     #[arg(short = 'u', long)]
     show_urls: bool,
 }
 
-/// Show remote repository URL
+/// Print the URL of a remote
 #[derive(Debug, Args)]
 pub(crate) struct ShowUrl {
     /// The remote

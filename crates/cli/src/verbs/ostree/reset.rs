@@ -8,7 +8,7 @@ use super::summary;
 use crate::context::Context;
 use crate::outcome::{Exit, Failure};
 
-/// Reset a REF to a previous COMMIT
+/// Let a ref name an earlier commit again
 #[derive(Debug, Args)]
 pub(crate) struct Reset {
     /// The ref

@@ -10,7 +10,7 @@ use ostree_format::{Checksum, ObjectKind};
 use crate::context::Context;
 use crate::outcome::{Exit, Failure};
 
-/// Output the target of a rev
+/// Print the checksum of the commit that is meant
 #[derive(Debug, Args)]
 pub(crate) struct RevParse {
     /// If the repository has exactly one commit, print it; any other case is an error

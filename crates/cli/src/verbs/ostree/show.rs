@@ -15,34 +15,34 @@ use crate::context::Context;
 use crate::outcome::{Exit, Failure};
 use crate::results::Results;
 
-/// Output a metadata object
+/// Show a commit, or another metadata object
 #[derive(Debug, Args)]
 pub(crate) struct Show {
     /// Show the "related" commits
     #[arg(long, group = "what")]
     print_related: bool,
-    /// Print string value of metadata key
+    /// Print the value of KEY of the metadata
     #[arg(long, value_name = "KEY", group = "what")]
     print_metadata_key: Option<String>,
-    /// List the available metadata keys
+    /// List the keys of the metadata
     #[arg(long, group = "what")]
     list_metadata_keys: bool,
-    /// Print string value of detached metadata key
+    /// Print the value of KEY of the detached metadata
     #[arg(long, value_name = "KEY", group = "what")]
     print_detached_metadata_key: Option<String>,
-    /// List the available detached metadata keys
+    /// List the keys of the detached metadata
     #[arg(long, group = "what")]
     list_detached_metadata_keys: bool,
-    /// Show the commit size metadata
+    /// Show the sizes that the commit notes
     #[arg(long, group = "what")]
     print_sizes: bool,
-    /// For byte array valued keys, output an unquoted hexadecimal string
+    /// Print a value that is bytes as plain hexadecimal digits
     #[arg(long)]
     print_hex: bool,
-    /// Show raw variant data
+    /// Print the stored values as they are
     #[arg(long)]
     raw: bool,
-    /// Do not automatically convert variant data from big endian
+    /// Print numbers in the byte order in which they are stored
     #[arg(short = 'B', long)]
     no_byteswap: bool,
     #[command(flatten)]

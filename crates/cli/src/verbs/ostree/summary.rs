@@ -34,7 +34,7 @@ pub(crate) struct Summary {
     /// View the bytes of the summary as a variant
     #[arg(long)]
     raw: bool,
-    /// List the available metadata keys
+    /// List the keys of the metadata
     #[arg(long)]
     list_metadata_keys: bool,
     /// Print the value of a metadata key

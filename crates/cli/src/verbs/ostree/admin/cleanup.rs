@@ -6,7 +6,7 @@ use super::system::System;
 use crate::context::Context;
 use crate::outcome::{Exit, Failure};
 
-/// Delete untagged deployments and repository objects
+/// Remove what no deployment and no ref needs any more
 #[derive(Debug, Args)]
 pub(crate) struct Cleanup {}
 

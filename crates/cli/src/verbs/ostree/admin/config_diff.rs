@@ -10,10 +10,10 @@ use super::system::System;
 use crate::context::Context;
 use crate::outcome::{Exit, Failure};
 
-/// Diff current /etc configuration versus default
+/// Show what was changed in /etc since it was deployed
 #[derive(Debug, Args)]
 pub(crate) struct ConfigDiff {
-    /// Use a different operating system root than the current one
+    /// The stateroot to work on, if not that of the running system
     #[arg(long, value_name = "STATEROOT")]
     os: Option<StaterootName>,
 }

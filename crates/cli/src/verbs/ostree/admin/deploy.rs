@@ -14,7 +14,7 @@ use crate::context::Context;
 use crate::environment;
 use crate::outcome::{Exit, Failure};
 
-/// Checkout revision REFSPEC as the new default deployment
+/// Deploy a commit, so that it boots first from now on
 #[derive(Debug, Args)]
 #[command(args_override_self = true)]
 #[expect(
@@ -22,49 +22,49 @@ use crate::outcome::{Exit, Failure};
     reason = "they are independent switches"
 )]
 pub(crate) struct Deploy {
-    /// Target the provided stateroot [default: that of the running deployment]
+    /// The stateroot to deploy into [default: that of the running deployment]
     #[arg(long, alias = "os", value_name = "STATEROOT")]
     stateroot: Option<StaterootName>,
     /// Specify origin file [default: one that follows REFSPEC]
     #[arg(long, value_name = "FILENAME")]
     origin_file: Option<PathBuf>,
-    /// Don't prune the repo when done
+    /// Leave objects that nothing needs any more in the repository
     #[arg(long)]
     no_prune: bool,
-    /// Do not apply configuration (/etc and kernel arguments) from booted deployment
+    /// Start with the /etc of the commit and without kernel arguments
     #[arg(long)]
     no_merge: bool,
-    /// Do not delete previous deployments
+    /// Keep all earlier deployments
     #[arg(long)]
     retain: bool,
-    /// Do not delete pending deployments
+    /// Keep deployments that would have booted next
     #[arg(long)]
     retain_pending: bool,
-    /// Do not delete rollback deployments
+    /// Keep deployments that one can go back to
     #[arg(long)]
     retain_rollback: bool,
-    /// Complete deployment at OS shutdown
+    /// Only prepare it; the system completes it when it shuts down
     #[arg(long)]
     stage: bool,
-    /// Prevent automatic deployment finalization on shutdown
+    /// Prepare it, but do not complete it at shutdown before it is unlocked
     #[arg(long)]
     lock_finalization: bool,
-    /// Append rather than prepend new deployment
+    /// Put it behind the others instead of in front
     #[arg(long)]
     not_as_default: bool,
-    /// Import current /proc/cmdline
+    /// Start from the arguments of the running kernel
     #[arg(long)]
     karg_proc_cmdline: bool,
-    /// Do not import kernel arguments
+    /// Start without kernel arguments
     #[arg(long)]
     karg_none: bool,
-    /// Set kernel argument, like root=/dev/sda1; this overrides any earlier argument with the same name
+    /// Set a kernel argument, instead of those of the same name; may be repeated
     #[arg(long, value_name = "NAME=VALUE", allow_hyphen_values = true)]
     karg: Vec<String>,
-    /// Append kernel argument; useful with e.g. console= that can be used multiple times
+    /// Add a kernel argument beside those of the same name; may be repeated
     #[arg(long, value_name = "NAME=VALUE", allow_hyphen_values = true)]
     karg_append: Vec<String>,
-    /// Delete kernel argument if exists, can be used multiple times
+    /// Remove a kernel argument where it is there; may be repeated
     #[arg(long, value_name = "NAME=VALUE", allow_hyphen_values = true)]
     karg_delete: Vec<String>,
     /// What to deploy: a ref, or the checksum of a commit

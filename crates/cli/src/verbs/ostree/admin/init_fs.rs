@@ -10,7 +10,7 @@ use crate::environment;
 use crate::outcome::{Exit, Failure};
 use crate::place::open_dir;
 
-/// Initialize a root filesystem
+/// Make the directories of a physical root
 #[derive(Debug, Args)]
 pub(crate) struct InitFs {
     /// Create only /boot and /ostree; the same as --epoch=1

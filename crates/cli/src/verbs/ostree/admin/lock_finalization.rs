@@ -8,7 +8,7 @@ use super::system::System;
 use crate::context::Context;
 use crate::outcome::{Exit, Failure};
 
-/// Change the finalization locking state of the staged deployment
+/// Say whether shutdown may complete the staged deployment
 #[derive(Debug, Args)]
 pub(crate) struct LockFinalization {
     /// Unlock finalization

@@ -15,10 +15,10 @@ use crate::outcome::{Exit, Failure};
 /// Set origin of a deployment and add the remote it names
 #[derive(Debug, Args)]
 pub(crate) struct SetOrigin {
-    /// Set config option KEY=VALUE for remote
+    /// Give the remote the option KEY with VALUE; may be repeated
     #[arg(short, long, value_name = "KEY=VALUE")]
     set: Vec<String>,
-    /// Operate on the deployment INDEX, starting from zero [default: the running one]
+    /// The deployment, counted from 0 [default: the running one]
     #[arg(long, value_name = "INDEX")]
     index: Option<usize>,
     /// The name of the remote

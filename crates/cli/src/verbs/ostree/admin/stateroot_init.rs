@@ -9,7 +9,7 @@ use super::system::System;
 use crate::context::Context;
 use crate::outcome::{Exit, Failure};
 
-/// Initialize empty state for given operating system
+/// Make an empty stateroot
 #[derive(Debug, Args)]
 pub(crate) struct StaterootInit {
     /// The name of the new stateroot

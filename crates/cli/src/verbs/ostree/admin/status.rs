@@ -19,13 +19,13 @@ use crate::results::Results;
 // `-V` is taken.
 #[command(disable_version_flag = true)]
 pub(crate) struct Status {
-    /// Print the commit verification status
+    /// Answer only whether signatures of the running deployment's commit are verified
     #[arg(short = 'V', long)]
     verify: bool,
     /// Emit JSON
     #[arg(short = 'J', long)]
     json: bool,
-    /// Skip signatures in output
+    /// Say nothing of signatures
     #[arg(short = 'S', long)]
     skip_signatures: bool,
     /// Output "default" if booted into the default deployment, otherwise "not-default"

@@ -13,14 +13,14 @@ use crate::context::Context;
 use crate::environment;
 use crate::outcome::{Exit, Failure};
 
-/// Construct new tree from REFSPEC and deploy it
+/// Follow another ref, and deploy its commit
 #[derive(Debug, Args)]
 #[command(args_override_self = true)]
 pub(crate) struct Switch {
-    /// Reboot after switching trees
+    /// Reboot when it is deployed
     #[arg(short, long)]
     reboot: bool,
-    /// Use a different operating system root than the current one
+    /// The stateroot to work on, if not that of the running system
     #[arg(long, alias = "stateroot", value_name = "STATEROOT")]
     os: Option<StaterootName>,
     /// REMOTE:BRANCH; REMOTE: alone keeps the branch, BRANCH alone the remote

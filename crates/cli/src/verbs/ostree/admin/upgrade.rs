@@ -12,7 +12,7 @@ use crate::context::Context;
 use crate::environment;
 use crate::outcome::{Exit, Failure};
 
-/// Construct new tree from current origin and deploy it, if it changed
+/// Deploy the newest commit of what is followed, if there is a newer one
 #[derive(Debug, Args)]
 #[command(args_override_self = true)]
 #[expect(
@@ -20,25 +20,25 @@ use crate::outcome::{Exit, Failure};
     reason = "they are independent switches"
 )]
 pub(crate) struct Upgrade {
-    /// Use a different operating system root than the current one
+    /// The stateroot to work on, if not that of the running system
     #[arg(long, alias = "stateroot", value_name = "STATEROOT")]
     os: Option<StaterootName>,
-    /// Reboot after a successful upgrade
+    /// Reboot if something newer was deployed
     #[arg(short, long)]
     reboot: bool,
-    /// Permit deployment of chronologically older trees
+    /// Accept a commit that is older than the deployed one
     #[arg(long)]
     allow_downgrade: bool,
-    /// Deploy CHECKSUM instead of the latest tree
+    /// The commit to deploy, instead of the newest
     #[arg(long, value_name = "CHECKSUM")]
     override_commit: Option<String>,
-    /// Do not create a deployment, just download
+    /// Fetch, and deploy nothing
     #[arg(long)]
     pull_only: bool,
-    /// Do not pull, only deploy
+    /// Deploy what is there, and fetch nothing
     #[arg(long)]
     deploy_only: bool,
-    /// Enable staging (finalization at reboot time)
+    /// Let the system complete it when it shuts down
     #[arg(long)]
     stage: bool,
 }

@@ -14,19 +14,19 @@ const COLLECTION_BINDING: &str = "ostree.collection-binding";
 /// What a commit says about itself.
 #[derive(Debug, Args)]
 pub(super) struct About {
-    /// Do not write any ref bindings
+    /// Do not note in the commit which ref it is for
     #[arg(long, conflicts_with = "bind_ref")]
     no_bindings: bool,
     /// Add a ref to those that the commit says it belongs to
     #[arg(long, value_name = "BRANCH")]
     bind_ref: Vec<String>,
-    /// Add a key/value pair to metadata
+    /// Metadata of the commit, as a string; may be repeated
     #[arg(long, value_name = "KEY=VALUE")]
     add_metadata_string: Vec<String>,
     /// Add a key/value pair to metadata; the value is in GVariant's text form
     #[arg(long, value_name = "KEY=VALUE")]
     add_metadata: Vec<String>,
-    /// Add a key/value pair to detached metadata
+    /// Metadata beside the commit, as a string; may be repeated
     #[arg(long, value_name = "KEY=VALUE")]
     add_detached_metadata_string: Vec<String>,
     /// Keep metadata KEY and its value from the parent

@@ -11,10 +11,10 @@ use crate::context::Context;
 use crate::outcome::Failure;
 use crate::verbs::ostree::signatures;
 
-/// Add a remote repository
+/// Give a remote repository a name
 #[derive(Debug, Args)]
 pub(crate) struct Add {
-    /// Set config option KEY=VALUE for remote
+    /// Give the remote the option KEY with VALUE; may be repeated
     #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<String>,
     /// Disable GPG verification
@@ -33,16 +33,16 @@ pub(crate) struct Add {
     /// Import GPG keys from FILE
     #[arg(long, value_name = "FILE")]
     gpg_import: Option<PathBuf>,
-    /// Do nothing if the provided remote exists
+    /// Keep a remote that is there, without an error
     #[arg(long, conflicts_with = "force")]
     if_not_exists: bool,
-    /// Replace the provided remote if it exists
+    /// Replace a remote that is there
     #[arg(long)]
     force: bool,
-    /// This remote has content not fetched via libostree
+    /// Another program fetches what this remote has
     #[arg(long, value_name = "NAME")]
     custom_backend: Option<String>,
-    /// Use URL when fetching content
+    /// Where files are fetched from, if not from where the refs are
     #[arg(long, value_name = "URL")]
     contenturl: Option<String>,
     /// Globally unique ID of the remote as a collection of refs

@@ -18,7 +18,7 @@ use crate::outcome::Failure;
 /// List refs of a remote
 #[derive(Debug, Args)]
 pub(crate) struct Refs {
-    /// Show revisions in listing
+    /// Show the commits as well
     #[arg(short, long)]
     revision: bool,
     /// Keep summaries in DIR
@@ -31,7 +31,7 @@ pub(crate) struct Refs {
 /// Show the summary of a remote
 #[derive(Debug, Args)]
 pub(crate) struct RemoteSummary {
-    /// List the available metadata keys
+    /// List the keys of the metadata
     #[arg(long)]
     list_metadata_keys: bool,
     /// Print the value of a metadata key
@@ -40,7 +40,7 @@ pub(crate) struct RemoteSummary {
     /// Keep summaries in DIR
     #[arg(long, value_name = "DIR")]
     cache_dir: Option<PathBuf>,
-    /// Show raw variant data
+    /// Print the stored values as they are
     #[arg(long)]
     raw: bool,
     /// The remote

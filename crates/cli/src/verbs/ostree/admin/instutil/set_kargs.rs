@@ -12,16 +12,16 @@ use crate::verbs::ostree::admin::{AdminError, answer};
 /// Set new kernel command line arguments of the deployment that boots first
 #[derive(Debug, Args)]
 pub(crate) struct SetKargs {
-    /// Import current /proc/cmdline
+    /// Start from the arguments of the running kernel
     #[arg(long)]
     import_proc_cmdline: bool,
-    /// Merge with previous command line
+    /// Start from the arguments of the first deployment
     #[arg(long)]
     merge: bool,
-    /// Set kernel argument, like root=/dev/sda1; this overrides any earlier argument with the same name
+    /// Set a kernel argument, instead of those of the same name; may be repeated
     #[arg(long, value_name = "NAME=VALUE", allow_hyphen_values = true)]
     replace: Vec<String>,
-    /// Append kernel argument; useful with e.g. console= that can be used multiple times
+    /// Add a kernel argument beside those of the same name; may be repeated
     #[arg(long, value_name = "NAME=VALUE", allow_hyphen_values = true)]
     append: Vec<String>,
     /// Arguments that are appended
