@@ -14,7 +14,7 @@ use crate::outcome::{Exit, Failure};
 /// Sign a commit with GPG keys
 #[derive(Debug, Args)]
 pub(crate) struct GpgSign {
-    /// Delete signatures having any of the GPG KEY-IDs
+    /// Remove the signatures of these keys instead of adding some
     #[arg(short, long)]
     delete: bool,
     #[command(flatten)]

@@ -17,10 +17,10 @@ use crate::verbs::ostree::signatures::zone;
 /// Import GPG keys into the keyring of a remote
 #[derive(Debug, Args)]
 pub(crate) struct GpgImport {
-    /// Import keys from a keyring file (repeatable)
+    /// A file with keys; may be repeated
     #[arg(short, long, value_name = "FILE")]
     keyring: Vec<PathBuf>,
-    /// Import keys from standard input
+    /// Read keys from standard input
     #[arg(long, conflicts_with = "keyring")]
     stdin: bool,
     /// The remote
