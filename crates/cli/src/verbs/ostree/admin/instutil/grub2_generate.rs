@@ -17,8 +17,7 @@ use crate::verbs::ostree::admin::system::System;
 #[command(disable_version_flag = true)]
 pub(crate) struct Grub2Generate {
     /// The set of boot entries, 0 or 1 [default: that of $_OSTREE_GRUB2_BOOTVERSION, or the active one]
-    // Every verb of ostree has an option called version.
-    #[arg(id = "bootversion", value_name = "BOOTVERSION")]
+    #[arg(value_name = "BOOTVERSION")]
     version: Option<u32>,
 }
 
