@@ -7,7 +7,6 @@ mod completions;
 mod container;
 mod deploy;
 mod etc;
-mod finalize_staged;
 mod following;
 mod image;
 mod kargs;
@@ -55,7 +54,7 @@ pub(crate) enum Verb {
     /// Look at the configuration of the system
     #[command(subcommand)]
     Etc(etc::Etc),
-    FinalizeStaged(finalize_staged::FinalizeStaged),
+    FinalizeStaged(ostree::FinalizeStaged),
     /// Work on the OSTree repository itself, as the `ostree` command does
     #[command(subcommand)]
     Ostree(ostree::Ostree),

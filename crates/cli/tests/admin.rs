@@ -94,8 +94,6 @@ fn a_life_of_deployments() {
     twins.step("deploy --os=testos --retain --karg-delete=quiet os/x");
     let pinned = twins.step("pin 1");
     assert_eq!(pinned.0, pinned.1);
-    twins.step("set-default 2");
-    twins.step("set-default 1");
     twins.step("os-init other");
     twins.step("deploy --os=other --not-as-default --karg-none --karg=rw os/x");
     twins.step("deploy --os=testos --no-merge os/x");

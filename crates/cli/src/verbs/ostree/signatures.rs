@@ -163,6 +163,18 @@ pub(super) fn show(found: &Verification, out: &mut Results) -> Result<(), Failur
     Ok(write!(out, "{text}")?)
 }
 
+/// The verdicts one by one, as `ostree admin status` tells them.
+pub(super) fn show_each(
+    found: &Verification,
+    prefix: &str,
+    out: &mut Results,
+) -> Result<(), Failure> {
+    for report in &found.reports {
+        write!(out, "{}", gpg::describe(report, prefix, &zone))?;
+    }
+    Ok(())
+}
+
 /// Seconds east of UTC where the user is.
 pub(crate) fn zone(at: u64) -> i32 {
     let at = i64::try_from(at).ok();

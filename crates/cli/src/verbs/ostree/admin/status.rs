@@ -7,12 +7,15 @@ use std::io::{self, Write};
 use clap::Args;
 use error_class::{Classified, ErrorClass};
 use ostree::Repo;
+use ostree_format::refs::Refspec;
 use sysroot::{DeploymentStatus, Unlocked};
+use trust::Policy;
 
 use super::system::System;
 use crate::context::Context;
 use crate::outcome::{Exit, Failure};
 use crate::results::Results;
+use crate::verbs::ostree::signatures;
 
 /// List deployments
 #[derive(Debug, Args)]
@@ -44,6 +47,17 @@ impl Classified for NothingBooted {
     }
 }
 
+/// Keys are those of a remote.
+#[derive(Debug, thiserror::Error)]
+#[error("Cannot verify deployment without remote")]
+struct NoRemote;
+
+impl Classified for NoRemote {
+    fn class(&self) -> ErrorClass {
+        ErrorClass::InvalidInput
+    }
+}
+
 impl Status {
     pub(crate) fn run(self, context: &Context) -> Result<Exit, Failure> {
         let system = System::open(context)?;
@@ -66,7 +80,7 @@ impl Status {
         } else {
             for deployment in &status.deployments {
                 print(&mut out, system.sysroot.repo(), deployment)?;
-                self.print_signatures(&mut out, system.sysroot.repo(), deployment)?;
+                self.print_signatures(context, &mut out, system.sysroot.repo(), deployment)?;
             }
         }
         for damaged in &status.damaged {
@@ -76,14 +90,37 @@ impl Status {
         Ok(Exit::Done)
     }
 
+    /// The verdicts on the GPG signatures of what follows a remote that asks for them.
     fn print_signatures(
         &self,
-        _out: &mut Results,
-        _repo: &Repo,
-        _deployment: &DeploymentStatus,
+        context: &Context,
+        out: &mut Results,
+        repo: &Repo,
+        deployment: &DeploymentStatus,
     ) -> Result<(), Failure> {
-        let _wanted = self.verify || !self.skip_signatures;
-        Ok(())
+        let refspec = deployment.refspec.as_deref().map(str::parse::<Refspec>);
+        let remote = refspec.transpose()?.and_then(|refspec| refspec.remote);
+        let Some(remote) = remote else {
+            return if self.verify {
+                Err(NoRemote.into())
+            } else {
+                Ok(())
+            };
+        };
+        let asked = repo.remote(&remote).map(|remote| Policy::of(&remote));
+        let asked = asked.transpose()?.is_some_and(|policy| policy.gpg);
+        if !self.verify && (self.skip_signatures || !asked) {
+            return Ok(());
+        }
+        let Some(metadata) = repo.load_detached_metadata(&deployment.commit)? else {
+            return Ok(());
+        };
+        let keyring = trust::trusted_keys(repo, &remote, &context.place().key_stores()?)?;
+        let data = trust::commit_bytes(repo, &deployment.commit)?;
+        match signatures::verdicts(&data, &metadata, &keyring)? {
+            Some(found) => signatures::show_each(&found, "    GPG: ", out),
+            None => Ok(()),
+        }
     }
 }
 
