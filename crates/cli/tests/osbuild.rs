@@ -62,7 +62,8 @@ fn deploy_with_ostree(system: &ScratchSysroot, line: &str) {
 #[track_caller]
 fn assert_same(ours: &ScratchSysroot, theirs: &ScratchSysroot) {
     assert_eq!(ours.facts(), theirs.facts());
-    let tree = |system: &ScratchSysroot| testkit::manifest(&system.join("ostree/deploy/testos/deploy"));
+    let tree =
+        |system: &ScratchSysroot| testkit::manifest(&system.join("ostree/deploy/testos/deploy"));
     tree(ours).assert_same(&tree(theirs));
 }
 

@@ -78,8 +78,10 @@ pub fn image_prune(
     let repo = storage.repo();
     let usage = usage(storage)?;
     let usage = usage.as_ref();
-    let mut options = PruneOptions::default();
-    options.refs_only = true;
+    let options = PruneOptions {
+        refs_only: true,
+        ..PruneOptions::default()
+    };
     if dry_run {
         let plan = CollectionPlan::new(repo, usage).map_err(Box::new)?;
         let objects = repo.plan_prune(&options, interrupt)?;

@@ -128,7 +128,7 @@ impl Scene {
         run(skopeo.args(["--sign-by", fingerprint, &reference, &reference]));
     }
 
-    fn policy(&self, requirement: serde_json::Value) -> Policy {
+    fn policy(&self, requirement: &serde_json::Value) -> Policy {
         let policy = json!({
             "default": [{"type": "reject"}],
             "transports": {"docker": {self.registry.host(): [requirement]}},
@@ -139,7 +139,7 @@ impl Scene {
     }
 
     fn signed_by(&self, name: &str) -> Policy {
-        self.policy(json!({
+        self.policy(&json!({
             "type": "signedBy", "keyType": "GPGKeys",
             "keyPath": self.path(&format!("{name}.pub")),
         }))
@@ -325,7 +325,7 @@ impl Scene {
         if let Some(identity) = identity {
             requirement["signedIdentity"] = identity;
         }
-        self.policy(requirement)
+        self.policy(&requirement)
     }
 }
 
@@ -407,7 +407,7 @@ fn signatures_count_under_the_names_that_the_policy_takes() {
     // The same image under another tag.
     scene.registry.push(&scene.layout("one"), "org/os:3");
     let signed = |identity: serde_json::Value| {
-        scene.policy(json!({
+        scene.policy(&json!({
             "type": "signedBy", "keyType": "GPGKeys", "keyPath": scene.path("ours.pub"),
             "signedIdentity": identity,
         }))
@@ -527,10 +527,10 @@ fn what_is_not_evaluated_is_refused() {
     let mut scene = Scene::new();
     scene.configure("    use-sigstore-attachments: true\n");
     let fulcio = json!({"type": "sigstoreSigned", "fulcio": {"caPath": "/ca", "oidcIssuer": "x", "subjectEmail": "y"}});
-    let verdict = scene.judge(&scene.policy(fulcio), "1");
+    let verdict = scene.judge(&scene.policy(&fulcio), "1");
     assert!(verdict.refusal().contains("not supported"), "{verdict:?}");
     let missing = json!({"type": "signedBy", "keyType": "GPGKeys", "keyPath": "/no/key"});
-    let verdict = scene.judge(&scene.policy(missing), "1");
+    let verdict = scene.judge(&scene.policy(&missing), "1");
     assert!(
         verdict.refusal().contains("there is no key file /no/key"),
         "{verdict:?}"

@@ -88,7 +88,7 @@ impl LayeredImageState {
     pub(crate) fn layer_digests(&self) -> Result<Vec<Digest>, QueryError> {
         let digests = self.manifest.layers().iter();
         digests
-            .map(|layer| self.digest(META_MANIFEST, &layer.digest().to_string()))
+            .map(|layer| self.digest(META_MANIFEST, layer.digest().as_ref()))
             .collect()
     }
 

@@ -16,7 +16,7 @@ const KEY: &str = "bootroot.image-verdict";
 /// [`WriteError`]; what was recorded before is untouched then.
 pub fn record_verdict(repo: &Repo, commit: &Checksum, verdict: &str) -> Result<(), WriteError> {
     edit(repo, commit, |metadata| {
-        metadata.insert(KEY, verdict.to_owned())
+        metadata.insert(KEY, verdict.to_owned());
     })
 }
 

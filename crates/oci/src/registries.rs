@@ -77,7 +77,7 @@ impl Registries {
         if file.registries.is_some() {
             return Err(RegistriesError::OldVersion(origin.to_owned()));
         }
-        let tables = file.registry.into_iter();
+        let tables = file.registry.iter();
         let tables: Result<Vec<_>, _> = tables.map(|entry| at.table(entry)).collect();
         for table in tables? {
             self.tables.insert(table.prefix.to_string(), table);
@@ -254,7 +254,7 @@ impl Origin<'_> {
         }
     }
 
-    fn table(&self, entry: Entry) -> Result<Table, RegistriesError> {
+    fn table(&self, entry: &Entry) -> Result<Table, RegistriesError> {
         let location = trimmed(&entry.location);
         let prefix = match trimmed(&entry.prefix) {
             "" => location,
@@ -266,7 +266,7 @@ impl Origin<'_> {
             self.malformed(&text)
         })?;
         let by_digest = entry.mirror_by_digest_only;
-        let mirrors = entry.mirror.into_iter();
+        let mirrors = entry.mirror.iter();
         let mirrors: Result<_, _> = mirrors.map(|m| self.mirror(m, by_digest)).collect();
         Ok(Table {
             origin: self.0.to_owned(),
@@ -278,7 +278,7 @@ impl Origin<'_> {
         })
     }
 
-    fn mirror(&self, entry: MirrorEntry, by_digest: bool) -> Result<Mirror, RegistriesError> {
+    fn mirror(&self, entry: &MirrorEntry, by_digest: bool) -> Result<Mirror, RegistriesError> {
         let location = trimmed(&entry.location);
         if location.is_empty() || location.contains("://") {
             return Err(self.malformed(&format!("mirror location {location:?} is not host/path")));

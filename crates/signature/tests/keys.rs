@@ -307,7 +307,7 @@ fn dummy_signatures_of_ostree() {
             .map_err(|error| error.to_string())
     };
     assert_eq!(
-        verify("theirs", &metadata).unwrap(),
+        verify("theirs", &metadata).unwrap().to_string(),
         "dummy: Signature verified"
     );
     let signer = Signer::new(Scheme::Dummy, "ours").unwrap();

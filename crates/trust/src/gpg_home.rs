@@ -150,10 +150,10 @@ impl GpgHome {
         if said.contains("[GNUPG:] INV_SGNR") {
             return Err(self.no_such_key(key));
         }
-        let lines = said.lines().filter(|line| !line.starts_with("[GNUPG:]"));
+        let mut lines = said.lines().filter(|line| !line.starts_with("[GNUPG:]"));
         Err(GpgHomeError::Failed {
             key: key.to_owned(),
-            said: lines.last().unwrap_or("it said nothing").to_owned(),
+            said: lines.next_back().unwrap_or("it said nothing").to_owned(),
         })
     }
 

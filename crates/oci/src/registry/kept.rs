@@ -26,7 +26,7 @@ enum Rest {
         digest: Digest,
         size: u64,
     },
-    Coming(ResumingBlob),
+    Coming(Box<ResumingBlob>),
 }
 
 impl KeptBlob {
@@ -39,7 +39,7 @@ impl KeptBlob {
     ) -> Result<Self, Problem> {
         let kept = part.len();
         let rest = if kept == 0 {
-            Rest::Coming(ResumingBlob::open(client, digest, size, 0)?)
+            Rest::Coming(Box::new(ResumingBlob::open(client, digest, size, 0)?))
         } else {
             tracing::debug!(blob = %digest, kept, size, "continuing");
             Rest::Unasked {
@@ -74,7 +74,7 @@ impl KeptBlob {
         {
             let blob = ResumingBlob::open(Arc::clone(client), digest.clone(), *size, self.kept);
             let blob = blob.map_err(|problem| client.stream_error(problem))?;
-            self.rest = Rest::Coming(blob);
+            self.rest = Rest::Coming(Box::new(blob));
         }
         let Rest::Coming(blob) = &mut self.rest else {
             return Ok(0);

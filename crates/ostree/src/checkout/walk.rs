@@ -22,6 +22,7 @@ use super::{CheckoutError, CheckoutOptions, CheckoutStats, Existing};
 use crate::{ReadError, Repo};
 
 /// What is checked out.
+#[derive(Clone, Copy)]
 pub(super) enum What<'a> {
     /// A directory.
     Dir { contents: Checksum, meta: Checksum },

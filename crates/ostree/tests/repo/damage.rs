@@ -161,7 +161,7 @@ fn dangling_and_damaged_refs_are_all_found() {
     fs::write(mirrored, format!("{}\n", Checksum::of(b"y"))).unwrap();
     let damage: Vec<String> = copy.fsck().damage.iter().map(ToString::to_string).collect();
     assert_eq!(damage.len(), 4, "{damage:?}");
-    for name in ["ref bad ", "ref dangling ", "a/empty", "(org.example.C, m)"] {
+    for name in ["ref bad ", "ref dangling:", "a/empty", "(org.example.C, m)"] {
         assert!(
             damage.iter().any(|d| d.contains(name)),
             "{name}: {damage:?}"

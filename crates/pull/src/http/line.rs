@@ -66,7 +66,7 @@ impl Line {
         let agent = access.agent.clone();
         std::thread::spawn(move || {
             for call in received {
-                make(&agent, call);
+                make(&agent, &call);
             }
         });
         Self {
@@ -108,7 +108,7 @@ pub(super) fn wait(events: &Receiver<Event>, interrupt: &Interrupt) -> Result<Ev
     }
 }
 
-fn make(agent: &ureq::Agent, call: Call) {
+fn make(agent: &ureq::Agent, call: &Call) {
     let request = call
         .headers
         .iter()

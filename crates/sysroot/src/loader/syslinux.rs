@@ -24,7 +24,7 @@ pub(super) fn render(current: &str, entries: &[&BlsEntry], prefixed: bool) -> St
     text
 }
 
-fn title<'a>(entry: &'a BlsEntry) -> &'a str {
+fn title(entry: &BlsEntry) -> &str {
     entry.get("title").unwrap_or("(Untitled)")
 }
 
