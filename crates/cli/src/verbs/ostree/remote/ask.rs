@@ -51,11 +51,11 @@ pub(crate) struct RemoteSummary {
 #[derive(Debug, thiserror::Error)]
 enum AskError {
     #[error("Remote refs not available; server has no summary file")]
-    NoRefs,
+    RefsUnavailable,
     #[error("Remote server has no summary file")]
-    NoSummary,
+    SummaryMissing,
     #[error("No such metadata key '{0}'")]
-    NoKey(String),
+    UnknownKey(String),
 }
 
 impl Classified for AskError {
@@ -69,7 +69,7 @@ impl Refs {
         let remote = Remote::find(repo, &self.name)?;
         let access = RemoteAccess::new(repo, &remote, self.cache_dir.as_deref())?;
         let fetched = fetch_summary(repo, &remote, access.surroundings(), context.interrupt())?;
-        let summary = Summary::from_bytes(&fetched.summary.ok_or(AskError::NoRefs)?)?;
+        let summary = Summary::from_bytes(&fetched.summary.ok_or(AskError::RefsUnavailable)?)?;
         let mut out = context.results();
         for found in &summary.refs {
             write!(out, "{}:{}", self.name, found.name)?;
@@ -87,7 +87,7 @@ impl RemoteSummary {
         let remote = Remote::find(repo, &self.name)?;
         let access = RemoteAccess::new(repo, &remote, self.cache_dir.as_deref())?;
         let fetched = fetch_summary(repo, &remote, access.surroundings(), context.interrupt())?;
-        let bytes = fetched.summary.as_ref().ok_or(AskError::NoSummary)?;
+        let bytes = fetched.summary.as_ref().ok_or(AskError::SummaryMissing)?;
         let parsed = Summary::from_bytes(bytes)?;
         let mut out = context.results();
         if self.list_metadata_keys {
@@ -98,7 +98,7 @@ impl RemoteSummary {
             }
         } else if let Some(key) = &self.print_metadata_key {
             let value = parsed.metadata.get(key);
-            let value = value.ok_or_else(|| AskError::NoKey(key.clone()))?;
+            let value = value.ok_or_else(|| AskError::UnknownKey(key.clone()))?;
             writeln!(out, "{}", variant::annotated(value))?;
         } else {
             summary::show(&parsed, &mut out)?;
