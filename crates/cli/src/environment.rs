@@ -185,6 +185,17 @@ pub(crate) fn reboot() -> std::io::Result<()> {
         return Ok(());
     }
     Err(std::io::Error::other(format!("systemctl reboot: {status}")))
+
+/// Whether commits go into repositories of mode `bare-split-xattrs`, which libostree allows on request only.
+pub(crate) fn writes_split_xattrs() -> bool {
+    std::env::var_os("OSTREE_EXP_WRITE_BARE_SPLIT_XATTRS").is_some()
+}
+
+/// For tests of recovery, as libostree has it: a commit stops before anything is published
+/// (`OSTREE_REPO_TEST_ERROR=pre-commit`). The identifier of the boot that it pretends to belong to.
+pub(crate) fn interrupted_commit() -> Option<String> {
+    std::env::var_os("OSTREE_REPO_TEST_ERROR").filter(|point| point == "pre-commit")?;
+    std::env::var("OSTREE_BOOTID").ok()
 }
 
 /// The certificate authorities to trust, when the user says which.

@@ -115,6 +115,14 @@ pub enum EntryProblem {
     /// It has no name.
     #[error("it has no name")]
     NoName,
+    /// The archive does not name the directory that it lies in.
+    #[error(
+        "the archive does not name the directory that it lies in (see --tar-autocreate-parents)"
+    )]
+    NoParent,
+    /// It may not be stored as the options ask.
+    #[error("{0}")]
+    Refused(String),
     /// The root of the tree is something else than a directory.
     #[error("the root of a layer must be a directory")]
     RootNotDirectory,

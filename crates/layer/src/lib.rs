@@ -4,8 +4,10 @@
 //! parsed and its files turned into objects by another, with a few buffers in between. What the tar's
 //! entries mean is written down in `docs/tar-semantics.md`.
 
+mod archive;
 mod chunks;
 mod compression;
+mod cpio;
 mod entries;
 mod entry;
 mod error;
@@ -19,11 +21,12 @@ mod pax;
 mod pipeline;
 mod tree_layer;
 
+pub use archive::{ArchiveOptions, import_archive};
 pub use compression::Compression;
 pub use error::{EntryProblem, LayerError};
 pub use export::{
-    Content, DetachedError, ExportError, LayerOptions, Packed, Packer, Packing, Placed, Unpacked,
-    object_set, replace_detached, write_chunk, write_commit, write_tree,
+    Content, DetachedError, ExportError, LayerOptions, Packed, Packer, Packing, Placed, TreeExport,
+    Unpacked, export_tree, object_set, replace_detached, write_chunk, write_commit, write_tree,
 };
 pub use links::DeferredLink;
 pub use object_set::{EncapsulatedCommit, ObjectSet, import_commit_objects, import_object_set};

@@ -20,7 +20,7 @@ pub struct Refspec {
 
 /// A string is not a ref name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("invalid ref name {text:?}")]
+#[error("Invalid ref name {text}")]
 pub struct InvalidRef {
     /// What was given.
     pub text: String,
@@ -40,11 +40,11 @@ impl RefName {
     }
 }
 
-/// libostree's pattern for one component is `[-_\w\d][-_.\w\d]*`, with `\w` meaning Unicode letters.
+/// libostree's pattern for one component is `[\w\d][-._\w\d]*`, with `\w` meaning Unicode letters and `_`.
 fn valid_component(component: &str) -> bool {
-    let word = |c: char| c.is_alphanumeric() || c == '_' || c == '-';
+    let word = |c: char| c.is_alphanumeric() || c == '_';
     let mut chars = component.chars();
-    chars.next().is_some_and(word) && chars.all(|c| word(c) || c == '.')
+    chars.next().is_some_and(word) && chars.all(|c| word(c) || c == '-' || c == '.')
 }
 
 impl FromStr for RefName {

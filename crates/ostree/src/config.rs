@@ -57,6 +57,9 @@ pub enum ConfigError {
         /// What would be accepted.
         expected: &'static str,
     },
+    /// The reserve cannot be understood.
+    #[error("Invalid min-free-space-size '{0}': a number followed by MB, GB or TB is expected")]
+    FreeSpace(String),
     /// It could not be written.
     #[error(transparent)]
     Io(#[from] durable::Error),
@@ -162,11 +165,8 @@ fn zlib_level(file: &KeyFile) -> Result<u32, ConfigError> {
 /// `min-free-space-size` goes before `min-free-space-percent`, whose default is 3.
 fn reserve(file: &KeyFile) -> Result<Reserve, ConfigError> {
     if let Some(value) = file.get("core", "min-free-space-size") {
-        return size(&value).map(Reserve::Bytes).ok_or(ConfigError::Value {
-            key: "core.min-free-space-size",
-            value,
-            expected: "a number followed by MB, GB or TB",
-        });
+        let bytes = size(&value).map(Reserve::Bytes);
+        return bytes.ok_or(ConfigError::FreeSpace(value));
     }
     let percent = number(
         file,

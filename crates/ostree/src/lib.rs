@@ -31,6 +31,7 @@ mod staging;
 mod summary;
 mod transaction;
 mod trees;
+mod write_adopted;
 mod write_content;
 mod write_metadata;
 mod write_packed;

@@ -20,7 +20,7 @@ const MAX_REF: u64 = 256;
 #[non_exhaustive]
 pub enum RefError {
     /// There is no such ref, nor commit.
-    #[error("refspec {0:?} not found")]
+    #[error("Refspec '{0}' not found")]
     NotFound(String),
     /// The name is not allowed.
     #[error(transparent)]

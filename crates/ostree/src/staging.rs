@@ -24,6 +24,8 @@ pub(crate) struct Staging {
     name: PathBuf,
     dir: OwnedFd,
     umask: u32,
+    /// Whether it outlives the transaction.
+    kept: bool,
     _lock: Lock,
 }
 
@@ -48,6 +50,7 @@ impl Staging {
                         name,
                         dir,
                         umask,
+                        kept: false,
                         _lock: lock,
                     });
                 }
@@ -131,8 +134,28 @@ fn is_staging(name: &Path) -> bool {
         .is_some_and(|name| name.starts_with(PREFIX) && !name.ends_with("-lock"))
 }
 
+impl Staging {
+    /// Give the directory, in which every object is complete, the name under which libostree looks for what
+    /// a transaction of the boot `boot` left behind, and leave it there.
+    pub(crate) fn leave_behind(mut self, boot: &str) -> Result<(), durable::Error> {
+        let name = PathBuf::from(format!("staging-{boot}-{:06x}", random()? & 0xff_ffff));
+        let moves = [
+            (lock_name(&self.name), lock_name(&name)),
+            (self.name.clone(), name),
+        ];
+        for (from, to) in &moves {
+            rustix::fs::renameat(&self.tmp, from, &self.tmp, to).during("rename", from)?;
+        }
+        self.kept = true;
+        Ok(())
+    }
+}
+
 impl Drop for Staging {
     fn drop(&mut self) {
+        if self.kept {
+            return;
+        }
         // Whatever cannot be removed now is reclaimed by the next transaction.
         let _left = durable::remove_all(self.tmp.as_fd(), &self.name);
         let _left = rustix::fs::unlinkat(&self.tmp, lock_name(&self.name), AtFlags::empty());

@@ -9,10 +9,12 @@ use std::path::Path;
 
 use error_class::{Classified, ErrorClass};
 use ostree_format::gvariant::{Type, Value};
-use ostree_format::{Checksum, Metadata, ObjectKind, ObjectName, limits};
+use ostree_format::refs::Refspec;
+use ostree_format::{Checksum, Commit, DirMeta, Metadata, ObjectKind, ObjectName, limits};
+use progress::Interrupt;
 
 use crate::refs::RefOwner;
-use crate::{ReadError, RefError, Repo};
+use crate::{Expect, ReadError, RefError, Repo, TransactionOptions, Tree, WriteError};
 
 const LAST_MODIFIED: &str = "ostree.summary.last-modified";
 const MODE: &str = "ostree.summary.mode";
@@ -21,6 +23,8 @@ const INDEXED_DELTAS: &str = "ostree.summary.indexed-deltas";
 const COLLECTION_ID: &str = "ostree.summary.collection-id";
 const COLLECTION_MAP: &str = "ostree.summary.collection-map";
 const STATIC_DELTAS: &str = "ostree.static-deltas";
+/// The ref on which a repository with a collection describes itself.
+const METADATA_REF: &str = "ostree-metadata";
 const COMMIT_TIMESTAMP: &str = "ostree.commit.timestamp";
 const COMMIT_VERSION: &str = "ostree.commit.version";
 
@@ -70,6 +74,9 @@ pub enum SummaryError {
     /// A commit that a ref names cannot be read.
     #[error(transparent)]
     Read(#[from] ReadError),
+    /// The commit of `ostree-metadata` could not be written.
+    #[error(transparent)]
+    Write(#[from] WriteError),
     /// Somebody prunes the repository.
     #[error(transparent)]
     Lock(#[from] durable::LockError),
@@ -84,6 +91,7 @@ impl Classified for SummaryError {
             Self::Damaged => ErrorClass::Corrupt,
             Self::Ref(error) => error.class(),
             Self::Read(error) => error.class(),
+            Self::Write(error) => error.class(),
             Self::Lock(error) => error.class(),
             Self::Io(error) => error.class(),
         }
@@ -229,6 +237,7 @@ impl Repo {
         sign: impl FnOnce(&[u8]) -> Result<Option<Metadata>, E>,
     ) -> Result<(), E> {
         self.reindex_deltas(None).map_err(SummaryError::from)?;
+        self.write_metadata_ref(now, additional)?;
         let _lock = self.lock_shared().map_err(SummaryError::from)?;
         let summary = self.summarise(now, additional)?.to_bytes();
         let signatures = sign(&summary)?;
@@ -265,6 +274,36 @@ impl Repo {
             signatures,
         });
         Ok(found)
+    }
+
+    /// A repository with a collection says what its summary says also in a commit, for those who fetch it
+    /// from somewhere else: on the ref `ostree-metadata`, with an empty tree.
+    fn write_metadata_ref(&self, now: u64, additional: &Metadata) -> Result<(), SummaryError> {
+        let Some(collection) = self.collection_id() else {
+            return Ok(());
+        };
+        let name = Refspec::local(METADATA_REF.parse().map_err(RefError::from)?);
+        let parent = self.read_ref(&name)?;
+        let txn = self.begin(TransactionOptions::default())?;
+        let root = txn.write_dirmeta(&DirMeta::root_owned(0o755))?;
+        let contents = txn.write_tree(&Tree::new(root))?;
+        let mut metadata = additional.clone();
+        let refs = vec![Value::from(METADATA_REF)];
+        metadata.insert("ostree.ref-binding", Value::Array(Type::Str, refs));
+        metadata.insert("ostree.collection-binding", collection);
+        let commit = txn.write_commit(&Commit {
+            metadata,
+            parent,
+            related: Vec::new(),
+            subject: String::new(),
+            body: String::new(),
+            timestamp: now,
+            contents,
+            meta: root,
+        })?;
+        txn.set_ref(name, Expect::Any, Some(commit));
+        txn.commit(&progress::Silent, &Interrupt::default())?;
+        Ok(())
     }
 
     fn summarise(&self, now: u64, additional: &Metadata) -> Result<Summary, SummaryError> {

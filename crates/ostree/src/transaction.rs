@@ -310,6 +310,15 @@ impl Transaction<'_> {
         result.inspect_err(|_| self.poison())
     }
 
+    /// End as a process that was killed before anything was published: the staged objects are left for the next
+    /// transaction of libostree in the boot `boot`. For tests of recovery.
+    ///
+    /// # Errors
+    /// What the system said; nothing was published then either.
+    pub fn leave_staged(self, boot: &str) -> Result<(), WriteError> {
+        Ok(self.staging.leave_behind(boot)?)
+    }
+
     /// Make everything visible: sync, publish the objects, sync, move the refs.
     ///
     /// # Errors

@@ -19,7 +19,7 @@ use crate::{Transaction, WriteError};
 const BARE_USER_ONLY_BITS: u32 = mode::S_IFREG | 0o775;
 
 /// The modification time of every content object, so that checkouts are reproducible.
-const OBJECT_TIMES: Timestamps = Timestamps {
+pub(crate) const OBJECT_TIMES: Timestamps = Timestamps {
     last_access: Timespec {
         tv_sec: 0,
         tv_nsec: rustix::fs::UTIME_OMIT,

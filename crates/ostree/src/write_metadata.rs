@@ -75,6 +75,15 @@ impl Transaction<'_> {
         Ok(())
     }
 
+    pub(crate) fn count_new_metadata(&self) {
+        let (total, written) = (
+            &self.counters.metadata_total,
+            &self.counters.metadata_written,
+        );
+        total.fetch_add(1, Ordering::Relaxed);
+        written.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// Whether the object is new to this transaction.
     fn stage_metadata(&self, name: &ObjectName, bytes: &[u8]) -> Result<bool, WriteError> {
         self.space.take(bytes.len() as u64)?;

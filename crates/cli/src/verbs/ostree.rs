@@ -8,6 +8,7 @@ mod commit;
 mod config;
 mod diff;
 mod durability;
+mod export;
 mod fsck;
 mod gpg_sign;
 mod init;
@@ -51,6 +52,7 @@ pub(crate) enum Ostree {
     #[command(subcommand)]
     Container(super::container::Container),
     Diff(diff::Diff),
+    Export(export::Export),
     Fsck(fsck::Fsck),
     GpgSign(gpg_sign::GpgSign),
     Init(init::Init),
@@ -82,6 +84,7 @@ impl Ostree {
             Self::Config(verb) => verb.run(context),
             Self::Container(verb) => verb.run(context),
             Self::Diff(verb) => verb.run(context),
+            Self::Export(verb) => verb.run(context),
             Self::Fsck(verb) => verb.run(context),
             Self::GpgSign(verb) => verb.run(context),
             Self::Init(verb) => verb.run(context),

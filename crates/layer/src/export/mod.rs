@@ -5,11 +5,11 @@ mod detached;
 mod error;
 mod objects;
 mod pack;
-mod tar;
+pub(crate) mod tar;
 mod tree;
 
 pub use detached::{DetachedError, replace_detached};
 pub use error::ExportError;
 pub use objects::{Content, LayerOptions, Placed, write_chunk, write_commit};
 pub use pack::{Packed, Packer, Packing, Unpacked};
-pub use tree::{object_set, write_tree};
+pub use tree::{TreeExport, export_tree, object_set, write_tree};

@@ -78,11 +78,29 @@ impl<'a> Member<'a> {
 #[derive(Debug)]
 pub(crate) struct TarWriter<W> {
     out: W,
+    /// Seconds since 1970 of all entries.
+    time: u64,
 }
 
 impl<W: Write> TarWriter<W> {
     pub(crate) const fn new(out: W) -> Self {
-        Self { out }
+        Self { out, time: 0 }
+    }
+
+    /// Let all entries have this time, in seconds since 1970.
+    pub(crate) const fn with_time(mut self, seconds: u64) -> Self {
+        self.time = seconds;
+        self
+    }
+
+    /// Bytes that are an archive's already.
+    pub(crate) fn raw(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.out.write_all(bytes)
+    }
+
+    /// What was written to, without the end of an archive.
+    pub(crate) fn into_inner(self) -> W {
+        self.out
     }
 
     /// A header; the content, if there is any, comes next.
@@ -93,7 +111,7 @@ impl<W: Write> TarWriter<W> {
         if member.link.len() > MAX_NAME {
             self.long(Kind::LongLink, member.link)?;
         }
-        self.out.write_all(&header(path, member))
+        self.out.write_all(&header(path, member, self.time))
     }
 
     /// An entry whose content is at hand.
@@ -153,7 +171,7 @@ impl<W: Write> TarWriter<W> {
             ..Member::plain(records.len() as u64)
         };
         self.out
-            .write_all(&header("PaxHeaders/attributes", &member))?;
+            .write_all(&header("PaxHeaders/attributes", &member, self.time))?;
         self.out.write_all(&records)?;
         self.pad(records.len() as u64)
     }
@@ -169,7 +187,7 @@ impl<W: Write> TarWriter<W> {
             kind,
             ..Member::plain(size)
         };
-        self.out.write_all(&header("././@LongLink", &member))?;
+        self.out.write_all(&header("././@LongLink", &member, 0))?;
         self.out.write_all(text.as_bytes())?;
         self.out.write_all(&[0])?;
         self.pad(size)
@@ -184,7 +202,7 @@ impl<W: Write> TarWriter<W> {
     }
 }
 
-fn header(path: &str, member: &Member<'_>) -> [u8; BLOCK] {
+fn header(path: &str, member: &Member<'_>, time: u64) -> [u8; BLOCK] {
     let mut block = [0; BLOCK];
     let put = |block: &mut [u8; BLOCK], at: usize, bytes: &[u8]| {
         block[at..at + bytes.len()].copy_from_slice(bytes);
@@ -195,7 +213,7 @@ fn header(path: &str, member: &Member<'_>) -> [u8; BLOCK] {
     put(&mut block, 108, &number::<8>(u64::from(member.uid)));
     put(&mut block, 116, &number::<8>(u64::from(member.gid)));
     put(&mut block, 124, &number::<12>(member.size));
-    put(&mut block, 136, &number::<12>(0));
+    put(&mut block, 136, &number::<12>(time));
     block[156] = member.kind as u8;
     put(&mut block, 157, &cut(member.link));
     put(&mut block, 257, b"ustar  \0");

@@ -1,10 +1,11 @@
 //! Ordinary layers: from a tree with whiteouts back to an archive.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::io::Write;
 
 use ostree::{ReadError, Repo, Tree};
-use ostree_format::{Checksum, DirMeta, ObjectKind, ObjectName, mode};
+use ostree_format::{Checksum, DirMeta, ObjectKind, ObjectName, Xattrs, mode};
 use progress::Interrupt;
 use tree::Node;
 
@@ -32,6 +33,7 @@ pub fn write_tree(
         interrupt,
         first: HashMap::new(),
         buffer: vec![0; 128 * 1024],
+        verbatim: None,
     };
     layer.dir("./", &repo.load_dirmeta(&tree.meta)?)?;
     layer.children("", tree)?;
@@ -43,8 +45,46 @@ pub fn write_tree(
     Ok(layer.tar.finish()?)
 }
 
+/// How a tree is exported.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct TreeExport<'a> {
+    /// In front of every path, for example `root/`.
+    pub prefix: &'a str,
+    /// Leave extended attributes out.
+    pub skip_xattrs: bool,
+    /// The time of every entry, in seconds since 1970.
+    pub time: u64,
+}
+
+/// Write a tree as a tar archive with every path as it is, as `ostree export` does.
+///
+/// # Errors
+/// [`ExportError`]; what was written so far is no archive.
+pub fn export_tree(
+    repo: &Repo,
+    tree: &Tree,
+    options: TreeExport<'_>,
+    out: impl Write,
+    interrupt: &Interrupt,
+) -> Result<(), ExportError> {
+    let mut layer = TreeLayer {
+        repo,
+        tar: TarWriter::new(out).with_time(options.time),
+        interrupt,
+        first: HashMap::new(),
+        buffer: vec![0; 128 * 1024],
+        verbatim: Some(options),
+    };
+    let root = if options.prefix.is_empty() { "./" } else { "" };
+    layer.dir(root, &repo.load_dirmeta(&tree.meta)?)?;
+    layer.children("", tree)?;
+    Ok(layer.tar.finish()?)
+}
+
 struct TreeLayer<'a, W> {
     repo: &'a Repo,
+    /// Paths as they are, not as in an image.
+    verbatim: Option<TreeExport<'a>>,
     tar: TarWriter<W>,
     interrupt: &'a Interrupt,
     /// Where an object is in the archive: the same file elsewhere is a hard link to it.
@@ -54,9 +94,28 @@ struct TreeLayer<'a, W> {
 
 impl<W: Write> TreeLayer<'_, W> {
     fn dir(&mut self, path: &str, meta: &DirMeta) -> Result<(), ExportError> {
-        self.tar.xattrs(&meta.xattrs)?;
+        self.xattrs(&meta.xattrs)?;
         let member = Member::dir(meta.mode & !mode::S_IFMT, meta.uid, meta.gid);
-        Ok(self.tar.header(path, &member)?)
+        let mut path = self.place(path).into_owned();
+        if self.verbatim.is_some() && !path.ends_with('/') {
+            path.push('/');
+        }
+        Ok(self.tar.header(&path, &member)?)
+    }
+
+    fn xattrs(&mut self, xattrs: &Xattrs) -> Result<(), ExportError> {
+        if self.verbatim.is_some_and(|options| options.skip_xattrs) {
+            return Ok(());
+        }
+        Ok(self.tar.xattrs(xattrs)?)
+    }
+
+    /// Where a path of the tree is in the archive.
+    fn place<'p>(&self, path: &'p str) -> Cow<'p, str> {
+        match self.verbatim {
+            Some(options) => format!("{}{path}", options.prefix).into(),
+            None => shown(path).into(),
+        }
     }
 
     fn children(&mut self, path: &str, dir: &Tree) -> Result<(), ExportError> {
@@ -66,16 +125,17 @@ impl<W: Write> TreeLayer<'_, W> {
             match node {
                 Node::Dir(below) => {
                     let meta = self.repo.load_dirmeta(&below.meta)?;
-                    self.dir(shown(&child), &meta)?;
+                    self.dir(&child, &meta)?;
                     self.children(&child, below)?;
                 }
-                Node::Leaf(object) => self.leaf(shown(&child), object)?,
+                Node::Leaf(object) => self.leaf(&child, object)?,
             }
         }
         Ok(())
     }
 
     fn leaf(&mut self, path: &str, object: &Checksum) -> Result<(), ExportError> {
+        let path = &*self.place(path);
         let file = self.repo.open_file(object)?;
         let header = file.header.clone();
         let member = member_of(&header, file.size);
@@ -86,7 +146,7 @@ impl<W: Write> TreeLayer<'_, W> {
             self.first.insert(*object, path.to_owned());
         }
         let name = ObjectName::new(*object, ObjectKind::File);
-        self.tar.xattrs(&header.xattrs)?;
+        self.xattrs(&header.xattrs)?;
         self.tar.header(path, &member)?;
         copy_content(&mut self.tar, &name, file, &mut self.buffer)
     }

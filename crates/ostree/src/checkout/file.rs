@@ -39,6 +39,11 @@ impl Walk<'_> {
             self.counters.linked.fetch_add(1, Ordering::Relaxed);
             return Ok(());
         }
+        let caches = self.caches();
+        if caches && self.link_cached(dir, name, checksum)? {
+            self.counters.linked.fetch_add(1, Ordering::Relaxed);
+            return Ok(());
+        }
         let object = self.repo.open_file(checksum)?;
         self.check_copy(dir, name, &object)?;
         if self.is_there(dir, name)? && self.make_room(dir, name, checksum)? == Place::Kept {
@@ -48,7 +53,12 @@ impl Walk<'_> {
         self.counters
             .copied_bytes
             .fetch_add(object.size, Ordering::Relaxed);
-        self.copy(dir, name, object)
+        let caches = caches && object.size > 0 && !object.header.is_symlink();
+        self.copy(dir, name, object)?;
+        if caches {
+            self.remember(dir, name, checksum)?;
+        }
+        Ok(())
     }
 
     /// Whether an object of this repository has the very attributes that its file is to have.

@@ -5,6 +5,7 @@
 //! files of many checkouts need. Times are those that libostree gives: 0 for linked files and for
 //! directories, the current time for copies and, in a copying checkout, for directories.
 
+pub(crate) mod cache;
 mod copy;
 mod error;
 mod existing;
@@ -40,6 +41,8 @@ pub struct CheckoutOptions<'a> {
     pub whiteouts: bool,
     /// Fail where a file that could be linked would have to be copied (`--require-hardlinks`).
     pub require_hardlinks: bool,
+    /// Keep unpacked files of an archive for later checkouts in user mode.
+    pub cache: bool,
     /// Turn files called `.ostree-wh.NAME` into overlayfs whiteouts `NAME` (character devices 0:0).
     pub passthrough_whiteouts: bool,
     /// Leave these out, with everything below them; paths begin with a slash, which stands for the root of

@@ -41,10 +41,69 @@ impl Shared<'_, '_> {
         {
             return Ok(self.hit(object));
         }
+        if self.options.checksums_only {
+            return Ok(self.hashed(job, &header, buffer)?.0);
+        }
         if header.is_symlink() {
             return self.written(job, self.txn.write_file(&header, &[]));
         }
+        if self.options.consume
+            && self.may_adopt(&found, &header)
+            && let Some(checksum) = self.adopted(job, &header, buffer)?
+        {
+            return Ok(checksum);
+        }
         self.content(job, header, buffer)
+    }
+
+    /// Whether the file stands as its object would.
+    fn may_adopt(&self, found: &FileHeader, header: &FileHeader) -> bool {
+        match self.txn.repo.mode() {
+            RepoMode::Bare => found == header,
+            RepoMode::BareUserOnly => found.mode == header.mode,
+            _ => false,
+        }
+    }
+
+    fn adopted(
+        &self,
+        job: &Job,
+        header: &FileHeader,
+        buffer: &mut Vec<u8>,
+    ) -> Result<Option<Checksum>, CommitDirError> {
+        let (checksum, size) = self.hashed(job, header, buffer)?;
+        let adopted = self.txn.adopt(checksum, job.dir.as_fd(), &job.name, size);
+        let adopted = adopted.map_err(|source| CommitDirError::Write {
+            path: job.path.clone(),
+            source: Box::new(source),
+        })?;
+        Ok(adopted.then_some(checksum))
+    }
+
+    /// The checksum of a file with this header, and its size.
+    fn hashed(
+        &self,
+        job: &Job,
+        header: &FileHeader,
+        buffer: &mut Vec<u8>,
+    ) -> Result<(Checksum, u64), CommitDirError> {
+        let hasher = header.hasher();
+        if header.is_symlink() {
+            return Ok((hasher.finish(), 0));
+        }
+        let (mut hasher, mut size) = (hasher, 0);
+        let mut file = self.open(job)?;
+        buffer.resize(PIECE, 0);
+        loop {
+            self.interrupt.check()?;
+            match file.read(buffer).during("read", &job.path)? {
+                0 => return Ok((hasher.finish(), size)),
+                count => {
+                    size += count as u64;
+                    hasher.update(&buffer[..count]);
+                }
+            }
+        }
     }
 
     /// The object that the file is a link of, if it is one.

@@ -4,6 +4,7 @@
 //! Results are those of `ostree commit --tree=dir=`, object for object.
 
 mod again;
+mod apply;
 mod devino;
 mod error;
 mod file;

@@ -37,6 +37,10 @@ pub struct CommitDirOptions<'a> {
     pub devino: Option<&'a DevInoCache>,
     /// Trust links to objects without looking at owner, mode and attributes (`--devino-canonical`).
     pub devino_canonical: bool,
+    /// Nobody needs the files any more (`--consume`): those that are stored as they are become the objects.
+    pub consume: bool,
+    /// Write nothing, and do as if the repository could hold everything: only the checksums are wanted.
+    pub checksums_only: bool,
     /// How many threads to use; as many as the machine runs at once when `None`.
     pub threads: Option<NonZeroUsize>,
 }

@@ -105,6 +105,9 @@ impl Shared<'_, '_> {
             mode: mode::S_IFDIR | stored.mode & 0o7777,
             xattrs,
         };
+        if self.options.checksums_only {
+            return Ok(meta.checksum());
+        }
         let written = self.txn.write_dirmeta(&meta);
         written.map_err(|source| CommitDirError::Write {
             path: path.to_owned(),
@@ -114,7 +117,8 @@ impl Shared<'_, '_> {
 
     /// Whether owners and attributes are not kept.
     pub(super) fn canonical(&self) -> bool {
-        self.options.canonical_permissions || self.txn.repo.mode() == RepoMode::BareUserOnly
+        let user_only = self.txn.repo.mode() == RepoMode::BareUserOnly;
+        self.options.canonical_permissions || user_only && !self.options.checksums_only
     }
 
     pub(super) fn stored(&self, path: &Path, found: Ownership) -> Ownership {

@@ -45,6 +45,10 @@ impl PrunePlan<'_> {
         for delta in &self.deltas {
             durable::remove_all(self.repo.dir(), Path::new(&delta.directory()))?;
         }
+        if stats.deleted > 0 {
+            let cache = Path::new(crate::checkout::cache::CACHE);
+            durable::remove_all(self.repo.dir(), cache)?;
+        }
         self.repo.forget_cached_summaries()?;
         task.done();
         Ok(stats)

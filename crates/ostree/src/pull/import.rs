@@ -32,7 +32,13 @@ impl Pull<'_> {
         let bytes = self.source.load_bytes(&name)?;
         let bytes = bytes.ok_or(ReadError::Missing(name))?;
         // Metadata is small, so that it is always checked.
-        let actual = self.txn.write_metadata(name.kind, &bytes)?;
+        let actual = Checksum::of(&bytes);
+        let linked = !self.options.untrusted
+            && actual == name.checksum
+            && self.txn.link_metadata(&name, self.source)?;
+        if !linked {
+            self.txn.write_metadata(name.kind, &bytes)?;
+        }
         if actual != name.checksum {
             self.txn.poison();
             return Err(PullError::Damaged { name, actual });
@@ -263,9 +269,32 @@ fn copy_content(
 }
 
 impl Transaction<'_> {
+    /// Stage a metadata object of another repository as a hard link. `false` when the file systems do not
+    /// allow that.
+    fn link_metadata(&self, name: &ObjectName, source: &crate::Repo) -> Result<bool, WriteError> {
+        let linked = self.link_object(name, source)?;
+        if linked == Some(true) {
+            self.count_new_metadata();
+        }
+        Ok(linked.is_some())
+    }
+
     /// Stage a content object of another repository of the same mode as a hard link. `false` when
     /// the file systems do not allow that.
     fn stage_link(&self, name: &ObjectName, source: &crate::Repo) -> Result<bool, WriteError> {
+        let linked = self.link_object(name, source)?;
+        if linked == Some(true) {
+            self.count_new_content(0);
+        }
+        Ok(linked.is_some())
+    }
+
+    /// Whether the link is new to this transaction; `None` when the file systems do not allow it.
+    fn link_object(
+        &self,
+        name: &ObjectName,
+        source: &crate::Repo,
+    ) -> Result<Option<bool>, WriteError> {
         let path = name.loose_path(self.repo.mode());
         let link = || {
             let (from, to) = (source.objects(), self.staging.dir());
@@ -279,12 +308,10 @@ impl Transaction<'_> {
             other => other,
         };
         match linked {
-            Ok(()) => {
-                self.count_new_content(0);
-                Ok(true)
-            }
-            Err(Errno::EXIST) => Ok(true),
-            Err(Errno::MLINK | Errno::XDEV | Errno::PERM) => Ok(false),
+            Ok(()) => Ok(Some(true)),
+            Err(Errno::EXIST) => Ok(Some(false)),
+            // The other repository may have the object only by its parent.
+            Err(Errno::MLINK | Errno::XDEV | Errno::PERM | Errno::NOENT) => Ok(None),
             Err(error) => Err(error).during("link object", &path).map_err(Into::into),
         }
     }

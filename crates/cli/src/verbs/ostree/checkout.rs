@@ -18,7 +18,7 @@ pub(crate) struct Checkout {
     /// Files belong to whoever runs this, without extended attributes
     #[arg(short = 'U', long)]
     user_mode: bool,
-    /// Accepted for compatibility: there is no such cache
+    /// Neither use nor fill the cache of unpacked files of archive repositories
     #[arg(long)]
     disable_cache: bool,
     /// Checkout sub-directory PATH
@@ -159,6 +159,7 @@ impl Checkout {
             require_hardlinks: self.require_hardlinks,
             passthrough_whiteouts: self.process_passthrough_whiteouts,
             skip,
+            cache: !self.disable_cache,
             user_only_dirs: self.bareuseronly_dirs,
             ..CheckoutOptions::default()
         }

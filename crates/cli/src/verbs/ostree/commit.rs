@@ -13,12 +13,13 @@ use clap::Args;
 use error_class::{Classified, ErrorClass};
 use ostree::{
     CommitDirOptions, DevInoCache, Expect, Repo, Stats, Transaction, TransactionOptions, Tree,
+    WriteError,
 };
 use ostree_format::refs::Refspec;
 use ostree_format::{Checksum, Commit as Object, Metadata};
 use rustix::fs::CWD;
 
-use self::source::{Gathered, Source};
+use self::source::{Gathered, Source, Tar};
 use super::signatures::SignOptions;
 use super::{durability, summary, when};
 use crate::context::Context;
@@ -51,9 +52,11 @@ pub(crate) struct Commit {
     /// Start from the tree of this commit, to which no other option applies
     #[arg(long, value_name = "REV")]
     base: Option<String>,
-    /// Overlay a directory (`dir=PATH`) or a commit (`ref=REV`) as a tree
+    /// Overlay a directory (`dir=PATH`), an archive (`tar=FILE`) or a commit (`ref=REV`) as a tree
     #[arg(long, value_name = "KIND=SOURCE")]
     tree: Vec<Source>,
+    #[command(flatten)]
+    tar: Tar,
     /// All files belong to the user with this number
     #[arg(long, value_name = "UID")]
     owner_uid: Option<u32>,
@@ -115,6 +118,8 @@ enum CommitError {
     Parent(String),
     #[error("Invalid tree type specification '{0}'")]
     TreeType(String),
+    #[error("OSTREE_REPO_TEST_ERROR_PRE_COMMIT specified")]
+    Interrupted,
     #[error("cannot read {}", path.display())]
     File {
         path: PathBuf,
@@ -130,6 +135,7 @@ enum CommitError {
 impl Classified for CommitError {
     fn class(&self) -> ErrorClass {
         match self {
+            Self::Interrupted => ErrorClass::Interrupted,
             Self::NoBranch | Self::Parent(_) | Self::TreeType(_) => ErrorClass::InvalidInput,
             Self::File { source, .. } | Self::Consume { source, .. } => source.class(),
         }
@@ -149,7 +155,11 @@ impl Commit {
             return Err(CommitError::NoBranch.into());
         }
         let repo = context.place().open_repository()?;
-        let committed = self.commit(context, &repo)?;
+        let committed = loop {
+            if let Some(committed) = self.commit(context, &repo)? {
+                break committed;
+            }
+        };
         if self.consume {
             self.consume_sources()?;
         }
@@ -158,33 +168,23 @@ impl Commit {
         Ok(Exit::Done)
     }
 
-    fn commit(&self, context: &Context, repo: &Repo) -> Result<Committed, Failure> {
+    /// Commits once. `None` when somebody else has moved the branch meanwhile: that commit becomes the
+    /// parent, so that neither is lost.
+    fn commit(&self, context: &Context, repo: &Repo) -> Result<Option<Committed>, Failure> {
         let (parent, expect) = self.parent(repo)?;
-        let sync = self.fsync.unwrap_or(true);
-        let transaction = repo.begin(TransactionOptions::default().syncing(sync))?;
+        let transaction = repo.begin(self.transaction())?;
         let (tree, cache_hits) = self.tree(context, &transaction)?;
         let contents = transaction.write_tree(&tree)?;
         let unchanged = self.unchanged(repo, parent, (contents, tree.meta))?;
         if let Some(commit) = unchanged {
             let stats = Stats::default();
-            return Ok(Committed {
+            return Ok(Some(Committed {
                 commit,
                 stats,
                 cache_hits,
-            });
+            }));
         }
-        let object = Object {
-            metadata: self
-                .about
-                .metadata(repo, self.branch.as_ref(), parent, &tree)?,
-            parent,
-            related: Vec::new(),
-            subject: self.subject.clone().unwrap_or_default(),
-            body: self.body()?,
-            timestamp: self.timestamp()?,
-            contents,
-            meta: tree.meta,
-        };
+        let object = self.object(repo, parent, contents, &tree)?;
         let commit = transaction.write_commit(&object)?;
         let mut detached = self.about.detached()?;
         self.sign(context, repo, (commit, &object), &mut detached)?;
@@ -194,11 +194,47 @@ impl Commit {
         if let Some(branch) = self.branch.as_ref().filter(|_| !self.orphan) {
             transaction.set_ref(branch.clone(), expect, Some(commit));
         }
-        let stats = transaction.commit(context.progress(), context.interrupt())?;
-        Ok(Committed {
-            commit,
-            stats,
-            cache_hits,
+        if let Some(boot) = environment::interrupted_commit() {
+            transaction.leave_staged(&boot)?;
+            return Err(CommitError::Interrupted.into());
+        }
+        match transaction.commit(context.progress(), context.interrupt()) {
+            Err(WriteError::RefChanged { .. }) if self.parent.is_none() => Ok(None),
+            stats => Ok(Some(Committed {
+                commit,
+                stats: stats?,
+                cache_hits,
+            })),
+        }
+    }
+
+    fn transaction(&self) -> TransactionOptions {
+        let options = TransactionOptions::default().syncing(self.fsync.unwrap_or(true));
+        if environment::writes_split_xattrs() {
+            options.writing_split_xattrs()
+        } else {
+            options
+        }
+    }
+
+    fn object(
+        &self,
+        repo: &Repo,
+        parent: Option<Checksum>,
+        contents: Checksum,
+        tree: &Tree,
+    ) -> Result<Object, Failure> {
+        Ok(Object {
+            metadata: self
+                .about
+                .metadata(repo, self.branch.as_ref(), parent, tree)?,
+            parent,
+            related: Vec::new(),
+            subject: self.subject.clone().unwrap_or_default(),
+            body: self.body()?,
+            timestamp: self.timestamp()?,
+            contents,
+            meta: tree.meta,
         })
     }
 
@@ -277,7 +313,7 @@ impl Commit {
             gathered.base(to, rev)?;
         }
         for source in self.sources() {
-            gathered.add(context, to, &source, &options)?;
+            gathered.add(context, to, (&source, &self.tar), &options)?;
         }
         Ok((gathered.tree.expect("there is a source"), gathered.hits))
     }
@@ -304,6 +340,7 @@ impl Commit {
             },
             devino,
             devino_canonical: self.devino_canonical,
+            consume: self.consume,
             ..CommitDirOptions::default()
         })
     }

@@ -83,6 +83,7 @@ impl Diff {
             uid: self.owner_uid,
             gid: self.owner_gid,
             skip_xattrs: self.no_xattrs,
+            checksums_only: true,
             ..CommitDirOptions::default()
         };
         // Never committed: only the checksums are wanted.

@@ -40,10 +40,11 @@ pub(crate) struct Ls {
 
 /// The commit has no such path.
 #[derive(Debug, thiserror::Error)]
-#[error("commit {commit} has no file or directory {path:?}")]
-struct NoSuchPath {
-    commit: Checksum,
-    path: String,
+enum NoSuchPath {
+    #[error("No such file or directory: {path} in commit {commit}")]
+    Absent { commit: Checksum, path: String },
+    #[error("Not a directory: {0}")]
+    NotADirectory(String),
 }
 
 impl Classified for NoSuchPath {
@@ -74,7 +75,7 @@ impl Ls {
             out: context.results(),
         };
         for path in self.wanted() {
-            let (item, path) = find(&repo, root, path)?.ok_or_else(|| NoSuchPath {
+            let (item, path) = find(&repo, root, path)?.ok_or_else(|| NoSuchPath::Absent {
                 commit: id,
                 path: path.to_owned(),
             })?;
@@ -115,6 +116,9 @@ fn find(repo: &Repo, root: Item, path: &str) -> Result<Option<(Item, String)>, F
             continue;
         }
         let (item, here) = trail.last().expect("the root is never left");
+        if let Item::File(_) = item {
+            return Err(NoSuchPath::NotADirectory(here.clone()).into());
+        }
         match child(repo, *item, name)? {
             Some(item) => trail.push((item, format!("{here}/{name}"))),
             None => return Ok(None),

@@ -164,7 +164,7 @@ struct Prefix {
 
 impl Prefix {
     fn parse(text: &str) -> Result<Self, InvalidRef> {
-        if let Some(remote) = text.strip_suffix(':') {
+        if let Some(remote) = text.strip_suffix(':').or_else(|| text.strip_suffix(":.")) {
             return Ok(Self {
                 remote: Some(remote.to_owned()),
                 name: None,

@@ -154,8 +154,14 @@ fn follow(repo: &Repo, keys: &[&str]) -> Result<(), Failure> {
 
 /// A summary for humans.
 pub(super) fn show(summary: &ostree::Summary, out: &mut Results) -> Result<(), Failure> {
+    let collection = summary.metadata.get_str("ostree.summary.collection-id");
     for found in &summary.refs {
-        show_ref(found, out)?;
+        show_ref(collection, found, out)?;
+    }
+    for (collection, refs) in &summary.collections {
+        for found in refs {
+            show_ref(Some(collection), found, out)?;
+        }
     }
     for (key, value) in summary.metadata.iter() {
         show_entry(key, value, out)?;
@@ -163,8 +169,15 @@ pub(super) fn show(summary: &ostree::Summary, out: &mut Results) -> Result<(), F
     Ok(())
 }
 
-fn show_ref(found: &SummaryRef, out: &mut Results) -> Result<(), Failure> {
-    writeln!(out, "* {}", found.name)?;
+fn show_ref(
+    collection: Option<&str>,
+    found: &SummaryRef,
+    out: &mut Results,
+) -> Result<(), Failure> {
+    match collection {
+        Some(collection) => writeln!(out, "* ({collection}, {})", found.name)?,
+        None => writeln!(out, "* {}", found.name)?,
+    }
     writeln!(out, "    Latest Commit ({}):", sizes::human(found.size))?;
     writeln!(out, "      {}", found.commit)?;
     for (key, value) in found.metadata.iter() {
@@ -176,7 +189,7 @@ fn show_ref(found: &SummaryRef, out: &mut Results) -> Result<(), Failure> {
                 let version = value.as_str().unwrap_or_default();
                 writeln!(out, "    Version ({key}): {version}")?;
             }
-            _ => writeln!(out, "    {key}: {}", variant::annotated(value))?,
+            _ => writeln!(out, "    {key}: {}", variant::plain(value))?,
         }
     }
     Ok(writeln!(out)?)
@@ -197,7 +210,7 @@ fn show_entry(key: &str, value: &Value, out: &mut Results) -> Result<(), Failure
     };
     match known {
         Some((title, text)) => writeln!(out, "{title} ({key}): {text}")?,
-        None => writeln!(out, "{key}: {}", variant::annotated(value))?,
+        None => writeln!(out, "{key}: {}", variant::plain(value))?,
     }
     Ok(())
 }

@@ -12,6 +12,13 @@ pub(crate) fn annotated(value: &Value) -> String {
     text
 }
 
+/// The value as text without type annotations.
+pub(crate) fn plain(value: &Value) -> String {
+    let mut text = String::new();
+    print(value, false, &mut text);
+    text
+}
+
 /// The same value with every number in the other byte order: `ostree` keeps its own numbers in big
 /// endian and shows all of them swapped, also those of others.
 pub(crate) fn byteswapped(value: &Value) -> Value {

@@ -124,7 +124,8 @@ impl About {
         names.dedup();
         let names = names.iter().map(|name| Value::from(name.as_str()));
         metadata.insert(REF_BINDING, Value::Array(Type::Str, names.collect()));
-        if let Some(id) = repo.config().file.get("core", "collection-id") {
+        let own = repo.collection_id();
+        if let Some(id) = own.filter(|_| metadata.get(COLLECTION_BINDING).is_none()) {
             metadata.insert(COLLECTION_BINDING, id.as_str());
         }
     }
