@@ -149,6 +149,11 @@ fn bootable_commits_name_their_kernel() {
         line.push_str(&format!(" --add-metadata-string={key}=v"));
         twins.same(&line);
     }
+    // The order of GLib's dictionary, also when it grows.
+    for number in 0..40 {
+        line.push_str(&format!(" --add-metadata-string=key.{number}=v"));
+        twins.same(&line);
+    }
     fs::remove_dir_all(twins.path("tree/usr")).unwrap();
     twins.refused(&line);
 }
@@ -455,4 +460,148 @@ fn refs_follow_others() {
     twins.same("rev-parse stable");
     assert_eq!(twins.same("refs -A"), "stable -> main\n");
     twins.refused("refs -A --create=other nobody");
+}
+
+#[test]
+fn archives_become_the_same_trees() {
+    for mode in ["bare", "bare-user", "archive"] {
+        let twins = Twins::new(mode);
+        let shell = |line: &str| {
+            let mut command = Command::new("sh");
+            answer(command.args(["-euc", line]).current_dir(twins.dir.path()));
+        };
+        shell("cd tree; ln hello usr/twin; chmod 4755 hello; tar czf ../whole.tar.gz .");
+        shell("cd tree; tar cf ../part.tar usr/lib/modules/6.1.0/vmlinuz");
+        fs::write(twins.path("modes"), "2048 /usr/twin\n=384 /link2\n").unwrap();
+        fs::write(twins.path("skip"), "/usr/lib\n").unwrap();
+        for options in [
+            "--tree=tar=whole.tar.gz",
+            "--tree=tar=whole.tar.gz --owner-uid=3 --owner-gid=4",
+            "--tree=tar=whole.tar.gz --skip-list=skip",
+            "--tree=tar=part.tar --tar-autocreate-parents",
+            "--tree=tar=part.tar --tree=tar=whole.tar.gz --tar-autocreate-parents",
+            "--tree=tar=whole.tar.gz --tar-autocreate-parents --tar-pathname-filter=^usr/,opt/",
+            "--tree=dir=tree --tree=tar=whole.tar.gz",
+        ] {
+            twins.same(&format!("commit -b x --timestamp=@100 {options}"));
+        }
+        twins.refused("commit -b y --tree=tar=part.tar");
+        twins.check();
+    }
+}
+
+#[test]
+fn an_export_is_imported_as_it_was() {
+    let twins = Twins::new("archive");
+    twins.same("commit -b main --timestamp=@100 tree");
+    for options in [
+        "",
+        "--prefix=some/where/",
+        "--subpath=usr/lib",
+        "--no-xattrs",
+    ] {
+        answer(&mut twins.ours(&format!("export main {options} -o ours.tar")));
+        answer(&mut twins.theirs(&format!("export main {options} -o theirs.tar")));
+        for from in ["ours", "theirs"] {
+            twins.same(&format!(
+                "commit -b {from} --timestamp=@100 --no-bindings --tar-autocreate-parents --tree=tar={from}.tar"
+            ));
+        }
+        let rev = |name: &str| twins.same(&format!("rev-parse {name}"));
+        assert_eq!(rev("ours"), rev("theirs"), "{options}");
+    }
+    twins.refused("export main --subpath=nothing");
+}
+
+#[test]
+fn sizes_are_noted_as_ostree_notes_them() {
+    let twins = Twins::new("archive");
+    let line = "commit -b main --timestamp=@100 --generate-sizes --tree=dir=tree";
+    answer(&mut twins.ours(line));
+    answer(&mut twins.theirs(line));
+    // Packed sizes are those of the compressor; which objects there are, and how large, is not.
+    let numbers = |text: String| {
+        let lines = text.lines().filter(|line| !line.contains("Compressed"));
+        lines.collect::<Vec<_>>().join("\n")
+    };
+    assert_eq!(
+        numbers(answer(&mut twins.ours("show --print-sizes main"))),
+        numbers(answer(&mut twins.theirs("show --print-sizes main")))
+    );
+}
+
+#[test]
+fn refs_of_collections_are_kept_as_ostree_keeps_them() {
+    let twins = Twins::new("archive");
+    twins.history();
+    twins.same("config set core.collection-id org.example.Own");
+    for line in [
+        "refs --collections",
+        "refs --collections --create=org.example.Other:copy main",
+        "refs --collections --create=org.example.Own:own main",
+        "refs --collections --revision",
+        "refs --collections org.example.Other",
+        "refs",
+        "refs --collections --delete org.example.Other",
+        "refs --collections",
+    ] {
+        twins.same(line);
+    }
+    twins.refused("refs --collections --create=org.example.Own:main main");
+    twins.refused("refs --collections --create=nonsense main");
+    twins.check();
+}
+
+#[test]
+fn files_and_directories_have_the_checksums_that_ostree_gives_them() {
+    let twins = Twins::new("bare");
+    for line in ["hello", "link", "usr", "--ignore-xattrs hello"] {
+        let line = line
+            .replace("hello", "tree/hello")
+            .replace("usr", "tree/usr");
+        let line = line.replace("link", "tree/link");
+        let ours = answer(&mut twins.command(bootroot(&format!("ostree checksum {line}"))));
+        let theirs = answer(&mut twins.command(ostree(&format!("checksum {line}"))));
+        assert_eq!(ours, theirs, "{line}");
+    }
+}
+
+#[test]
+fn damage_is_told_marked_and_removed() {
+    for mode in ["bare", "bare-user", "archive"] {
+        let twins = Twins::new(mode);
+        twins.history();
+        let listed = answer(&mut twins.ours("ls -C main /hello"));
+        let checksum = listed.split_whitespace().nth(4).unwrap().to_owned();
+        let kind = if mode == "archive" { "filez" } else { "file" };
+        let object = |repo: &str| {
+            let path = format!("objects/{}/{}.{kind}", &checksum[..2], &checksum[2..]);
+            twins.path(repo).join(path)
+        };
+        fs::remove_file(object("theirs")).unwrap();
+        let bytes = fs::read(object("ours")).unwrap();
+        fs::write(object("ours"), [&bytes[..], b"x"].concat()).unwrap();
+        let said = refusal(&mut twins.ours("fsck"), 1);
+        assert!(said.contains("error: In commits "), "{said}");
+        let said = refusal(&mut twins.ours("fsck --delete"), 1);
+        assert!(
+            said.contains(&checksum) && said.contains("Marking commit as partial"),
+            "{said}"
+        );
+        assert!(!object("ours").exists());
+        refusal(&mut twins.theirs("fsck"), 1);
+        // Both know now that something is missing, in the same way.
+        for repo in ["ours", "theirs"] {
+            let marks = names(&twins.path(repo).join("state"));
+            assert!(
+                marks.iter().any(|name| name.ends_with(".commitpartial")),
+                "{marks:?}"
+            );
+        }
+        let said = refusal(&mut twins.ours("fsck"), 1);
+        assert!(
+            said.contains("error: 1 partial commits from fsck-detected corruption"),
+            "{said}"
+        );
+    }
 }

@@ -25,6 +25,7 @@ mod ref_edit;
 mod refs;
 mod remotes;
 mod repo;
+mod sizes;
 mod space;
 mod split_xattrs;
 mod staging;

@@ -93,6 +93,9 @@ pub(crate) struct Commit {
     /// Tell counts and sizes as well, as KEY: VALUE lines
     #[arg(long)]
     table_output: bool,
+    /// Note in the commit what its objects cost to fetch; only in archive repositories
+    #[arg(long)]
+    generate_sizes: bool,
     /// Whether to sync what is written: true or false
     #[arg(long, value_name = "POLICY", value_parser = durability::parse)]
     fsync: Option<bool>,
@@ -184,7 +187,11 @@ impl Commit {
                 cache_hits,
             }));
         }
-        let object = self.object(repo, parent, contents, &tree)?;
+        let mut object = self.object(repo, parent, contents, &tree)?;
+        if self.generate_sizes {
+            let sizes = transaction.object_sizes(&contents, &tree)?;
+            object.metadata.insert("ostree.sizes", sizes);
+        }
         let commit = transaction.write_commit(&object)?;
         let mut detached = self.about.detached()?;
         self.sign(context, repo, (commit, &object), &mut detached)?;
