@@ -185,6 +185,7 @@ pub(crate) fn reboot() -> std::io::Result<()> {
         return Ok(());
     }
     Err(std::io::Error::other(format!("systemctl reboot: {status}")))
+}
 
 /// Whether commits go into repositories of mode `bare-split-xattrs`, which libostree allows on request only.
 pub(crate) fn writes_split_xattrs() -> bool {

@@ -31,12 +31,24 @@ impl Transaction<'_> {
             commits.extend(found.into_iter().map(|name| (head.clone(), name)));
         }
         for (head, name) in commits {
+            self.forget_tombstone(&head, &name)?;
             self.publish_in(&head, &[name])?;
             task.advance(1);
             crash_point("transaction:commit-published");
         }
         task.done();
         Ok(())
+    }
+
+    /// A commit that is here again is not gone any more.
+    fn forget_tombstone(&self, head: &str, commit: &CStr) -> Result<(), durable::Error> {
+        let commit = commit.to_string_lossy();
+        let name = commit.trim_end_matches(".commit");
+        let path = format!("{head}/{name}.tombstone-commit");
+        match rustix::fs::unlinkat(self.repo.objects(), &path, AtFlags::empty()) {
+            Ok(()) | Err(Errno::NOENT) => Ok(()),
+            Err(error) => Err(error).during("remove", &path),
+        }
     }
 
     /// Names of the staged objects of one `xx`.

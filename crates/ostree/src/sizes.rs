@@ -80,8 +80,12 @@ impl Transaction<'_> {
             let length = u32::from_be_bytes(beginning.get(..4)?.try_into().ok()?);
             rest.get(..usize::try_from(length).ok()?)
         });
-        let unpacked = header.and_then(|header| FileHeader::from_archive_header(header).ok());
-        sizes.insert((checksum, 1), (size, unpacked.map_or(0, |(_, size)| size)));
+        let parsed = header.and_then(|header| FileHeader::from_archive_header(header).ok());
+        let unpacked = parsed.map_or(0, |(header, content)| match header.symlink {
+            Some(target) => target.len() as u64,
+            None => content,
+        });
+        sizes.insert((checksum, 1), (size, unpacked));
         Ok(())
     }
 

@@ -1,5 +1,6 @@
 //! One file: linked if it may be, copied otherwise.
 
+use std::os::fd::AsFd as _;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -155,7 +156,11 @@ impl Walk<'_> {
         }
     }
 
+    /// Remove a file, and with whiteouts, which may hide anything, also a directory.
     pub(super) fn remove_existing(&self, dir: &Making, name: &str) -> Result<(), durable::Error> {
+        if self.options.whiteouts {
+            return durable::remove_all(dir.fd.as_fd(), name.as_ref());
+        }
         rustix::fs::unlinkat(&dir.fd, name, AtFlags::empty()).during("replace", dir.path.join(name))
     }
 

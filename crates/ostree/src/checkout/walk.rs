@@ -15,7 +15,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use durable::IoContext as _;
 use ostree_format::{Checksum, DirMeta, RepoMode, limits};
 use progress::{Interrupt, Progress, Task, TaskKind};
-use rustix::fs::{Gid, Mode, OFlags, Timespec, Timestamps, Uid};
+use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, Timespec, Timestamps, Uid};
 use rustix::io::Errno;
 
 use super::{CheckoutError, CheckoutOptions, CheckoutStats, Existing};
@@ -270,7 +270,11 @@ impl Walk<'_> {
             .as_ref()
             .map_or(self.root, |parent| parent.fd.as_fd());
         let meta = self.dirmeta(&waiting.meta)?;
-        let made = rustix::fs::mkdirat(parent, &waiting.name, Mode::from_raw_mode(0o700));
+        let make = || rustix::fs::mkdirat(parent, &waiting.name, Mode::from_raw_mode(0o700));
+        let mut made = make();
+        if made == Err(Errno::EXIST) && self.replaces(parent, &waiting)? {
+            made = make();
+        }
         let existed = match made {
             Ok(()) => false,
             Err(Errno::EXIST) if self.options.existing != Existing::Refuse => true,
@@ -293,6 +297,22 @@ impl Walk<'_> {
             existed,
             parent: waiting.parent,
         })
+    }
+
+    /// Whether a file was in the way of a directory and is gone: only with whiteouts, which may hide anything.
+    fn replaces(&self, parent: BorrowedFd<'_>, waiting: &Waiting) -> Result<bool, CheckoutError> {
+        if !self.options.whiteouts || self.options.existing != Existing::Union {
+            return Ok(false);
+        }
+        let stat = rustix::fs::statat(parent, &waiting.name, AtFlags::SYMLINK_NOFOLLOW)
+            .during("look at", shown(waiting))?;
+        if FileType::from_raw_mode(stat.st_mode) == FileType::Directory || waiting.parent.is_none()
+        {
+            return Ok(false);
+        }
+        rustix::fs::unlinkat(parent, &waiting.name, AtFlags::empty())
+            .during("replace", shown(waiting))?;
+        Ok(true)
     }
 
     fn dirmeta(&self, checksum: &Checksum) -> Result<Arc<DirMeta>, ReadError> {

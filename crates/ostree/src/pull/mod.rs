@@ -84,7 +84,7 @@ pub enum PullError {
     },
     /// A file has a mode that was not wanted.
     #[error(
-        "Content object {checksum}: invalid mode {mode:04o} with bits {:04o}: bare-user-only repositories \
+        "Content object {checksum}: invalid mode {mode:05o} with bits {:05o}: bare-user-only repositories \
          cannot hold them",
         mode & 0o7777 & !0o775
     )]

@@ -17,6 +17,9 @@ pub(crate) struct Init {
     /// Globally unique ID of the repository as a collection of refs
     #[arg(long, value_name = "ID")]
     collection_id: Option<String>,
+    /// Ignored, as `ostree` does
+    #[arg(hide = true)]
+    ignored: Vec<String>,
 }
 
 impl Init {

@@ -116,7 +116,8 @@ impl Refs {
 
     fn create(&self, context: &Context, repo: &Repo, new: &Refspec) -> Result<(), Failure> {
         let commit = repo.resolve(self.target())?;
-        if !self.force && repo.read_ref(new)?.is_some() {
+        let replaces_alias = self.alias && is_alias(repo, new)?;
+        if !self.force && !replaces_alias && repo.read_ref(new)?.is_some() {
             return Err(Exists(new.clone())).hint("use --force to let it name another commit");
         }
         if self.alias {
@@ -197,6 +198,11 @@ impl Prefix {
             None => below.to_owned(),
         })
     }
+}
+
+fn is_alias(repo: &Repo, name: &Refspec) -> Result<bool, RefError> {
+    let aliases = repo.list_ref_aliases()?;
+    Ok(name.remote.is_none() && aliases.iter().any(|(alias, _)| *alias == name.name))
 }
 
 fn print_aliases(context: &Context, repo: &Repo) -> Result<(), Failure> {
