@@ -12,16 +12,16 @@ use ostree_format::Checksum;
 use crate::context::Context;
 use crate::outcome::{Exit, Failure};
 
-/// Stream COMMIT to stdout in tar format
+/// Write the tree of a commit to standard output, as a tar archive
 #[derive(Debug, Args)]
 pub(crate) struct Export {
-    /// Skip output of extended attributes
+    /// Leave extended attributes out
     #[arg(long)]
     no_xattrs: bool,
     /// Export the sub-directory PATH
     #[arg(long, value_name = "PATH")]
     subpath: Option<String>,
-    /// Add PATH as prefix to archive pathnames
+    /// Put all names below PATH
     #[arg(long, value_name = "PATH")]
     prefix: Option<String>,
     /// Output to PATH

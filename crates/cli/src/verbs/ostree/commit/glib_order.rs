@@ -16,7 +16,7 @@ const MODULI: [u32; 17] = [
 const SMALLEST: usize = 3;
 
 /// The same entries as GLib would order them.
-pub(super) fn reorder(metadata: Metadata) -> Metadata {
+pub(super) fn reorder(metadata: &Metadata) -> Metadata {
     let mut table = Table::new();
     for (key, _) in metadata.iter() {
         table.insert(key);

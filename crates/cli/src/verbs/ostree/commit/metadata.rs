@@ -83,7 +83,7 @@ impl About {
             let kernel = kernel_version(tree).ok_or(MetadataError::NoKernel)?;
             metadata.insert("ostree.bootable", Value::Bool(true));
             metadata.insert("ostree.linux", kernel.as_str());
-            metadata = super::glib_order::reorder(metadata);
+            metadata = super::glib_order::reorder(&metadata);
         }
         if !self.no_bindings {
             self.bind(repo, branch, &mut metadata);
