@@ -82,7 +82,7 @@ impl Remote {
     /// the repository itself.
     ///
     /// # Errors
-    /// [`RemoteError::NotFound`].
+    /// When there is no such remote, or its configuration cannot be used.
     pub fn find(repo: &Repo, name: &str) -> Result<Self, RemoteError> {
         if name.starts_with("file://") {
             let options = vec![("url".to_owned(), name.to_owned())];
