@@ -116,20 +116,11 @@ mod tests {
     // Answers of `ostree refs --create` 2022.7.
     #[test]
     fn accepts_and_refuses_as_libostree() {
-        for good in [
-            "a",
-            "a/b",
-            "exampleos/x86_64/standard",
-            "a.b",
-            "-x",
-            "_x",
-            "ü",
-            "a/-b",
-        ] {
+        for good in ["a", "a/b", "exampleos/x86_64/standard", "a.b", "_x", "ü"] {
             assert!(good.parse::<RefName>().is_ok(), "{good}");
         }
         for bad in [
-            "", "/a", "a/", "a//b", ".", "..", "a/../b", ".a", "a b", "a~b", "a@b",
+            "", "/a", "a/", "a//b", ".", "..", "a/../b", ".a", "a b", "a~b", "a@b", "-x", "a/-b",
         ] {
             assert!(bad.parse::<RefName>().is_err(), "{bad}");
         }

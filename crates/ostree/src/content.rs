@@ -272,6 +272,9 @@ fn unreadable(name: ObjectName, path: &str, source: io::Error) -> ReadError {
 
 /// The path of `path` below `dir` as the kernel resolves it for calls that take no descriptor.
 pub(crate) fn proc_path(dir: BorrowedFd<'_>, path: &Path) -> PathBuf {
+    if dir.as_raw_fd() == rustix::fs::CWD.as_raw_fd() {
+        return path.to_owned();
+    }
     PathBuf::from(format!("/proc/self/fd/{}", dir.as_raw_fd())).join(path)
 }
 
