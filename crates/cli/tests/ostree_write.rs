@@ -61,6 +61,22 @@ impl Twins {
         ours
     }
 
+    /// Both give the same lines, whose order the real program leaves to chance.
+    #[track_caller]
+    fn same_lines(&self, line: &str) {
+        let sorted = |text: String| {
+            let mut lines: Vec<_> = text.lines().map(str::to_owned).collect();
+            lines.sort();
+            lines
+        };
+        let ours = answer(&mut self.ours(line));
+        assert_eq!(
+            sorted(ours),
+            sorted(answer(&mut self.theirs(line))),
+            "{line}"
+        );
+    }
+
     /// Both programs refuse.
     #[track_caller]
     fn refused(&self, line: &str) {
@@ -460,6 +476,8 @@ fn refs_follow_others() {
     twins.same("rev-parse stable");
     assert_eq!(twins.same("refs -A"), "stable -> main\n");
     twins.refused("refs -A --create=other nobody");
+    twins.refused("refs --delete main");
+    twins.same("rev-parse stable");
 }
 
 #[test]
@@ -554,7 +572,7 @@ fn refs_of_collections_are_kept_as_ostree_keeps_them() {
         "refs --collections --delete org.example.Other",
         "refs --collections",
     ] {
-        twins.same(line);
+        twins.same_lines(line);
     }
     // The real program of this version does not mind a ref that is there already; newer ones do.
     let again = "refs --collections --create=org.example.Own:main main";

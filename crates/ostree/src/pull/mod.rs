@@ -64,7 +64,7 @@ pub enum PullError {
     #[error("cannot pull from the source repository: {0}")]
     Read(#[from] ReadError),
     /// A ref of the source cannot be used.
-    #[error("cannot pull from the source repository: {0}")]
+    #[error(transparent)]
     Ref(#[from] RefError),
     /// An object of the source is not what its name says.
     #[error("Corrupted object {name} of the source repository: its content is that of {actual}")]

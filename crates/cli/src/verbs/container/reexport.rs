@@ -12,7 +12,7 @@ use crate::verbs::source::SourceOptions;
 
 /// Write a stored image somewhere else, with the layers that it came in
 #[derive(Debug, Args)]
-#[command(visible_alias = "push")]
+#[command(alias = "push")]
 pub(crate) struct Reexport {
     /// The stored image
     #[arg(value_name = "IMGREF", value_parser = reference::stored)]

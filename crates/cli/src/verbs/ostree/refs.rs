@@ -53,6 +53,20 @@ impl Classified for Exists {
     }
 }
 
+/// Without the ref, its alias would lead nowhere.
+#[derive(Debug, thiserror::Error)]
+#[error("Ref '{name}' has an active alias: '{alias}'")]
+struct Followed {
+    name: String,
+    alias: RefName,
+}
+
+impl Classified for Followed {
+    fn class(&self) -> ErrorClass {
+        ErrorClass::InvalidInput
+    }
+}
+
 /// Only refs of the repository itself follow and are followed.
 #[derive(Debug, thiserror::Error)]
 #[error("Cannot create alias to remote ref")]
@@ -149,12 +163,24 @@ impl Refs {
     }
 
     fn delete(&self, context: &Context, repo: &Repo) -> Result<(), Failure> {
-        let matching = self.matching(repo)?.into_iter();
+        let matching = self.matching(repo)?;
+        refuse_followed(repo, &matching)?;
         let edits: Result<Vec<_>, InvalidRef> = matching
+            .into_iter()
             .map(|(name, commit)| Ok((name.parse()?, Expect::Exactly(commit), None)))
             .collect();
         change(context, repo, edits?)
     }
+}
+
+fn refuse_followed(repo: &Repo, refs: &[(String, Checksum)]) -> Result<(), Failure> {
+    for (alias, target) in repo.list_ref_aliases()? {
+        if let Some((name, _)) = refs.iter().find(|(name, _)| *name == target.as_str()) {
+            let name = name.clone();
+            return Err(Followed { name, alias }.into());
+        }
+    }
+    Ok(())
 }
 
 /// The beginning of refs: `NAME`, `REMOTE:NAME` or `REMOTE:`.
