@@ -44,7 +44,10 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
         for works in [works::images(&bench), works::repository(&bench)] {
             println!("{}", table(&measure_all(&works, &scratch, rounds)?));
         }
-        sh(&format!("rm -rf '{}'/*", scratch.path().display()))?;
+        sh(&format!(
+            "cd '{}'; chattr -f -i s/ostree/deploy/*/deploy/*/ || true; rm -rf ./*",
+            scratch.path().display()
+        ))?;
     }
     Ok(())
 }

@@ -3,7 +3,9 @@
 use super::{Bench, work};
 use crate::measure::Work;
 
-const FRESH: &str = "rm -rf r s; ostree --repo=r init --mode=bare";
+/// Deployment directories are immutable until they are told otherwise.
+const FRESH: &str = "chattr -f -i s/ostree/deploy/*/deploy/*/ || true; rm -rf r s; \
+                     ostree --repo=r init --mode=bare";
 
 /// Pull and deploy, beside what existing tools do with the same image.
 pub(crate) fn images(bench: &Bench) -> Vec<Work> {
