@@ -162,6 +162,12 @@ impl KernelArgs {
         }
     }
 
+    /// The arguments one by one, as text.
+    #[must_use]
+    pub fn to_strings(&self) -> Vec<String> {
+        self.0.iter().map(ToString::to_string).collect()
+    }
+
     /// The arguments without every `ostree=`: what is compared to tell whether two deployments boot
     /// alike.
     #[must_use]

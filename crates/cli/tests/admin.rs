@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use support::sysroot::ScratchSysroot;
-use support::{answer, bootroot, ostree, refusal};
+use support::{answer, bootroot, ostree, refusal, sorted_lines};
 
 /// Two copies of a system.
 struct Twins {
@@ -125,12 +125,7 @@ fn local_configuration_is_carried_over_and_told() {
         symlink("nowhere", etc.join("link")).unwrap();
     }
     let (ours, theirs) = twins.step("config-diff --os=testos");
-    let sorted = |text: &str| {
-        let mut lines: Vec<_> = text.lines().map(str::to_owned).collect();
-        lines.sort();
-        lines
-    };
-    assert_eq!(sorted(&ours), sorted(&theirs));
+    assert_eq!(sorted_lines(&ours), sorted_lines(&theirs));
     twins.step("deploy --os=testos os/x");
     for etc in twins.etcs() {
         assert_eq!(fs::read(etc.join("hostname")).unwrap(), b"mine\n");

@@ -5,7 +5,7 @@ mod support;
 use std::fs;
 use std::path::PathBuf;
 
-use support::{answer, bootroot, ostree, refusal};
+use support::{answer, bootroot, ostree, refusal, sorted_lines};
 
 const MODES: [&str; 4] = ["bare", "bare-user", "bare-user-only", "archive"];
 const VERSIONS: [(&str, &str); 2] = [("v1", "golden/v^"), ("v2", "golden/v")];
@@ -97,14 +97,9 @@ fn a_check_ends_as_that_of_the_real_program() {
 /// Both programs are asked; orders that the real one leaves to chance are sorted away.
 #[track_caller]
 fn assert_same(arguments: &str) {
-    let sorted = |text: String| {
-        let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
-        lines.sort();
-        lines
-    };
     let theirs = answer(&mut ostree(arguments));
     let ours = answer(&mut bootroot(&format!("ostree {arguments}")));
-    assert_eq!(sorted(ours), sorted(theirs), "{arguments}");
+    assert_eq!(sorted_lines(&ours), sorted_lines(&theirs), "{arguments}");
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use support::{answer, bootroot, ostree, said};
+use support::{answer, bootroot, ostree, said, sorted_lines};
 use tempfile::TempDir;
 
 /// A repository with two commits, and one more.
@@ -56,14 +56,9 @@ impl Repo {
     /// Both give the same answer, but for the order of lines, which the real program leaves to chance.
     #[track_caller]
     fn same(&self, verb: &str) -> String {
-        let sorted = |text: &str| {
-            let mut lines: Vec<_> = text.lines().map(str::to_owned).collect();
-            lines.sort();
-            lines
-        };
         let ours = answer(&mut self.ours(verb));
         let theirs = answer(&mut self.theirs(verb));
-        assert_eq!(sorted(&ours), sorted(&theirs), "{verb}");
+        assert_eq!(sorted_lines(&ours), sorted_lines(&theirs), "{verb}");
         ours
     }
 }

@@ -4,103 +4,12 @@
 mod support;
 
 use std::fs;
-use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::Command;
 
+use support::twins::Twins;
 use support::{answer, bootroot, ostree, refusal};
-use tempfile::TempDir;
-
-/// Two empty repositories and a small tree.
-struct Twins {
-    dir: TempDir,
-}
-
-impl Twins {
-    fn new(mode: &str) -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        for name in ["ours", "theirs"] {
-            let repo = dir.path().join(name);
-            answer(&mut ostree(&format!(
-                "init --mode={mode} --repo={}",
-                repo.display()
-            )));
-        }
-        let twins = Self { dir };
-        let tree = twins.path("tree");
-        fs::create_dir_all(tree.join("usr/lib/modules/6.1.0")).unwrap();
-        fs::write(tree.join("usr/lib/modules/6.1.0/vmlinuz"), "kernel").unwrap();
-        fs::write(tree.join("hello"), "hello\n").unwrap();
-        fs::set_permissions(tree.join("hello"), fs::Permissions::from_mode(0o775)).unwrap();
-        symlink("hello", tree.join("link")).unwrap();
-        twins
-    }
-
-    fn path(&self, name: &str) -> std::path::PathBuf {
-        self.dir.path().join(name)
-    }
-
-    fn ours(&self, line: &str) -> Command {
-        self.command(bootroot(&format!("ostree {line} --repo ours")))
-    }
-
-    fn theirs(&self, line: &str) -> Command {
-        self.command(ostree(&format!("{line} --repo=theirs")))
-    }
-
-    fn command(&self, mut command: Command) -> Command {
-        command.current_dir(self.dir.path());
-        command
-    }
-
-    /// Both programs say the same, each about its repository.
-    #[track_caller]
-    fn same(&self, line: &str) -> String {
-        let ours = answer(&mut self.ours(line));
-        assert_eq!(ours, answer(&mut self.theirs(line)), "{line}");
-        ours
-    }
-
-    /// Both give the same lines, whose order the real program leaves to chance.
-    #[track_caller]
-    fn same_lines(&self, line: &str) {
-        let sorted = |text: String| {
-            let mut lines: Vec<_> = text.lines().map(str::to_owned).collect();
-            lines.sort();
-            lines
-        };
-        let ours = answer(&mut self.ours(line));
-        assert_eq!(
-            sorted(ours),
-            sorted(answer(&mut self.theirs(line))),
-            "{line}"
-        );
-    }
-
-    /// Both programs refuse.
-    #[track_caller]
-    fn refused(&self, line: &str) {
-        refusal(&mut self.ours(line), 1);
-        refusal(&mut self.theirs(line), 1);
-    }
-
-    /// The real program finds nothing wrong with ours.
-    #[track_caller]
-    fn check(&self) {
-        let ours = self.path("ours");
-        answer(&mut ostree(&format!("fsck --repo={}", ours.display())));
-    }
-
-    /// Three commits of `main`, from 1970 on.
-    fn history(&self) {
-        for (time, text) in [(100, "one"), (200, "two"), (300, "three")] {
-            fs::write(self.path("tree/hello"), text).unwrap();
-            self.same(&format!(
-                "commit -b main -s {text} -m body --timestamp=@{time} tree"
-            ));
-        }
-    }
-}
 
 fn names(dir: &Path) -> Vec<String> {
     let mut names: Vec<String> = fs::read_dir(dir)
@@ -478,68 +387,6 @@ fn refs_follow_others() {
     twins.refused("refs -A --create=other nobody");
     twins.refused("refs --delete main");
     twins.same("rev-parse stable");
-}
-
-#[test]
-fn archives_become_the_same_trees() {
-    for mode in ["bare", "bare-user", "archive"] {
-        let twins = Twins::new(mode);
-        let shell = |line: &str| {
-            let mut command = Command::new("sh");
-            answer(command.args(["-euc", line]).current_dir(twins.dir.path()));
-        };
-        shell("cd tree; ln hello usr/twin; chmod 4755 hello; tar czf ../whole.tar.gz .");
-        shell("cd tree; tar cf ../part.tar usr/lib/modules/6.1.0/vmlinuz");
-        fs::write(twins.path("modes"), "2048 /usr/twin\n=384 /link2\n").unwrap();
-        fs::write(twins.path("skip"), "/usr/lib\n").unwrap();
-        for options in [
-            "--tree=tar=whole.tar.gz",
-            "--tree=tar=whole.tar.gz --owner-uid=3 --owner-gid=4",
-            "--tree=tar=part.tar --tar-autocreate-parents",
-            "--tree=tar=part.tar --tree=tar=whole.tar.gz --tar-autocreate-parents",
-            "--tree=tar=whole.tar.gz --tar-autocreate-parents --tar-pathname-filter=^usr/,opt/",
-            "--tree=dir=tree --tree=tar=whole.tar.gz",
-        ] {
-            twins.same(&format!("commit -b x --timestamp=@100 {options}"));
-        }
-        twins.refused("commit -b y --tree=tar=part.tar");
-        // The real program of this version fails when the list names a directory of an archive.
-        let skipping = "commit -b s --tree=tar=whole.tar.gz --skip-list=skip";
-        answer(&mut twins.ours(skipping));
-        assert!(!answer(&mut twins.ours("ls -R s")).contains("/usr/lib"));
-        twins.check();
-    }
-}
-
-const NOTHING: &str = "export main --subpath=nothing";
-
-#[test]
-fn an_export_is_imported_as_it_was() {
-    let twins = Twins::new("archive");
-    twins.same("commit -b main --timestamp=@100 tree");
-    for options in [
-        "",
-        "--prefix=some/where/",
-        "--subpath=usr/lib",
-        "--no-xattrs",
-    ] {
-        answer(&mut twins.ours(&format!("export main {options} -o ours.tar")));
-        answer(&mut twins.theirs(&format!("export main {options} -o theirs.tar")));
-        for from in ["ours", "theirs"] {
-            twins.same(&format!(
-                "commit -b {from} --timestamp=@100 --no-bindings --tar-autocreate-parents --tree=tar={from}.tar"
-            ));
-        }
-        let rev = |name: &str| twins.same(&format!("rev-parse {name}"));
-        assert_eq!(rev("ours"), rev("theirs"), "{options}");
-    }
-    for mut export in [twins.ours(NOTHING), twins.theirs(NOTHING)] {
-        assert_eq!(
-            export.output().unwrap().status.code(),
-            Some(1),
-            "{export:?}"
-        );
-    }
 }
 
 #[test]

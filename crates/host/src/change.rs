@@ -156,13 +156,7 @@ pub(crate) fn describe(boot: &BootPlan, dropped: &[sysroot::DeploymentId], made:
     let entry = |planned: &sysroot::PlannedEntry| BootedEntry {
         deployment: planned.deployment.to_string(),
         title: planned.entry.get("title").unwrap_or_default().to_owned(),
-        kernel_arguments: planned
-            .entry
-            .kernel_args()
-            .without_ostree()
-            .iter()
-            .map(ToString::to_string)
-            .collect(),
+        kernel_arguments: planned.entry.kernel_args().without_ostree().to_strings(),
     };
     Change {
         schema: "bootroot.change/1",

@@ -1,7 +1,7 @@
 //! Removing what is left over: deployments that nothing boots, kernels that no entry names, objects that no
 //! ref leads to.
 
-use ostree::{Depth, PruneOptions};
+use ostree::PruneOptions;
 use progress::{Interrupt, Progress};
 use serde::Serialize;
 use sysroot::{CleanupPlan, Sysroot};
@@ -43,11 +43,7 @@ pub fn cleanup(
     } else {
         locked.cleanup()?
     };
-    let unreachable = PruneOptions {
-        refs_only: true,
-        depth: Depth::Ancestors(0),
-        ..PruneOptions::default()
-    };
+    let unreachable = PruneOptions::without_ancestors();
     let prune = sysroot.repo().plan_prune(&unreachable, interrupt)?;
     let stats = if options.dry_run {
         prune.stats()

@@ -205,12 +205,7 @@ fn describe(
         image: follows.clone(),
         version: pulled.version.clone().or(plan.version),
         kernel: plan.kernel.version,
-        kernel_arguments: plan
-            .kernel_args
-            .without_ostree()
-            .iter()
-            .map(ToString::to_string)
-            .collect(),
+        kernel_arguments: plan.kernel_args.without_ostree().to_strings(),
         removed: plan.dropped.iter().map(ToString::to_string).collect(),
         pull: pulled,
     }

@@ -1,10 +1,10 @@
 //! Deploying a commit that is in the repository already.
 
-use ostree::{Depth, PruneOptions};
+use ostree::PruneOptions;
 use ostree_format::Checksum;
 use progress::{Interrupt, Progress};
 use serde::Serialize;
-use sysroot::{ArgsBase, DeployRequest, KernelArgsEdit, Locked, Origin, StaterootName, Sysroot};
+use sysroot::{ArgsBase, DeployRequest, KernelArgsEdit, Origin, StaterootName, Sysroot};
 
 use crate::text::text;
 use crate::{ChangeError, ChangeOptions};
@@ -57,7 +57,8 @@ pub fn deploy_revision(
     if !options.dry_run {
         let policy = ::image::policy_of_commit(sysroot.repo(), &revision.commit)?;
         locked.apply_deploy(&plan, policy.as_ref(), progress, interrupt)?;
-        prune(&locked, progress, interrupt)?;
+        let unreachable = PruneOptions::without_ancestors();
+        locked.repo().prune(&unreachable, progress, interrupt)?;
     }
     let id = &plan.deployment;
     Ok(DeployedRevision {
@@ -66,12 +67,7 @@ pub fn deploy_revision(
         serial: id.serial,
         path: id.path(),
         version: plan.version.clone(),
-        kernel_arguments: plan
-            .kernel_args
-            .without_ostree()
-            .iter()
-            .map(ToString::to_string)
-            .collect(),
+        kernel_arguments: plan.kernel_args.without_ostree().to_strings(),
     })
 }
 
@@ -84,19 +80,4 @@ fn request(revision: &Revision) -> DeployRequest {
         ..KernelArgsEdit::default()
     };
     request
-}
-
-fn prune(
-    locked: &Locked<'_>,
-    progress: &dyn Progress,
-    interrupt: &Interrupt,
-) -> Result<(), ChangeError> {
-    let options = PruneOptions {
-        refs_only: true,
-        depth: Depth::Ancestors(0),
-        ..PruneOptions::default()
-    };
-    let plan = locked.repo().plan_prune(&options, interrupt)?;
-    plan.apply(progress, interrupt)?;
-    Ok(())
 }

@@ -80,7 +80,7 @@ pub fn upgrade(
     interrupt: &Interrupt,
 ) -> Result<Upgraded, ChangeError> {
     let image = followed(sysroot, options)?;
-    follow(sysroot, &image, access, options, progress, interrupt)
+    switch(sysroot, &image, access, options, progress, interrupt)
 }
 
 /// Whether there is something newer of the image that is followed. Nothing is fetched but its manifest.
@@ -105,17 +105,6 @@ pub fn check_upgrade(
 /// # Errors
 /// [`ChangeError`]; an image that was pulled by then stays.
 pub fn switch(
-    sysroot: &Sysroot,
-    image: &OstreeImageReference,
-    access: &Access,
-    options: &UpgradeOptions,
-    progress: &dyn Progress,
-    interrupt: &Interrupt,
-) -> Result<Upgraded, ChangeError> {
-    follow(sysroot, image, access, options, progress, interrupt)
-}
-
-fn follow(
     sysroot: &Sysroot,
     image: &OstreeImageReference,
     access: &Access,

@@ -71,14 +71,15 @@ pub fn bound_collection(commit: &Commit) -> Option<&str> {
     commit.metadata.get_str(COLLECTION_BINDING)
 }
 
-/// Whether the commit may be named by the ref `name`, of a collection when there is one.
+/// Whether the commit may be named by the ref `name`, of a collection when there is one. A commit that was
+/// asked for by its checksum has no name to agree with.
 ///
 /// # Errors
 /// [`BindingError`]. A commit that says nothing is fine outside of collections.
 pub fn verify_bindings(
     commit: &Commit,
     collection: Option<&str>,
-    name: &str,
+    name: Option<&str>,
 ) -> Result<(), BindingError> {
     let Some(bound) = bound_refs(commit) else {
         return match collection {
@@ -86,7 +87,9 @@ pub fn verify_bindings(
             None => Ok(()),
         };
     };
-    if !bound.iter().any(|bound| bound == name) {
+    if let Some(name) = name
+        && !bound.iter().any(|bound| bound == name)
+    {
         let name = name.to_owned();
         return Err(BindingError::OtherRefs { name, bound });
     }
@@ -100,5 +103,75 @@ pub fn verify_bindings(
             wanted: wanted.to_owned(),
         }),
         Some(_) => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ostree_format::gvariant::Type;
+    use ostree_format::{Checksum, Metadata};
+
+    fn commit(refs: Option<&[&str]>, collection: Option<&str>) -> Commit {
+        let mut metadata = Metadata::new();
+        if let Some(refs) = refs {
+            let names = refs.iter().map(|name| Value::from(*name)).collect();
+            metadata.insert(REF_BINDING, Value::Array(Type::Str, names));
+        }
+        if let Some(collection) = collection {
+            metadata.insert(COLLECTION_BINDING, collection);
+        }
+        Commit {
+            metadata,
+            parent: None,
+            related: Vec::new(),
+            subject: String::new(),
+            body: String::new(),
+            timestamp: 0,
+            contents: Checksum::of(b""),
+            meta: Checksum::of(b""),
+        }
+    }
+
+    #[test]
+    fn without_a_collection_only_a_binding_that_is_there_counts() {
+        assert_eq!(
+            verify_bindings(&commit(None, None), None, Some("a")),
+            Ok(())
+        );
+        assert_eq!(
+            verify_bindings(&commit(Some(&["a", "b"]), None), None, Some("b")),
+            Ok(())
+        );
+        assert_eq!(
+            verify_bindings(&commit(Some(&["a"]), Some("x")), None, Some("a")),
+            Ok(())
+        );
+        // Asked for by checksum.
+        assert_eq!(
+            verify_bindings(&commit(Some(&["a"]), None), None, None),
+            Ok(())
+        );
+        let error = verify_bindings(&commit(Some(&["a"]), None), None, Some("b")).unwrap_err();
+        assert!(error.to_string().contains("‘b’"), "{error}");
+    }
+
+    #[test]
+    fn a_collection_demands_both_bindings() {
+        let id = Some("org.x.Y");
+        assert_eq!(
+            verify_bindings(&commit(Some(&["a"]), id), id, Some("a")),
+            Ok(())
+        );
+        for (refs, collection) in [
+            (None, id),
+            (Some(&["a"][..]), None),
+            (Some(&["a"][..]), Some("")),
+            (Some(&["a"][..]), Some("org.x.Z")),
+            (Some(&["b"][..]), id),
+        ] {
+            let checked = verify_bindings(&commit(refs, collection), id, Some("a"));
+            assert!(checked.is_err(), "{refs:?} {collection:?}");
+        }
     }
 }

@@ -9,7 +9,7 @@ use crate::http::{Line, date};
 use crate::pulling::Pull;
 use crate::queue::{CommitJob, Job, TreeJob};
 use crate::report::count;
-use crate::{Error, Options, Verify, bindings};
+use crate::{Error, Options, Verify};
 
 /// The bytes of a commit, and whether the repository had them before.
 struct Found {
@@ -213,7 +213,7 @@ impl Gate<'_> {
         self.verify.commit(&job.checksum, bytes, detached)?;
         if self.options.verify_bindings {
             let wanted = job.wanted_by.as_ref().map(RefName::as_str);
-            let bound = bindings::check(commit, wanted, self.collection);
+            let bound = ostree::verify_bindings(commit, self.collection, wanted);
             bound.map_err(|source| Error::Binding {
                 commit: job.checksum,
                 source,

@@ -1,12 +1,13 @@
 //! Why a pull was not completed.
 
 use error_class::{Classified, ErrorClass};
-use ostree::{DeltaApplyError, PullError, ReadError, RefError, SummaryError, WriteError};
+use ostree::{
+    BindingError, DeltaApplyError, PullError, ReadError, RefError, SummaryError, WriteError,
+};
 use ostree_format::{Checksum, FormatError, ObjectName};
 use progress::Interrupted;
 use static_delta::{DeltaError, DeltaName};
 
-use crate::bindings::BindingError;
 use crate::http::Problem;
 use crate::location::LocationError;
 use crate::metalink::MetalinkError;

@@ -10,7 +10,6 @@
 //! Sources: `ostree-pull(1)`, `ostree.repo-config(5)`, and the behaviour of the `ostree` command, which the
 //! tests compare with.
 
-mod bindings;
 mod cache;
 mod commits;
 mod content;

@@ -15,7 +15,7 @@ use progress::{Interrupt, Progress, Silent, Task, TaskKind};
 
 use crate::boot::BootError;
 use crate::boot::plan::Wanted;
-use crate::deploy::{Basis, Retain, Rules, VarStep, check_plan, select};
+use crate::deploy::{Retain, Rules, VarStep, select};
 use crate::running::Running;
 use crate::{
     DeployError, DeployPlan, Deployment, DeploymentId, Locked, StagedData, State, Unlocked, dir,
@@ -60,26 +60,13 @@ impl Locked<'_> {
         interrupt: &Interrupt,
     ) -> Result<DeploymentId, DeployError> {
         let running = self.running_system()?;
-        check_plan(plan)?;
-        interrupt.check()?;
-        let state = self.load().map_err(BootError::from)?;
-        if Basis::of(&state) != plan.basis {
-            return Err(DeployError::Outdated);
-        }
-        self.cleanup()?;
-        let lock = self.repo().lock_shared();
-        let _lock = lock.map_err(|error| crate::DeploymentRefError::Write(error.into()))?;
         let step = VarStep {
             id: &plan.deployment,
             policy,
             progress,
             interrupt,
         };
-        if let Err(error) = self.prepare_stage(plan, step) {
-            // What counts is the first failure; the next call cleans up as well.
-            let _left_behind = self.remove_deployment(&plan.deployment);
-            return Err(error);
-        }
+        let (state, _lock) = self.make_planned(plan, step, || self.prepare_stage(plan, step))?;
         crash_point("sysroot:stage-prepared");
         running.write_stage(&describe(plan, &state, hold))?;
         crash_point("sysroot:staged");

@@ -75,17 +75,23 @@ impl Diff {
             })?;
             return Ok(Exit::Done);
         }
-        let lists = [
-            ('M', changes.modified),
-            ('D', changes.removed),
-            ('A', changes.added),
-        ];
-        for (letter, paths) in lists {
-            for path in paths {
-                writeln!(out, "{letter}    {path}")?;
-            }
-        }
+        print(&mut out, &changes)?;
         out.finish()?;
         Ok(Exit::Done)
     }
+}
+
+/// One path a line, behind what became of it.
+pub(crate) fn print(out: &mut dyn Write, changes: &EtcChanges) -> std::io::Result<()> {
+    let lists = [
+        ('M', &changes.modified),
+        ('D', &changes.removed),
+        ('A', &changes.added),
+    ];
+    for (letter, paths) in lists {
+        for path in paths {
+            writeln!(out, "{letter}    {path}")?;
+        }
+    }
+    Ok(())
 }

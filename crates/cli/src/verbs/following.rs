@@ -5,7 +5,7 @@ use std::io::Write;
 use clap::Args;
 use host::{Check, UpgradeOptions, Upgraded};
 use indicatif::HumanBytes;
-use sysroot::Sysroot;
+use sysroot::{StaterootName, Sysroot};
 
 use super::changes;
 use super::source::SourceOptions;
@@ -16,6 +16,9 @@ use crate::outcome::{Exit, Failure};
 
 #[derive(Debug, Args)]
 pub(crate) struct FollowArgs {
+    /// The stateroot [default: that of the running deployment]
+    #[arg(long, visible_alias = "os", value_name = "NAME")]
+    stateroot: Option<StaterootName>,
     /// Fetch the image, but do not deploy it
     #[arg(long)]
     download_only: bool,
@@ -43,6 +46,7 @@ impl FollowArgs {
         options.dry_run = self.dry_run;
         options.stage = sysroot.is_running();
         options.now = environment::now();
+        options.stateroot.clone_from(&self.stateroot);
         options
     }
 

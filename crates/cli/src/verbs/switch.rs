@@ -2,7 +2,6 @@
 
 use clap::Args;
 use oci::reference::OstreeImageReference;
-use sysroot::StaterootName;
 
 use super::following::FollowArgs;
 use super::reference;
@@ -17,9 +16,6 @@ pub(crate) struct Switch {
     /// The image
     #[arg(value_name = "IMGREF", value_parser = reference::image)]
     image: OstreeImageReference,
-    /// The stateroot [default: that of the running deployment]
-    #[arg(long, visible_alias = "os", value_name = "NAME")]
-    stateroot: Option<StaterootName>,
     #[command(flatten)]
     follow: FollowArgs,
 }
@@ -27,8 +23,7 @@ pub(crate) struct Switch {
 impl Switch {
     pub(crate) fn run(self, context: &Context) -> Result<Exit, Failure> {
         let sysroot = self.follow.sysroot(context)?;
-        let mut options = self.follow.options(&sysroot);
-        options.stateroot.clone_from(&self.stateroot);
+        let options = self.follow.options(&sysroot);
         let access = self.follow.source.access()?;
         let (progress, interrupt) = (context.progress(), context.interrupt());
         let upgraded = host::switch(

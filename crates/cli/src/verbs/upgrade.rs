@@ -1,7 +1,6 @@
 //! `bootroot upgrade`
 
 use clap::Args;
-use sysroot::StaterootName;
 
 use super::following::{self, FollowArgs};
 use crate::context::Context;
@@ -16,9 +15,6 @@ pub(crate) struct Upgrade {
     /// Only find out whether there is something newer: exit code 77 if so, 0 if not
     #[arg(long, conflicts_with_all = ["download_only", "dry_run", "apply"])]
     check: bool,
-    /// The stateroot [default: that of the running deployment]
-    #[arg(long, visible_alias = "os", value_name = "NAME")]
-    stateroot: Option<StaterootName>,
     #[command(flatten)]
     follow: FollowArgs,
 }
@@ -26,8 +22,7 @@ pub(crate) struct Upgrade {
 impl Upgrade {
     pub(crate) fn run(self, context: &Context) -> Result<Exit, Failure> {
         let sysroot = self.follow.sysroot(context)?;
-        let mut options = self.follow.options(&sysroot);
-        options.stateroot.clone_from(&self.stateroot);
+        let options = self.follow.options(&sysroot);
         let access = self.follow.source.access()?;
         let (progress, interrupt) = (context.progress(), context.interrupt());
         if self.check {

@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "every test file uses a part of this")]
 
 pub(crate) mod sysroot;
+pub(crate) mod twins;
 
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
@@ -32,6 +33,13 @@ pub(crate) fn answer(command: &mut Command) -> String {
     let output = command.output().unwrap();
     assert!(output.status.success(), "{command:?}: {}", said(&output));
     String::from_utf8(output.stdout).unwrap()
+}
+
+/// The lines of an answer whose order the real program leaves to chance.
+pub(crate) fn sorted_lines(text: &str) -> Vec<&str> {
+    let mut lines: Vec<_> = text.lines().collect();
+    lines.sort_unstable();
+    lines
 }
 
 /// Standard error of a command that fails with `code` and answers nothing.

@@ -102,6 +102,26 @@ fn object_of(scene: &Scene, commit: &str, path: &str) -> PathBuf {
         .join(format!("objects/{head}/{tail}.file"))
 }
 
+/// Repairs what was found, from what the layout has under the tag `a`.
+fn repair(
+    scene: &Scene,
+    image: &ImageReference,
+    found: &image::ImageCheck,
+) -> Result<image::Imported, CheckError> {
+    let source = open(&scene.layout.reference("a")).unwrap();
+    let options = ImportOptions::default();
+    let interrupt = Interrupt::default();
+    image::repair_image(
+        &scene.repo,
+        image,
+        found,
+        &*source,
+        &options,
+        &Silent,
+        &interrupt,
+    )
+}
+
 #[test]
 fn a_check_names_the_layer_and_a_repair_brings_it_back() {
     let mut scene = Scene::new();
@@ -124,18 +144,7 @@ fn a_check_names_the_layer_and_a_repair_brings_it_back() {
     assert_eq!(digests.len(), 2, "{found:?}");
     assert_eq!(found.damaged.len(), 1);
 
-    let source = open(&scene.layout.reference("a")).unwrap();
-    let options = ImportOptions::default();
-    let repaired = image::repair_image(
-        &scene.repo,
-        &image,
-        &found,
-        &*source,
-        &options,
-        &Silent,
-        &interrupt,
-    )
-    .unwrap();
+    let repaired = repair(&scene, &image, &found).unwrap();
     assert_eq!(repaired.layers_fetched, 2);
     assert_eq!(repaired.state.merge_commit, stored.merge_commit);
     assert!(check().is_whole());
@@ -151,18 +160,7 @@ fn only_what_is_damaged_is_fetched_again() {
     let upper = object_of(&scene, &stored.merge_commit.to_string(), "/usr/share/upper");
     fs::remove_file(upper).unwrap();
     let found = image::check_image(&scene.repo, &image, &Silent, &interrupt).unwrap();
-    let source = open(&scene.layout.reference("a")).unwrap();
-    let options = ImportOptions::default();
-    let repaired = image::repair_image(
-        &scene.repo,
-        &image,
-        &found,
-        &*source,
-        &options,
-        &Silent,
-        &interrupt,
-    )
-    .unwrap();
+    let repaired = repair(&scene, &image, &found).unwrap();
     assert_eq!(repaired.layers_fetched, 1);
     scene.assert_clean();
 }
@@ -175,17 +173,7 @@ fn a_repair_from_another_image_is_refused() {
     let interrupt = Interrupt::default();
     let found = image::check_image(&scene.repo, &image, &Silent, &interrupt).unwrap();
     scene.layout.tag("a", &two_layers("newer"));
-    let source = open(&scene.layout.reference("a")).unwrap();
-    let options = ImportOptions::default();
-    let refused = image::repair_image(
-        &scene.repo,
-        &image,
-        &found,
-        &*source,
-        &options,
-        &Silent,
-        &interrupt,
-    );
+    let refused = repair(&scene, &image, &found);
     assert!(
         matches!(refused, Err(CheckError::OtherImage { .. })),
         "{refused:?}"

@@ -82,8 +82,12 @@ impl Repo {
                 RefOwner::Mirror(collection) => Some(collection.as_str()),
                 RefOwner::Remote(_) => None,
             };
-            verify_bindings(&self.load_commit(&commit)?, collection, found.name.as_str())
-                .map_err(|source| ReferenceError::Binding { commit, source })?;
+            verify_bindings(
+                &self.load_commit(&commit)?,
+                collection,
+                Some(found.name.as_str()),
+            )
+            .map_err(|source| ReferenceError::Binding { commit, source })?;
         }
         Ok(())
     }

@@ -40,6 +40,18 @@ pub struct PruneOptions {
     pub commit_only: bool,
 }
 
+impl PruneOptions {
+    /// Keep what refs name and nothing else, as after a deployment was removed.
+    #[must_use]
+    pub fn without_ancestors() -> Self {
+        Self {
+            refs_only: true,
+            depth: Depth::Ancestors(0),
+            ..Self::default()
+        }
+    }
+}
+
 /// A number of ancestors.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Depth {

@@ -83,7 +83,7 @@ impl Pull<'_> {
         let commit = found.ok_or_else(|| crate::RefError::NotFound(rev.to_owned()))?;
         if self.options.verify_bindings {
             let object = self.source.load_commit(&commit)?;
-            crate::verify_bindings(&object, None, refspec.name.as_str())
+            crate::verify_bindings(&object, None, Some(refspec.name.as_str()))
                 .map_err(|source| PullError::NotBound { commit, source })?;
         }
         self.history(commit)?;

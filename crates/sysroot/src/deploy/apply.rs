@@ -1,7 +1,7 @@
 use std::os::fd::AsFd as _;
 use std::path::Path;
 
-use durable::{Error, IoContext as _, crash_point};
+use durable::{Error, IoContext as _, Lock, crash_point};
 use file_contexts::Policy;
 use ostree::CheckoutOptions;
 use progress::{Interrupt, Progress};
@@ -10,7 +10,7 @@ use super::plan::{Basis, DeployPlan};
 use super::var::{VarPlan, VarStep};
 use super::{DeployError, MergeError};
 use crate::boot::{BootPlan, BootSwitch};
-use crate::{DeploymentId, Locked, attributes, dir, immutable};
+use crate::{DeploymentId, Locked, State, attributes, dir, immutable};
 
 impl Locked<'_> {
     /// Deploy what was planned. `policy` gives the labels of what is copied; without one, copies have
@@ -28,32 +28,45 @@ impl Locked<'_> {
         progress: &dyn Progress,
         interrupt: &Interrupt,
     ) -> Result<DeploymentId, DeployError> {
-        check_plan(plan)?;
-        interrupt.check()?;
-        let state = self.load().map_err(crate::BootError::from)?;
-        if Basis::of(&state) != plan.basis {
-            return Err(DeployError::Outdated);
-        }
-        self.cleanup()?;
-        // Nobody may prune objects while they are linked.
-        let lock = self.repo().lock_shared();
-        let _lock = lock.map_err(|error| crate::DeploymentRefError::Write(error.into()))?;
         let step = VarStep {
             id: &plan.deployment,
             policy,
             progress,
             interrupt,
         };
-        if let Err(error) = self.make_deployment(plan, step) {
-            // What counts is the first failure; the next call cleans up as well.
-            let _left_behind = self.remove_deployment(&plan.deployment);
-            return Err(error);
-        }
+        let (_state, _lock) = self.make_planned(plan, step, || self.make_deployment(plan, step))?;
         crash_point("sysroot:deployment-made");
         self.add_boot_refs(&plan.boot)?;
         self.apply_boot(&plan.boot, policy, progress)?;
         self.cleanup()?;
         Ok(plan.deployment.clone())
+    }
+
+    /// Let `make` make the deployment of a plan that still holds, after what an interrupted call has left
+    /// behind was removed. What `make` leaves behind on failure is removed, too.
+    ///
+    /// What was deployed before, and the lock that keeps others from pruning objects while they are linked.
+    pub(crate) fn make_planned(
+        &self,
+        plan: &DeployPlan,
+        step: VarStep<'_>,
+        make: impl FnOnce() -> Result<(), DeployError>,
+    ) -> Result<(State, Option<Lock>), DeployError> {
+        check_plan(plan)?;
+        step.interrupt.check()?;
+        let state = self.load().map_err(crate::BootError::from)?;
+        if Basis::of(&state) != plan.basis {
+            return Err(DeployError::Outdated);
+        }
+        self.cleanup()?;
+        let lock = self.repo().lock_shared();
+        let lock = lock.map_err(|error| crate::DeploymentRefError::Write(error.into()))?;
+        if let Err(error) = make() {
+            // What counts is the first failure; the next call cleans up as well.
+            let _left_behind = self.remove_deployment(&plan.deployment);
+            return Err(error);
+        }
+        Ok((state, lock))
     }
 
     fn make_deployment(&self, plan: &DeployPlan, step: VarStep<'_>) -> Result<(), DeployError> {
@@ -164,7 +177,7 @@ impl Locked<'_> {
 }
 
 /// Whether a plan can be carried out.
-pub(crate) fn check_plan(plan: &DeployPlan) -> Result<(), DeployError> {
+fn check_plan(plan: &DeployPlan) -> Result<(), DeployError> {
     let block = plan.etc.as_ref().and_then(|etc| etc.blocks.first());
     if let Some(block) = block {
         return Err(MergeError::Etc(block.clone()).into());

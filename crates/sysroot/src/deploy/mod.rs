@@ -10,7 +10,6 @@ mod select;
 mod space;
 mod var;
 
-pub(crate) use apply::check_plan;
 pub use error::{DeployError, MergeError, UnfitCommit};
 pub(crate) use plan::Basis;
 pub use plan::DeployPlan;

@@ -5,27 +5,16 @@ use std::path::Path;
 use std::time::Duration;
 
 use ca_roots::CaRoots;
-use error_class::{Classified, ErrorClass};
 use ostree::Repo;
 use ostree_format::Checksum;
 use pull::{Cache, Network, Refused, Remote, Surroundings, Verify};
-use rustix::fs::{CWD, Mode, OFlags};
+use rustix::fs::CWD;
 use trust::{KeyStores, Policy, RemoteTrust};
 
 use super::version::LIKE;
 use crate::environment;
 use crate::outcome::Failure;
-
-/// The root directory cannot be opened.
-#[derive(Debug, thiserror::Error)]
-#[error("cannot open /")]
-struct NoRoot(#[source] std::io::Error);
-
-impl Classified for NoRoot {
-    fn class(&self) -> ErrorClass {
-        self.0.class()
-    }
-}
+use crate::place::open_dir;
 
 /// How a remote is reached.
 pub(crate) struct RemoteAccess {
@@ -42,9 +31,7 @@ impl RemoteAccess {
         remote: &Remote,
         cache_dir: Option<&Path>,
     ) -> Result<Self, Failure> {
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let root = rustix::fs::open("/", flags, Mode::empty());
-        let root = root.map_err(|error| NoRoot(error.into()))?;
+        let root = open_dir("the root directory", Path::new("/"))?;
         // Some servers give out only what they think that the client understands.
         let mut network = Network::new(&format!("libostree/{LIKE}"));
         network.roots = CaRoots::system(root.as_fd(), environment::ca_bundle().as_deref())?;

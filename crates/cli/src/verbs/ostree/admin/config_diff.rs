@@ -1,7 +1,5 @@
 //! `bootroot ostree admin config-diff`
 
-use std::io::Write;
-
 use clap::Args;
 use sysroot::StaterootName;
 
@@ -9,6 +7,7 @@ use super::selection::{self, SelectionError};
 use super::system::System;
 use crate::context::Context;
 use crate::outcome::{Exit, Failure};
+use crate::verbs::etc;
 
 /// Show what was changed in /etc since it was deployed
 #[derive(Debug, Args)]
@@ -27,16 +26,7 @@ impl ConfigDiff {
         let deployment = deployment.ok_or(SelectionError::NothingDeployed(stateroot))?;
         let changes = system.sysroot.etc_changes(&deployment.id)?;
         let mut out = context.results();
-        let lists = [
-            ('M', changes.modified),
-            ('D', changes.removed),
-            ('A', changes.added),
-        ];
-        for (letter, paths) in lists {
-            for path in paths {
-                writeln!(out, "{letter}    {path}")?;
-            }
-        }
+        etc::print(&mut out, &changes)?;
         out.finish()?;
         Ok(Exit::Done)
     }

@@ -4,7 +4,7 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use ostree::{Depth, PruneOptions};
+use ostree::PruneOptions;
 use sysroot::{Locked, Sysroot, SysrootLockError};
 
 use crate::context::Context;
@@ -61,16 +61,11 @@ impl System {
 
     /// Remove objects that no ref leads to.
     pub(super) fn prune(&self, context: &Context) -> Result<(), Failure> {
-        let options = PruneOptions {
-            refs_only: true,
-            depth: Depth::Ancestors(0),
-            ..PruneOptions::default()
-        };
-        let plan = self
-            .sysroot
+        let unreachable = PruneOptions::without_ancestors();
+        let (progress, interrupt) = (context.progress(), context.interrupt());
+        self.sysroot
             .repo()
-            .plan_prune(&options, context.interrupt())?;
-        plan.apply(context.progress(), context.interrupt())?;
+            .prune(&unreachable, progress, interrupt)?;
         Ok(())
     }
 }

@@ -14,6 +14,7 @@ use trust::{KeyStores, TrustError};
 use crate::environment;
 use crate::outcome::Failure;
 use crate::place::open_dir;
+use crate::verbs::ostree::signatures;
 
 /// Largest file with keys.
 const MAX_KEYS: u64 = 64 * 1024 * 1024;
@@ -38,8 +39,6 @@ pub(super) struct VerifyKeys {
 /// What is wrong with keys or signatures.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum KeysError {
-    #[error("Requested signature type is not implemented: {0:?}")]
-    UnknownType(String),
     #[error("{0:?} is not a regular file with keys")]
     NoFile(PathBuf),
     #[error("no signatures in static-delta")]
@@ -55,7 +54,6 @@ pub(super) enum KeysError {
 impl Classified for KeysError {
     fn class(&self) -> ErrorClass {
         match self {
-            Self::UnknownType(_) => ErrorClass::InvalidInput,
             Self::NoFile(_) => ErrorClass::NotFound,
             Self::Unsigned | Self::NoKey | Self::NoneOfType(_) => ErrorClass::Denied,
             Self::Rejected(error) => error.class(),
@@ -64,8 +62,7 @@ impl Classified for KeysError {
 }
 
 fn scheme(name: &str) -> Result<Scheme, Failure> {
-    let known = Scheme::from_name(name).filter(|scheme| *scheme != Scheme::Gpg);
-    let scheme = known.ok_or_else(|| KeysError::UnknownType(name.to_owned()))?;
+    let scheme = signatures::scheme(name)?;
     if scheme == Scheme::Dummy && !stores(Path::new("/"))?.allows_dummy() {
         return Err(TrustError::DummyNotAllowed.into());
     }
