@@ -3,13 +3,11 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::io::Read as _;
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use file_contexts::{Policy, SELINUX_XATTR, xattr_value};
 use ostree::{ReadError, Transaction, Tree, WriteError};
 use ostree_format::{Checksum, ObjectKind, ObjectName, Xattrs};
-use progress::{Interrupt, Progress, Task, TaskKind};
+use progress::{Interrupt, Progress, Share, Task, TaskKind};
 use tree::{Dir, Node};
 
 use crate::ImportError;
@@ -151,36 +149,25 @@ fn relabel_files(
     task: &Task<'_>,
     interrupt: &Interrupt,
 ) -> Result<(), ImportError> {
-    let work: Vec<&Wanted> = files.keys().collect();
-    let next = AtomicUsize::new(0);
-    let done = Mutex::new(Vec::with_capacity(work.len()));
-    let worker = || -> Result<(), ImportError> {
-        let mut finished = Vec::new();
-        let mut scratch = Vec::new();
-        while let Some((file, label)) = work.get(next.fetch_add(1, Ordering::Relaxed)) {
-            interrupt.check()?;
-            let labelled = relabel_file(txn, file, label.as_deref(), &mut scratch)?;
-            finished.push(((*file, label.clone()), labelled));
-            task.advance(1);
-        }
-        done.lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner)
-            .extend(finished);
-        Ok(())
+    let work: Vec<Wanted> = files.keys().cloned().collect();
+    let share = Share {
+        threads: None,
+        batch: 1,
     };
-    let threads = std::thread::available_parallelism().map_or(1, Into::into);
-    std::thread::scope(|scope| {
-        let workers: Vec<_> = (0..threads).map(|_| scope.spawn(worker)).collect();
-        workers.into_iter().try_for_each(|worker| {
-            worker
-                .join()
-                .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-        })
-    })?;
-    let done = done
-        .into_inner()
-        .unwrap_or_else(std::sync::PoisonError::into_inner);
-    files.extend(done);
+    let done = task.share_out(
+        &work,
+        share,
+        interrupt,
+        || (Vec::new(), Vec::new()),
+        |(finished, scratch), batch| -> Result<(), ImportError> {
+            for wanted @ (file, label) in batch {
+                let labelled = relabel_file(txn, file, label.as_deref(), scratch)?;
+                finished.push((wanted.clone(), labelled));
+            }
+            Ok(())
+        },
+    )?;
+    files.extend(done.into_iter().flat_map(|(finished, _)| finished));
     Ok(())
 }
 

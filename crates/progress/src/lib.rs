@@ -21,10 +21,12 @@
 
 mod interrupt;
 mod kind;
+mod share;
 mod sink;
 mod task;
 
 pub use interrupt::{Interrupt, InterruptRead, Interrupted};
 pub use kind::{TaskKind, Unit};
+pub use share::Share;
 pub use sink::{Outcome, Progress, Silent};
 pub use task::{Task, TaskId, TaskRead};

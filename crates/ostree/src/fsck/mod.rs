@@ -5,12 +5,11 @@ mod repair;
 
 use std::collections::{BTreeMap, HashSet};
 use std::io::Read as _;
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::num::NonZeroUsize;
 
 use error_class::{Classified, ErrorClass};
 use ostree_format::{Checksum, Commit, DirTree, FormatError, ObjectKind, ObjectName, limits};
-use progress::{Interrupt, Interrupted, Progress, Task, TaskKind};
+use progress::{Interrupt, Interrupted, Progress, Share, Task, TaskKind};
 
 use crate::{Partial, ReadError, RefError, Repo};
 
@@ -21,8 +20,8 @@ pub use repair::Repaired;
 #[derive(Debug, Clone, Default)]
 #[non_exhaustive]
 pub struct FsckOptions {
-    /// How many threads hash objects; 0 is one per processor.
-    pub threads: usize,
+    /// How many threads hash objects; `None` is one per processor.
+    pub threads: Option<NonZeroUsize>,
 }
 
 /// What a verification found.
@@ -124,46 +123,28 @@ impl Repo {
         interrupt: &Interrupt,
     ) -> Result<(), Interrupted> {
         let task = Task::begin(progress, TaskKind::Fsck, Some(names.len() as u64));
-        let threads = match options.threads {
-            0 => std::thread::available_parallelism().map_or(1, Into::into),
-            threads => threads,
+        let share = Share {
+            threads: options.threads,
+            batch: 64,
         };
-        let next = AtomicUsize::new(0);
-        let damage = Mutex::new(BTreeMap::new());
-        let work = || -> Result<(), Interrupted> {
-            let mut buffer = vec![0; 256 * 1024];
-            // A batch at a time keeps the counters quiet.
-            loop {
-                let at = next.fetch_add(64, Ordering::Relaxed);
-                let Some(batch) = names
-                    .get(at..names.len().min(at + 64))
-                    .filter(|b| !b.is_empty())
-                else {
-                    return Ok(());
-                };
-                interrupt.check()?;
+        let found: Vec<(_, BTreeMap<_, _>)> = task.share_out(
+            names,
+            share,
+            interrupt,
+            || (vec![0; 256 * 1024], BTreeMap::new()),
+            |(buffer, damage), batch| -> Result<(), Interrupted> {
                 for name in batch {
-                    if let Err(error) = self.verify_object(name, &mut buffer) {
-                        let mut damage = damage
-                            .lock()
-                            .unwrap_or_else(std::sync::PoisonError::into_inner);
+                    if let Err(error) = self.verify_object(name, buffer) {
                         damage.insert(*name, error);
                     }
                 }
-                task.advance(batch.len() as u64);
-            }
-        };
-        std::thread::scope(|scope| {
-            let workers: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
-            workers
-                .into_iter()
-                .try_for_each(|worker| worker.join().unwrap_or(Ok(())))
-        })?;
+                Ok(())
+            },
+        )?;
         task.done();
         report.objects = names.len() as u64;
-        let damage = damage
-            .into_inner()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        // In the order of names, whoever found them.
+        let damage: BTreeMap<_, _> = found.into_iter().flat_map(|(_, damage)| damage).collect();
         report
             .damage
             .extend(damage.into_values().map(Damage::Object));

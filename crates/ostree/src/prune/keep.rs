@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 
 use ostree_format::{Checksum, ObjectKind, ObjectName};
-use progress::Interrupt;
+use progress::{Interrupt, Share, Silent, Task, TaskKind};
 
 use super::reachable::Reachable;
-use super::{Depth, PruneError, PruneOptions, PrunePlan};
+use super::{Depth, PruneError, PruneOptions};
 use crate::refs::{RefFile, RefOwner};
 use crate::{ReadError, RefError, Repo};
 
@@ -135,14 +135,33 @@ fn keep_one(
     Ok(found.commit?.map(|commit| (commit, depth)))
 }
 
-impl PrunePlan<'_> {
-    /// Look at the objects of one `xx`.
-    pub(super) fn sort_out(
-        &mut self,
-        head: u8,
-        kept: &Reachable<'_>,
+impl Reachable<'_> {
+    /// What of the whole store is not needed.
+    pub(super) fn others(
+        &self,
         commit_only: bool,
-    ) -> Result<(), PruneError> {
+        interrupt: &Interrupt,
+    ) -> Result<Found, PruneError> {
+        let heads: Vec<u8> = (0..=u8::MAX).collect();
+        let share = Share {
+            threads: None,
+            batch: 4,
+        };
+        let found = Task::begin(&Silent, TaskKind::Prune, None).share_out(
+            &heads,
+            share,
+            interrupt,
+            Found::default,
+            |found, heads| {
+                let mut heads = heads.iter();
+                heads.try_for_each(|head| self.sort_out(*head, commit_only, found))
+            },
+        )?;
+        Ok(Found::all(found))
+    }
+
+    /// Look at the objects of one `xx`.
+    fn sort_out(&self, head: u8, commit_only: bool, found: &mut Found) -> Result<(), PruneError> {
         for name in self.repo.objects_in(head)? {
             // Detached metadata goes with its commit; tombstones stay, that is their purpose.
             let follows = matches!(
@@ -152,16 +171,43 @@ impl PrunePlan<'_> {
             if follows || commit_only && name.kind != ObjectKind::Commit {
                 continue;
             }
-            self.objects += 1;
-            if kept.has(&name)? {
+            found.objects += 1;
+            if self.has(&name)? {
                 continue;
             }
-            self.bytes += self.repo.stored_size(&name)?.unwrap_or_default();
+            found.bytes += self.repo.stored_size(&name)?.unwrap_or_default();
             match name.kind {
-                ObjectKind::Commit => self.commits.push(name.checksum),
-                _ => self.others.push(name),
+                ObjectKind::Commit => found.commits.push(name.checksum),
+                _ => found.others.push(name),
             }
         }
         Ok(())
+    }
+}
+
+/// What is not needed.
+#[derive(Debug, Default)]
+pub(super) struct Found {
+    /// Objects that were looked at.
+    pub(super) objects: u64,
+    pub(super) commits: Vec<Checksum>,
+    pub(super) others: Vec<ObjectName>,
+    /// Bytes that all of it takes.
+    pub(super) bytes: u64,
+}
+
+impl Found {
+    /// All of it, in the order of names whichever thread found it.
+    fn all(parts: Vec<Self>) -> Self {
+        let mut all = Self::default();
+        for part in parts {
+            all.objects += part.objects;
+            all.commits.extend(part.commits);
+            all.others.extend(part.others);
+            all.bytes += part.bytes;
+        }
+        all.commits.sort_unstable();
+        all.others.sort_unstable();
+        all
     }
 }

@@ -164,19 +164,16 @@ impl Repo {
     ) -> Result<PrunePlan<'_>, PruneError> {
         let lock = self.lock_exclusive()?;
         let kept = self.kept_by(options, interrupt)?;
+        let found = kept.others(options.commit_only, interrupt)?;
         let mut plan = PrunePlan {
             repo: self,
-            objects: 0,
-            commits: Vec::new(),
-            others: Vec::new(),
-            bytes: 0,
+            objects: found.objects,
+            commits: found.commits,
+            others: found.others,
+            bytes: found.bytes,
             deltas: Vec::new(),
             _lock: lock,
         };
-        for head in 0..=u8::MAX {
-            interrupt.check()?;
-            plan.sort_out(head, &kept, options.commit_only)?;
-        }
         for delta in self.list_deltas()? {
             if !self.keeps(&delta.to, &kept)? {
                 plan.deltas.push(delta);

@@ -10,7 +10,7 @@ use crate::{ReadError, Repo};
 
 /// The objects that some commits need.
 pub(crate) struct Reachable<'r> {
-    repo: &'r Repo,
+    pub(super) repo: &'r Repo,
     interrupt: &'r Interrupt,
     commit_only: bool,
     /// With how much of their history they were looked at.

@@ -1,12 +1,10 @@
 //! Bringing single objects over: by link, or through their parsed form.
 
 use std::io::Read as _;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
 
 use durable::IoContext as _;
 use ostree_format::{Checksum, ObjectKind, ObjectName, RepoMode, mode};
-use progress::Task;
+use progress::{Share, Task};
 use rustix::fs::AtFlags;
 use rustix::io::Errno;
 
@@ -19,9 +17,6 @@ const USER_ONLY_BITS: u32 = mode::S_IFREG | 0o775;
 
 /// Content is read in pieces of this size; smaller files whole.
 const PIECE: usize = 128 * 1024;
-
-/// How many files a thread takes at a time.
-const BATCH: usize = 32;
 
 impl Pull<'_> {
     /// Bring a metadata object, unless it is here.
@@ -53,64 +48,34 @@ impl Pull<'_> {
         files: &[Checksum],
         task: &Task<'_>,
     ) -> Result<(), PullError> {
-        let next = AtomicUsize::new(0);
-        let (count, bytes) = (AtomicU64::new(0), AtomicU64::new(0));
-        let failed = Mutex::new(None);
-        let this = &*self;
         let importer = Importer::new(self.txn, self.source)
             .untrusted(self.options.untrusted)
             .user_only_files(self.options.user_only_files);
-        let work = || {
-            let mut buffer = vec![0; PIECE];
-            loop {
-                let at = next.fetch_add(BATCH, Ordering::Relaxed);
-                let Some(batch) = files.get(at..files.len().min(at + BATCH)) else {
-                    return;
-                };
+        let share = Share {
+            threads: self.options.threads,
+            batch: 32,
+        };
+        let done = task.share_out(
+            files,
+            share,
+            self.interrupt,
+            || (vec![0; PIECE], 0, 0),
+            |(buffer, count, bytes), batch| -> Result<(), PullError> {
                 for file in batch {
-                    let checked = this.interrupt.check().map_err(PullError::from);
-                    match checked.and_then(|()| importer.file(file, &mut buffer)) {
-                        Ok(None) => {}
-                        Ok(Some(written)) => {
-                            count.fetch_add(1, Ordering::Relaxed);
-                            bytes.fetch_add(written, Ordering::Relaxed);
-                        }
-                        Err(error) => {
-                            let mut failed = failed.lock().unwrap_or_else(PoisonError::into_inner);
-                            failed.get_or_insert(error);
-                            // Nobody takes another batch.
-                            next.store(files.len(), Ordering::Relaxed);
-                            return;
-                        }
+                    self.interrupt.check()?;
+                    if let Some(written) = importer.file(file, buffer)? {
+                        *count += 1;
+                        *bytes += written;
                     }
                 }
-                task.advance(batch.len() as u64);
-                if batch.is_empty() {
-                    return;
-                }
-            }
-        };
-        std::thread::scope(|scope| {
-            for _ in 1..self.threads() {
-                scope.spawn(work);
-            }
-            work();
-        });
-        if let Some(error) = failed.into_inner().unwrap_or_else(PoisonError::into_inner) {
-            self.txn.poison();
-            return Err(error);
+                Ok(())
+            },
+        );
+        for (_, count, bytes) in done.inspect_err(|_| self.txn.poison())? {
+            self.stats.content += count;
+            self.stats.content_bytes += bytes;
         }
-        self.stats.content += count.into_inner();
-        self.stats.content_bytes += bytes.into_inner();
         Ok(())
-    }
-
-    fn threads(&self) -> usize {
-        let available = || std::thread::available_parallelism().ok();
-        self.options
-            .threads
-            .or_else(available)
-            .map_or(1, usize::from)
     }
 }
 
