@@ -67,6 +67,45 @@ pub fn boot_disk_entry(disk: &Path, file_name: &str) -> String {
     stdout(boot.arg(disk))
 }
 
+/// Adds bootroot and its units to both tags of [`mini_image`]; the result is the OCI directory `out`.
+pub fn mini_image_with(binary: &Path, out: &Path) {
+    run(script("add-bootroot")
+        .arg(mini_image())
+        .arg(binary)
+        .arg(out));
+}
+
+/// A machine with a disk of its own, which reaches the loopback of this one at [`Guest::HOST`]. It remembers what
+/// it writes, and loses what it did not sync when it is cut off.
+#[derive(Debug)]
+pub struct Guest {
+    disk: PathBuf,
+}
+
+impl Guest {
+    /// The address at which the guest finds what listens on loopback here.
+    pub const HOST: &'static str = "10.0.2.2";
+
+    /// A machine whose disk, the file `disk`, is a copy of an offline sysroot.
+    pub fn install(sysroot: &Path, disk: &Path) -> Self {
+        let mut install = script("boot-sysroot");
+        install.env("KEEP_DISK", disk).env("NO_BOOT", "1");
+        run(install.arg(sysroot));
+        let disk = disk.to_owned();
+        Self { disk }
+    }
+
+    /// Boots the default entry until the guest says that it is up, and returns what it printed about itself.
+    ///
+    /// # Panics
+    /// When the marker does not appear, with the end of the console.
+    pub fn boot(&self, kernel_arguments: &[&str]) -> String {
+        let mut boot = script("boot-disk");
+        boot.env("DISK_WRITABLE", "1").env("BOOT_ONLINE", "1");
+        stdout(boot.arg(&self.disk).args(kernel_arguments))
+    }
+}
+
 fn cache() -> PathBuf {
     std::env::var_os("BOOTROOT_CACHE").map_or_else(|| target_dir().join("lab"), PathBuf::from)
 }
