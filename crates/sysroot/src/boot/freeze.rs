@@ -1,7 +1,7 @@
 //! Bringing the journal of `/boot` to rest.
 //!
-//! GRUB reads XFS without replaying its journal: what was synced may stand there and nowhere else yet.
-//! Freezing a file system writes everything to its place. Another process does that and undoes it at once,
+//! Boot loaders read file systems without replaying their journal: what was synced may stand there and nowhere
+//! else yet. Freezing a file system writes everything to its place. Another process does that and undoes it at once,
 //! deaf to what ends this one, so that nothing stays frozen.
 
 use std::os::fd::{AsRawFd as _, BorrowedFd};
@@ -12,8 +12,8 @@ use durable::IoContext as _;
 use super::BootError;
 use crate::Locked;
 
-/// `f_type` of XFS.
-const XFS_SUPER_MAGIC: i64 = 0x5846_5342;
+/// Only say that it was started.
+const TEST: &str = "test";
 
 /// Freezes and thaws the current directory's file system, or only says that it was started.
 const SCRIPT: &str = "trap '' HUP INT TERM; case $1 in \
@@ -23,19 +23,19 @@ const SCRIPT: &str = "trap '' HUP INT TERM; case $1 in \
 
 impl Locked<'_> {
     /// Let everything that was written to `/boot` stand where boot loaders read it. Where it cannot be
-    /// frozen, having synced it has to do.
+    /// frozen, having synced it has to do. What does not run will be unmounted before it boots, which does the
+    /// same.
     pub(super) fn settle_boot(&self, boot: BorrowedFd<'_>) -> Result<(), BootError> {
         if self.options.test_freeze {
-            run(boot, "test").during("start", "sh")?;
+            run(boot, TEST).during("start", "sh")?;
             return Err(BootError::FreezeTest);
         }
-        let stat = rustix::fs::fstatfs(boot).during("look at the file system of", "boot")?;
-        if stat.f_type != XFS_SUPER_MAGIC {
+        if !self.is_running() {
             return Ok(());
         }
         match run(boot, "freeze") {
             Ok(true) => {}
-            Ok(false) => tracing::warn!("fsfreeze failed: the journal of /boot is not at rest"),
+            Ok(false) => tracing::info!("/boot cannot be frozen: what was synced has to do"),
             Err(error) => tracing::warn!(%error, "cannot start fsfreeze"),
         }
         Ok(())
@@ -48,5 +48,8 @@ fn run(boot: BorrowedFd<'_>, what: &str) -> std::io::Result<bool> {
     command.args(["-c", SCRIPT, "sh", what]);
     command.current_dir(format!("/proc/self/fd/{}", boot.as_raw_fd()));
     command.stdin(Stdio::null()).stdout(Stdio::null());
+    if what != TEST {
+        command.stderr(Stdio::null());
+    }
     Ok(command.status()?.success())
 }
