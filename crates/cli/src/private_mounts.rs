@@ -1,5 +1,4 @@
-//! A private view of the mounts: where `/sysroot` of a running system is mounted read-only, it becomes writable
-//! for this process alone.
+//! Mounts of a running system. Where `/sysroot` is mounted read-only, it becomes writable for this process alone.
 
 use std::path::Path;
 
@@ -10,48 +9,88 @@ use rustix::fs::{StatVfsMountFlags, statvfs};
 
 /// The mounts could not be changed.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot make {place} writable for this process")]
-pub(crate) struct PrivateMountError {
-    place: &'static str,
-    #[source]
-    source: std::io::Error,
+pub(crate) enum MountError {
+    #[error("cannot make {place} writable for this process")]
+    Remount {
+        place: &'static str,
+        #[source]
+        source: std::io::Error,
+    },
+    #[error("{place} is on a read-only medium: nothing can be changed on this system")]
+    ReadOnlyMedium { place: &'static str },
+    #[error("cannot mount an overlay on {place} with {options}")]
+    Overlay {
+        place: String,
+        options: String,
+        #[source]
+        source: std::io::Error,
+    },
 }
 
-impl Classified for PrivateMountError {
+impl Classified for MountError {
     fn class(&self) -> ErrorClass {
-        self.source.class()
+        match self {
+            Self::Remount { source, .. } | Self::Overlay { source, .. } => source.class(),
+            Self::ReadOnlyMedium { .. } => ErrorClass::Unsupported,
+        }
     }
 }
 
 /// Makes those of `places` writable that are there and read-only. Call it before descriptors to them are
-/// opened; only the calling thread, and what it starts, sees them writable.
-pub(crate) fn make_writable(places: &[&'static str]) -> Result<(), PrivateMountError> {
-    let read_only = |place: &&&str| {
-        statvfs(**place).is_ok_and(|stat| stat.f_flag.contains(StatVfsMountFlags::RDONLY))
-    };
+/// opened; only the calling thread, and what it starts, sees them writable. What it mounts anew is seen
+/// everywhere, as far as the system shares its mounts.
+pub(crate) fn make_writable(places: &[&'static str]) -> Result<(), MountError> {
     let mut entered = false;
-    for place in places.iter().filter(read_only) {
-        let failed = |errno: nix::Error| PrivateMountError {
+    for place in places.iter().filter(|place| is_read_only(place)) {
+        let failed = |errno: nix::Error| MountError::Remount {
             place,
             source: errno.into(),
         };
         if !entered {
-            enter().map_err(failed)?;
+            unshare(CloneFlags::CLONE_NEWNS).map_err(failed)?;
             entered = true;
         }
-        remount(Path::new(place)).map_err(failed)?;
+        match remount(Path::new(place)) {
+            Err(nix::Error::EROFS) => return Err(MountError::ReadOnlyMedium { place }),
+            other => other.map_err(failed)?,
+        }
+        // The mount takes writes now, but what is mounted there may not.
+        if is_read_only(place) {
+            return Err(MountError::ReadOnlyMedium { place });
+        }
     }
     Ok(())
 }
 
-fn enter() -> nix::Result<()> {
-    unshare(CloneFlags::CLONE_NEWNS)?;
-    // What is mounted elsewhere is still seen here, but not the other way round.
-    let flags = MsFlags::MS_REC | MsFlags::MS_SLAVE;
-    mount(None::<&str>, "/", None::<&str>, flags, None::<&str>)
+fn is_read_only(place: &str) -> bool {
+    statvfs(place).is_ok_and(|stat| stat.f_flag.contains(StatVfsMountFlags::RDONLY))
 }
 
 fn remount(place: &Path) -> nix::Result<()> {
     let flags = MsFlags::MS_REMOUNT | MsFlags::MS_BIND | MsFlags::MS_SILENT;
     mount(Some(place), place, None::<&str>, flags, None::<&str>)
+}
+
+/// Mounts an overlay. Relative paths in its options count from the current directory.
+pub(crate) fn mount_overlay(
+    place: &Path,
+    options: &str,
+    read_only: bool,
+) -> Result<(), MountError> {
+    let flags = match read_only {
+        true => MsFlags::MS_SILENT | MsFlags::MS_RDONLY,
+        false => MsFlags::MS_SILENT,
+    };
+    mount(
+        Some("overlay"),
+        place,
+        Some("overlay"),
+        flags,
+        Some(options),
+    )
+    .map_err(|errno| MountError::Overlay {
+        place: place.display().to_string(),
+        options: options.to_owned(),
+        source: errno.into(),
+    })
 }

@@ -200,6 +200,9 @@ fn problem(status: sysroot::ProblemStatus) -> Fixable {
             "deploy it again, which installs its kernel anew; boot another until then"
         }
         Problem::MissingCommit => "pull the image again",
+        Problem::MissedFinalization => {
+            "shut down cleanly, which completes it; or give it up with `bootroot rollback`"
+        }
         _ => "deploy the image again",
     };
     Fixable {

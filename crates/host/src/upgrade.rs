@@ -123,6 +123,8 @@ pub fn switch(
         return Ok(done(pulled, None, None));
     }
     let locked = sysroot.lock(options.lock_timeout)?;
+    // A stage that no shutdown has completed counts again.
+    locked.resume_stage()?;
     let state = locked.load()?;
     let merge = merge_deployment(&state, options)?;
     if is_deployed(&state, merge, &pulled, image) {

@@ -12,6 +12,7 @@ use rustix::fs::FileType;
 use serde::Serialize;
 
 use crate::load::{LoadError, State};
+use crate::overlay_initrd::OVERLAYS;
 use crate::refs::DeploymentRefError;
 use crate::sysroot::REPO;
 use crate::{DeploymentId, Locked, Sysroot, dir, immutable};
@@ -109,6 +110,7 @@ impl Sysroot {
                 .extend(strays.map(|name| format!("{path}/{name}")));
         }
         plan.strays.extend(self.stray_refs()?);
+        plan.strays.extend(self.stray_descriptions()?);
         Ok(plan)
     }
 
@@ -146,6 +148,10 @@ impl Sysroot {
                 roots.deployments.insert(id.clone());
                 roots.kernels.insert(kernel.to_string());
             }
+            let overlays = staged.overlay_initrds.iter();
+            roots
+                .initrds
+                .extend(overlays.map(|sum| format!("{sum}.img")));
         }
         let unreadable_stage = matches!(state.staged, Some(Err(_)));
         if !state.damaged.is_empty() || unreadable_stage {
@@ -210,9 +216,9 @@ impl Sysroot {
                 found.push(format!("ostree/{name}"));
             }
         }
-        for (name, kind) in dir::names_below(self.dir(), "boot/ostree/initramfs-overlays")? {
+        for (name, kind) in dir::names_below(self.dir(), format!("boot/{OVERLAYS}"))? {
             if kind == FileType::RegularFile && !roots.initrds.contains(&name) {
-                found.push(format!("ostree/initramfs-overlays/{name}"));
+                found.push(format!("{OVERLAYS}/{name}"));
             }
         }
         Ok(found)
@@ -246,6 +252,7 @@ impl Locked<'_> {
     /// [`CleanupError`].
     pub fn cleanup(&self) -> Result<CleanupPlan, CleanupError> {
         let state = self.load()?;
+        self.settle_kept_stage(&state)?;
         let plan = self.plan_cleanup(&state)?;
         self.apply_cleanup(&plan)?;
         self.replace_refs(

@@ -58,6 +58,9 @@ pub enum Problem {
         /// The path, relative to `/boot`.
         path: String,
     },
+    /// It is staged, and should have been completed at an earlier shutdown.
+    #[error("no shutdown has completed it: the power went, or completing it failed")]
+    MissedFinalization,
     /// The commit is not in the repository.
     #[error("its commit is not in the repository: it boots, but cannot be checked or copied")]
     MissingCommit,

@@ -30,6 +30,11 @@ impl State {
         self.staged.as_ref()?.as_ref().ok()
     }
 
+    /// What is staged, when an earlier shutdown should have completed it.
+    pub(crate) fn missed_stage(&self) -> Option<&StagedData> {
+        self.staged().filter(|_| self.stage_missed)
+    }
+
     /// The deployments in the order of their indices.
     #[must_use]
     pub fn listed(&self) -> Vec<Listed<'_>> {

@@ -36,6 +36,8 @@ pub struct State {
     pub damaged: Vec<DamagedEntry>,
     /// What is staged, or why that cannot be read.
     pub staged: Option<Result<StagedData, StagedError>>,
+    /// Whether the stage is one that should have been completed at an earlier shutdown.
+    pub stage_missed: bool,
     /// Index of the deployment that is running.
     pub booted: Option<usize>,
 }
@@ -105,6 +107,7 @@ impl Sysroot {
                 .map(Running::staged)
                 .transpose()?
                 .flatten(),
+            stage_missed: false,
             booted: None,
         };
         for (file, entry) in self.read_entries(boot_version, &mut state.damaged)? {
@@ -114,6 +117,11 @@ impl Sysroot {
             }
         }
         state.booted = self.find_booted(&state.deployments)?;
+        if state.staged.is_none() {
+            let missed = self.missed_stage(&state.deployments)?;
+            state.stage_missed = missed.is_some();
+            state.staged = missed.map(Ok);
+        }
         Ok(state)
     }
 

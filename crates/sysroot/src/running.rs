@@ -8,7 +8,7 @@ use ostree_format::Metadata;
 use ostree_format::gvariant::Value;
 
 use crate::staged::{StagedData, StagedError};
-use crate::{DeploymentId, dir};
+use crate::{DeploymentId, OverlayInitrd, dir};
 
 /// Largest state file in `/run` that is read.
 const MAX_STATE: u64 = 16 * 1024 * 1024;
@@ -16,6 +16,9 @@ const MAX_STATE: u64 = 16 * 1024 * 1024;
 const BOOTED: &str = "ostree-booted";
 const STAGED: &str = "ostree/staged-deployment";
 const STAGED_LOCKED: &str = "ostree/staged-deployment-locked";
+const STAGED_INITRDS: &str = "ostree/staged-initrds";
+/// There as soon as this boot has staged something or taken up a stage of an earlier one.
+const KEPT_KNOWN: &str = "ostree/bootroot-stage-known";
 
 /// The running system: where its state is, and which directory it was booted from.
 ///
@@ -66,11 +69,28 @@ impl Running {
         dir::make_all(self.run.as_fd(), "ostree", 0o755)?;
         let bytes = data.to_bytes();
         durable::publish_no_sync(self.run.as_fd(), Path::new(STAGED), &bytes, 0o644)?;
+        durable::publish_no_sync(self.run.as_fd(), Path::new(KEPT_KNOWN), b"", 0o644)?;
         if data.locked {
             let marker = Path::new(STAGED_LOCKED);
             return durable::publish_no_sync(self.run.as_fd(), marker, b"", 0o640);
         }
         dir::unlink_optional(self.run.as_fd(), STAGED_LOCKED)
+    }
+
+    /// Have additional initrds of the stage where libostree looks for them.
+    pub(crate) fn write_initrds(&self, initrds: &[OverlayInitrd]) -> Result<(), durable::Error> {
+        for initrd in initrds {
+            dir::make_all(self.run.as_fd(), STAGED_INITRDS, 0o755)?;
+            let path = format!("{STAGED_INITRDS}/{}", initrd.checksum());
+            let path = Path::new(&path);
+            durable::publish_no_sync(self.run.as_fd(), path, initrd.content(), 0o644)?;
+        }
+        Ok(())
+    }
+
+    /// Whether the description of a stage on disk belongs to this boot: `/run` knows better then.
+    pub(crate) fn knows_kept_stage(&self) -> Result<bool, durable::Error> {
+        dir::exists(self.run.as_fd(), KEPT_KNOWN)
     }
 
     /// Forget what is staged; whether anything was.
@@ -84,9 +104,20 @@ impl Running {
     /// Whether the deployment carries this mark until the next boot, for example
     /// `unlocked-development`.
     pub(crate) fn has_mark(&self, id: &DeploymentId, mark: &str) -> Result<bool, durable::Error> {
-        let path = format!("ostree/deployment-state/{}/{mark}", id.directory());
-        dir::exists(self.run.as_fd(), path)
+        dir::exists(self.run.as_fd(), format!("{}/{mark}", state_dir(id)))
     }
+
+    /// Let the deployment carry this mark until the next boot.
+    pub(crate) fn mark(&self, id: &DeploymentId, mark: &str) -> Result<(), durable::Error> {
+        let place = state_dir(id);
+        dir::make_all(self.run.as_fd(), &place, 0o755)?;
+        let path = format!("{place}/{mark}");
+        durable::publish_no_sync(self.run.as_fd(), Path::new(&path), b"", 0o644)
+    }
+}
+
+fn state_dir(id: &DeploymentId) -> String {
+    format!("ostree/deployment-state/{}", id.directory())
 }
 
 /// The directory below what is mounted as the root, as `ostree-prepare-root` has recorded it.

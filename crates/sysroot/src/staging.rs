@@ -16,9 +16,11 @@ use progress::{Interrupt, Progress, Silent, Task, TaskKind};
 use crate::boot::BootError;
 use crate::boot::plan::Wanted;
 use crate::deploy::{Retain, Rules, VarStep, select};
+use crate::overlay_initrd::entry_path;
 use crate::running::Running;
 use crate::{
-    DeployError, DeployPlan, Deployment, DeploymentId, Locked, StagedData, State, Unlocked, dir,
+    DeployError, DeployPlan, Deployment, DeploymentId, Locked, OverlayInitrd, StagedData, State,
+    Unlocked, dir,
 };
 
 /// Where libostree and we note in `/boot` why a stage was not completed.
@@ -68,7 +70,8 @@ impl Locked<'_> {
         };
         let (state, _lock) = self.make_planned(plan, step, || self.prepare_stage(plan, step))?;
         crash_point("sysroot:stage-prepared");
-        running.write_stage(&describe(plan, &state, hold))?;
+        running.write_initrds(&plan.overlay_initrds)?;
+        self.write_stage(running, &describe(plan, &state, hold))?;
         crash_point("sysroot:staged");
         self.touch()?;
         self.cleanup()?;
@@ -89,6 +92,7 @@ impl Locked<'_> {
             self.install_kernel(boot.as_fd(), entry, step.policy, &task)?;
             task.done();
         }
+        self.install_initrds(plan)?;
         step.interrupt.check()?;
         // At shutdown little is left to be written.
         Ok(self.sync()?)
@@ -126,11 +130,11 @@ impl Locked<'_> {
         staged: &StagedData,
         policy: Option<&Policy>,
     ) -> Result<(), DeployError> {
-        let running = self.running_system()?;
+        self.running_system()?;
         let id = &staged.target.0;
         if state.find(id).is_some() {
             // An interrupted call came as far as this: it boots already, and its /etc may be in use.
-            running.remove_stage()?;
+            self.forget_stage()?;
             self.cleanup()?;
             return Ok(());
         }
@@ -150,7 +154,7 @@ impl Locked<'_> {
         let boot = self.plan_boot(state, &wanted(state, staged, self, merge))?;
         self.add_boot_refs(&boot)?;
         self.apply_boot(&boot, policy, &Silent)?;
-        running.remove_stage()?;
+        self.forget_stage()?;
         self.take_failure()?;
         self.cleanup()?;
         Ok(())
@@ -171,10 +175,7 @@ impl Locked<'_> {
     /// # Errors
     /// [`DeployError`] when it cannot be removed.
     pub fn discard_stage(&self) -> Result<bool, DeployError> {
-        let Some(running) = &self.running else {
-            return Ok(false);
-        };
-        let was = running.remove_stage()?;
+        let was = self.forget_stage()?;
         self.cleanup()?;
         self.touch()?;
         Ok(was)
@@ -195,7 +196,7 @@ impl Locked<'_> {
             locked: hold,
             ..staged.clone()
         };
-        running.write_stage(&staged)?;
+        self.write_stage(running, &staged)?;
         Ok(true)
     }
 
@@ -230,11 +231,12 @@ impl Locked<'_> {
 fn describe(plan: &DeployPlan, state: &State, hold: bool) -> StagedData {
     let merge = plan.merge.as_ref().and_then(|merge| state.find(merge));
     let arguments = plan.kernel_args.iter().map(ToString::to_string).collect();
+    let checksums = plan.overlay_initrds.iter().map(OverlayInitrd::checksum);
     StagedData {
         target: (plan.deployment.clone(), plan.kernel.checksum.clone()),
         merge: merge.map(|merge| (merge.id.clone(), merge.boot_checksum.clone())),
         kernel_args: Some(arguments),
-        overlay_initrds: Vec::new(),
+        overlay_initrds: checksums.map(ToOwned::to_owned).collect(),
         locked: hold,
         extra_fields: Vec::new(),
     }
@@ -271,7 +273,8 @@ fn wanted(
     for (key, value) in &staged.extra_fields {
         entry.set(key, value);
     }
-    entry.set_overlay_initrds(staged.overlay_initrds.iter().map(initrd_path).collect());
+    let overlays = staged.overlay_initrds.iter();
+    entry.set_overlay_initrds(overlays.map(|sum| entry_path(sum)).collect());
     let new = Deployment {
         origin: locked.read_origin(&id).ok().flatten(),
         boot_checksum: checksum,
@@ -284,8 +287,4 @@ fn wanted(
     };
     let kept = kept.cloned().map(Wanted::existing);
     [Wanted::existing(new)].into_iter().chain(kept).collect()
-}
-
-fn initrd_path(checksum: &String) -> String {
-    format!("/ostree/initramfs-overlays/{checksum}.img")
 }

@@ -102,7 +102,9 @@ impl Sysroot {
         let mut deployments = Vec::new();
         let mut damaged: Vec<_> = state.damaged.iter().map(damage).collect();
         match &state.staged {
-            Some(Ok(staged)) => deployments.push(self.staged_status(staged)),
+            Some(Ok(staged)) => {
+                deployments.push(self.staged_status(staged, state.stage_missed));
+            }
             Some(Err(error)) => damaged.push(DamagedStatus {
                 file: "staged-deployment".to_owned(),
                 cause: error.to_string(),
@@ -143,22 +145,23 @@ impl Sysroot {
         }
     }
 
-    fn staged_status(&self, staged: &StagedData) -> DeploymentStatus {
+    fn staged_status(&self, staged: &StagedData, missed: bool) -> DeploymentStatus {
         let (id, checksum) = &staged.target;
         let origin = self.read_origin(id);
         let cause = origin.as_ref().err().cloned();
-        let problem = cause.map(|cause| Problem::Origin { cause });
+        let unreadable = cause.map(|cause| Problem::Origin { cause });
+        let missed = missed.then_some(Problem::MissedFinalization);
+        let problems = unreadable.into_iter().chain(missed);
         DeploymentStatus {
             staged: true,
             pending: true,
             finalization_locked: staged.locked,
             kernel_args: staged.command_line().unwrap_or_default(),
-            problems: problem
+            problems: problems
                 .map(|problem| ProblemStatus {
                     message: problem.to_string(),
                     problem,
                 })
-                .into_iter()
                 .collect(),
             ..self.describe(id, checksum.clone(), origin.ok().flatten().as_ref())
         }

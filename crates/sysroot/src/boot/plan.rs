@@ -12,6 +12,7 @@ use serde::{Serialize, Serializer};
 use super::BootError;
 use crate::kernel::{self, Kernel, Known};
 use crate::load::State;
+use crate::overlay_initrd::OVERLAYS;
 use crate::source::{Committed, Directory, Source};
 use crate::sysroot::EntryNames;
 use crate::{Deployment, DeploymentId, GeneratedLoader, Sysroot, dir};
@@ -292,7 +293,7 @@ impl Sysroot {
             }
         }
         let name = |path: &String| path.rsplit('/').next().unwrap_or_default().to_owned();
-        let moved = |path| format!("{prefix}ostree/initramfs-overlays/{}", name(path));
+        let moved = |path| format!("{prefix}{OVERLAYS}/{}", name(path));
         let overlays = entry.overlay_initrds().iter().map(moved).collect();
         entry.set_overlay_initrds(overlays);
     }

@@ -10,7 +10,7 @@ use super::plan::{Basis, DeployPlan};
 use super::var::{VarPlan, VarStep};
 use super::{DeployError, MergeError};
 use crate::boot::{BootPlan, BootSwitch};
-use crate::{DeploymentId, Locked, State, attributes, dir, immutable};
+use crate::{DeploymentId, Locked, State, attributes, dir, immutable, overlay_initrd};
 
 impl Locked<'_> {
     /// Deploy what was planned. `policy` gives the labels of what is copied; without one, copies have
@@ -34,10 +34,15 @@ impl Locked<'_> {
             progress,
             interrupt,
         };
-        let (_state, _lock) = self.make_planned(plan, step, || self.make_deployment(plan, step))?;
+        let (state, _lock) = self.make_planned(plan, step, || self.make_deployment(plan, step))?;
         crash_point("sysroot:deployment-made");
         self.add_boot_refs(&plan.boot)?;
+        self.install_initrds(plan)?;
         self.apply_boot(&plan.boot, policy, progress)?;
+        if state.staged.is_some() {
+            // It would take the place of the new one at shutdown.
+            self.forget_stage()?;
+        }
         self.cleanup()?;
         Ok(plan.deployment.clone())
     }
@@ -67,6 +72,14 @@ impl Locked<'_> {
             return Err(error);
         }
         Ok((state, lock))
+    }
+
+    pub(crate) fn install_initrds(&self, plan: &DeployPlan) -> Result<(), DeployError> {
+        let boot = self.boot().map_err(crate::BootError::from)?;
+        Ok(overlay_initrd::install(
+            boot.as_fd(),
+            &plan.overlay_initrds,
+        )?)
     }
 
     fn make_deployment(&self, plan: &DeployPlan, step: VarStep<'_>) -> Result<(), DeployError> {

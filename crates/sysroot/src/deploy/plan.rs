@@ -12,7 +12,9 @@ use crate::boot::BootPlan;
 use crate::boot::plan::Wanted;
 use crate::etc::EtcPlan;
 use crate::load::State;
-use crate::{Deployment, DeploymentId, Kernel, Origin, StaterootName, Sysroot, Unlocked, dir};
+use crate::{
+    Deployment, DeploymentId, Kernel, Origin, OverlayInitrd, StaterootName, Sysroot, Unlocked, dir,
+};
 
 /// What deploying a commit would do.
 #[derive(Debug, Clone, Serialize)]
@@ -27,6 +29,8 @@ pub struct DeployPlan {
     pub kernel: Kernel,
     /// The deployment that is merged from.
     pub merge: Option<DeploymentId>,
+    /// Additional initrds.
+    pub overlay_initrds: Vec<OverlayInitrd>,
     /// What is carried over in `/etc`.
     pub etc: Option<EtcPlan>,
     /// What happens to `/var`.
@@ -93,12 +97,13 @@ impl Sysroot {
             .transpose()?;
         let var = self.plan_var(&request.stateroot, &request.commit)?;
         Ok(DeployPlan {
-            space: self.plan_space(self.bytes_copied(&request.commit, var)?, &boot)?,
+            space: self.plan_space(self.bytes_copied(&request.commit, var)?, &boot, request)?,
             version: commit.metadata.get_str("version").map(ToOwned::to_owned),
             kernel_args: deployment.entry.kernel_args(),
             deployment: deployment.id,
             kernel,
             merge: merge.map(|merge| merge.id.clone()),
+            overlay_initrds: request.overlay_initrds.clone(),
             etc,
             var,
             dropped,
@@ -181,6 +186,8 @@ fn new_deployment(
     if !args.is_empty() {
         entry.set("options", &args.to_string());
     }
+    let overlays = request.overlay_initrds.iter();
+    entry.set_overlay_initrds(overlays.map(OverlayInitrd::entry_path).collect());
     let stateroot = request.stateroot.clone();
     Ok(Deployment {
         id: DeploymentId {

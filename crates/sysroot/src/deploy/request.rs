@@ -1,7 +1,7 @@
 use boot_format::{KernelArgError, KernelArgs};
 use ostree_format::Checksum;
 
-use crate::{DeploymentId, Origin, StaterootName};
+use crate::{DeploymentId, Origin, OverlayInitrd, StaterootName};
 
 /// What is to be deployed.
 #[derive(Debug, Clone)]
@@ -20,6 +20,8 @@ pub struct DeployRequest {
     pub retain: Retain,
     /// Put it behind the running or merged deployment instead of in front (`--not-as-default`).
     pub not_default: bool,
+    /// Additional initrds (`--overlay-initrd`). They are not inherited.
+    pub overlay_initrds: Vec<OverlayInitrd>,
 }
 
 /// Whose `/etc` and kernel arguments a deployment inherits.
@@ -87,6 +89,7 @@ impl DeployRequest {
             merge: MergeFrom::default(),
             retain: Retain::default(),
             not_default: false,
+            overlay_initrds: Vec::new(),
         }
     }
 }

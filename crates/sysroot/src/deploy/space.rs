@@ -2,7 +2,9 @@ use std::os::fd::AsFd as _;
 
 use serde::Serialize;
 
+use super::DeployRequest;
 use crate::boot::BootPlan;
+use crate::overlay_initrd::bytes_missing;
 use crate::{Sysroot, dir};
 
 /// Space that a deployment takes on each file system, in bytes. Directories are not counted, nor is
@@ -13,7 +15,7 @@ pub struct SpacePlan {
     pub root_needed: u64,
     /// What is free there.
     pub root_available: u64,
-    /// Kernels that are copied to `/boot`; 0 where they are linked.
+    /// Additional initrds, and kernels that are copied to `/boot`: nothing where they are linked.
     pub boot_needed: u64,
     /// What is free there.
     pub boot_available: u64,
@@ -42,9 +44,10 @@ impl Sysroot {
         &self,
         root_needed: u64,
         boot_plan: &BootPlan,
+        request: &DeployRequest,
     ) -> Result<SpacePlan, crate::BootError> {
         let boot = self.boot()?;
-        let mut boot_needed = 0;
+        let mut boot_needed = bytes_missing(boot.as_fd(), &request.overlay_initrds)?;
         for (index, entry) in boot_plan.entries.iter().enumerate() {
             // Deployments with the same kernel share its directory.
             let shared = boot_plan

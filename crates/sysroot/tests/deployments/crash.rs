@@ -21,6 +21,7 @@ enum Verb {
     Undeploy,
     SetDefault,
     Pin,
+    Stage(Checksum),
     Finalize,
 }
 
@@ -37,6 +38,9 @@ fn perform(lab: &Lab, verb: &str, argument: &str) {
         }
         "undeploy" => lab.undeploy(1),
         "set-default" => lab.set_default(1),
+        "stage" => {
+            lab.stage(&request("os", argument.parse().unwrap(), "b"), false);
+        }
         "finalize" => {
             lab.finalize().unwrap();
         }
@@ -52,6 +56,7 @@ impl Verb {
             Self::Undeploy => ("undeploy", String::new()),
             Self::SetDefault => ("set-default", String::new()),
             Self::Pin => ("pin", String::new()),
+            Self::Stage(commit) => ("stage", commit.to_string()),
             Self::Finalize => ("finalize", String::new()),
         }
     }
@@ -112,9 +117,10 @@ fn ids(lab: &Lab) -> Vec<DeploymentId> {
         .collect()
 }
 
-/// Everything but times: a copy has new ones.
+/// Everything but times, for a copy has new ones, and but `/run`, which is gone after a power cut.
 fn settled(lab: &Lab) -> Vec<Line> {
     let mut lines = listing(&lab.root);
+    lines.retain(|line| !line.path.starts_with("run"));
     lines.iter_mut().for_each(|line| line.epoch = false);
     lines
 }
@@ -128,6 +134,8 @@ struct Trial {
     new: Vec<DeploymentId>,
     after: Lab,
     expected: Vec<Line>,
+    /// Whether `/run` is lost whenever the process is killed.
+    power_cut: bool,
 }
 
 impl Trial {
@@ -146,6 +154,7 @@ impl Trial {
             new,
             after,
             expected,
+            power_cut: false,
         }
     }
 
@@ -193,6 +202,9 @@ impl Trial {
     /// The old or the new deployments boot, and doing it again completes it.
     #[track_caller]
     fn check(&self, lab: &Lab, case: &str) {
+        if self.power_cut {
+            let _nothing_staged = fs::remove_dir_all(lab.root.join("run"));
+        }
         let state = lab.load();
         assert!(state.damaged.is_empty(), "{case}: {:?}", state.damaged);
         let found = ids(lab);
@@ -210,6 +222,7 @@ impl Trial {
             Verb::Pin => state.deployments[1].is_pinned(),
             // When it boots already, the stage may still stand in `/run`.
             Verb::Finalize => false,
+            Verb::Stage(_) => lab.running().load().unwrap().staged().is_some(),
             _ => found == self.new,
         };
         if !is_done {
@@ -306,6 +319,29 @@ fn finalizing() {
     lab.stage(&request("os", commit, "b2"), false);
     let points = kill_everywhere(&lab.root, Verb::Finalize);
     assert!(points > 15, "{points}");
+}
+
+#[test]
+fn staging() {
+    let scratch = tempfile::tempdir().unwrap();
+    let (lab, commit) = prepare(scratch.path(), 1);
+    for power_cut in [false, true] {
+        let mut trial = Trial::new(&lab.root, Verb::Stage(commit));
+        trial.power_cut = power_cut;
+        let points = trial.kill_everywhere();
+        assert!(points > 8, "{points}");
+    }
+}
+
+/// The stage is lost neither with the process nor with `/run`.
+#[test]
+fn power_cuts_while_finalizing() {
+    let scratch = tempfile::tempdir().unwrap();
+    let (lab, commit) = prepare(scratch.path(), 1);
+    lab.stage(&request("os", commit, "b2"), false);
+    let mut trial = Trial::new(&lab.root, Verb::Finalize);
+    trial.power_cut = true;
+    assert!(trial.kill_everywhere() > 15);
 }
 
 #[test]

@@ -9,3 +9,4 @@ mod labels;
 mod staging;
 mod status;
 mod support;
+mod unlock;

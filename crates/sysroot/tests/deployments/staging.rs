@@ -101,6 +101,81 @@ fn a_stage_is_given_up_or_replaced() {
     assert_eq!(kernels, 1);
 }
 
+/// What a power cut, or a shutdown that did not complete the stage, leaves of `/run`.
+fn lose_run(lab: &Lab) {
+    fs::remove_dir_all(lab.root.join("run")).unwrap();
+}
+
+fn resume(lab: &Lab) -> Option<sysroot::DeploymentId> {
+    let sysroot = lab.running();
+    let locked = sysroot.lock(Duration::from_secs(60)).unwrap();
+    locked.resume_stage().unwrap()
+}
+
+#[test]
+fn a_missed_completion_is_told_and_taken_up_again() {
+    let scratch = tempfile::tempdir().unwrap();
+    let (lab, commit) = lab(scratch.path());
+    let staged = lab.stage(&request("os", commit, "b2"), true);
+    assert_eq!(resume(&lab), None, "nothing was missed yet");
+    lose_run(&lab);
+    // Whoever looks or cleans up, even without running the system, leaves it alone.
+    lab.locked(|locked| assert!(locked.cleanup().unwrap().is_empty()));
+    let status = lab.running().status().unwrap();
+    assert!(status.deployments[0].staged && status.deployments[0].finalization_locked);
+    let problems = &status.deployments[0].problems;
+    assert_eq!(problems.len(), 1);
+    assert_eq!(problems[0].problem, sysroot::Problem::MissedFinalization);
+
+    assert_eq!(resume(&lab), Some(staged.clone()));
+    assert!(lab.root.join("run/ostree/staged-deployment").exists());
+    let status = lab.running().status().unwrap();
+    assert!(status.deployments[0].staged && status.deployments[0].problems.is_empty());
+    let sysroot = lab.running();
+    let locked = sysroot.lock(Duration::from_secs(60)).unwrap();
+    assert!(locked.hold_stage(false).unwrap());
+    drop(locked);
+    // Not even taking it up is needed.
+    lose_run(&lab);
+    assert_eq!(lab.finalize().unwrap(), Finalized::Done(staged));
+    lose_run(&lab);
+    assert_eq!(lab.running().status().unwrap().deployments.len(), 2);
+    assert_eq!(resume(&lab), None);
+}
+
+#[test]
+fn what_another_program_discards_or_completes_is_not_brought_back() {
+    let scratch = tempfile::tempdir().unwrap();
+    let (lab, commit) = lab(scratch.path());
+    let staged = lab.stage(&request("os", commit, "b2"), false);
+    let kept = lab.root.join("ostree/bootroot-staged-deployment");
+    let description = fs::read(&kept).unwrap();
+    // Discarded, as libostree does it: it knows nothing of the description on disk.
+    fs::remove_file(lab.root.join("run/ostree/staged-deployment")).unwrap();
+    assert_eq!(lab.running().status().unwrap().deployments.len(), 1);
+    assert_eq!(resume(&lab), None);
+    lab.running()
+        .lock(Duration::from_secs(60))
+        .unwrap()
+        .cleanup()
+        .unwrap();
+    assert!(!kept.exists() && !lab.root.join(staged.path()).exists());
+    // Its tree is gone, and so there is nothing to take up.
+    fs::write(&kept, &description).unwrap();
+    lose_run(&lab);
+    assert_eq!(resume(&lab), None);
+    // It boots already.
+    assert_eq!(lab.deploy(&request("os", commit, "b2")).unwrap(), staged);
+    fs::write(&kept, &description).unwrap();
+    assert_eq!(resume(&lab), None);
+    lab.locked(|locked| locked.cleanup().unwrap());
+    assert!(!kept.exists());
+    // Damaged, it says nothing.
+    fs::write(&kept, "damaged").unwrap();
+    lose_run(&lab);
+    assert_eq!(lab.running().status().unwrap().deployments.len(), 2);
+}
+
 #[test]
 fn only_a_running_system_stages() {
     let scratch = tempfile::tempdir().unwrap();

@@ -19,6 +19,7 @@ mod status;
 mod switch;
 mod system;
 mod undeploy;
+mod unlock;
 mod upgrade;
 mod upgrader;
 
@@ -69,6 +70,7 @@ enum AdminVerb {
     Status(status::Status),
     Switch(switch::Switch),
     Undeploy(undeploy::Undeploy),
+    Unlock(unlock::Unlock),
     Upgrade(upgrade::Upgrade),
 }
 
@@ -112,6 +114,7 @@ impl Admin {
             AdminVerb::Status(verb) => verb.run(context),
             AdminVerb::Switch(verb) => verb.run(context),
             AdminVerb::Undeploy(verb) => verb.run(context),
+            AdminVerb::Unlock(verb) => verb.run(context),
             AdminVerb::Upgrade(verb) => verb.run(context),
         }
     }

@@ -1,5 +1,7 @@
 //! `bootroot ostree admin boot-complete`
 
+use std::io::Write;
+
 use clap::Args;
 use error_class::{Classified, ErrorClass};
 
@@ -8,6 +10,8 @@ use crate::context::Context;
 use crate::outcome::{Exit, Failure};
 
 /// Report what went wrong when the system was shut down; called when it has booted
+///
+/// What was staged and not completed, because completing it failed or the power went, is staged again.
 #[derive(Debug, Args)]
 pub(crate) struct BootComplete {}
 
@@ -28,9 +32,22 @@ impl BootComplete {
         if !system.sysroot.is_running() {
             return Ok(Exit::Done);
         }
-        match system.lock(context)?.take_failure()? {
-            Some(cause) => Err(Failure::from(NotFinalized(cause))
-                .with_hint("the deployment before is running; stage the update again")),
+        let locked = system.lock(context)?;
+        let resumed = locked.resume_stage()?;
+        if let Some(id) = &resumed {
+            let mut out = context.results();
+            writeln!(
+                out,
+                "No shutdown has completed deployment {id}: staged again"
+            )?;
+            out.finish()?;
+        }
+        let hint = match &resumed {
+            Some(_) => "it is staged again; `bootroot rollback` gives it up",
+            None => "the deployment before is running; stage the update again",
+        };
+        match locked.take_failure()? {
+            Some(cause) => Err(Failure::from(NotFinalized(cause)).with_hint(hint)),
             None => Ok(Exit::Done),
         }
     }

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use clap::Args;
 use error_class::{Classified, ErrorClass};
 use sysroot::{
-    ArgsBase, DeployRequest, KernelArgsEdit, MergeFrom, Origin, Retain, State, StaterootName,
+    ArgsBase, DeployRequest, KernelArgsEdit, MergeFrom, Origin, OverlayInitrd, Retain, State,
+    StaterootName,
 };
 
 use super::system::System;
@@ -67,6 +68,9 @@ pub(crate) struct Deploy {
     /// Remove a kernel argument where it is there; may be repeated
     #[arg(long, value_name = "NAME=VALUE", allow_hyphen_values = true)]
     karg_delete: Vec<String>,
+    /// Have the boot loader load FILE behind the initramfs; may be repeated
+    #[arg(long, value_name = "FILE")]
+    overlay_initrd: Vec<PathBuf>,
     /// What to deploy: a ref, or the checksum of a commit
     #[arg(value_name = "REFSPEC")]
     refspec: String,
@@ -81,11 +85,20 @@ enum DeployUsageError {
     Stage(&'static str),
     #[error("{} is no origin file: {cause}", path.display())]
     OriginFile { path: PathBuf, cause: String },
+    #[error("cannot read the initrd {}", path.display())]
+    Initrd {
+        path: PathBuf,
+        #[source]
+        source: std::io::Error,
+    },
 }
 
 impl Classified for DeployUsageError {
     fn class(&self) -> ErrorClass {
-        ErrorClass::InvalidInput
+        match self {
+            Self::Initrd { source, .. } => source.class(),
+            Self::Both(..) | Self::Stage(_) | Self::OriginFile { .. } => ErrorClass::InvalidInput,
+        }
     }
 }
 
@@ -152,7 +165,19 @@ impl Deploy {
             rollback: self.retain_rollback,
         };
         request.not_default = self.not_as_default;
+        request.overlay_initrds = self.initrds()?;
         Ok(request)
+    }
+
+    fn initrds(&self) -> Result<Vec<OverlayInitrd>, DeployUsageError> {
+        let read = |path: &PathBuf| match std::fs::read(path) {
+            Ok(content) => Ok(OverlayInitrd::new(content)),
+            Err(source) => Err(DeployUsageError::Initrd {
+                path: path.clone(),
+                source,
+            }),
+        };
+        self.overlay_initrd.iter().map(read).collect()
     }
 
     fn origin(&self) -> Result<Origin, Failure> {
