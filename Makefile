@@ -7,7 +7,7 @@ OSBUILD ?= /usr/lib/osbuild
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 LAB := $(or $(BOOTROOT_CACHE),$(TARGET)/lab)
 
-.PHONY: help setup build demo test check images bench install install-osbuild clean-lab
+.PHONY: help setup build demo test boot-test check images bench install install-osbuild clean-lab
 
 help:
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -23,6 +23,9 @@ demo: setup build ## build a Debian image, pull, deploy, show status, boot it in
 
 test: setup check images ## everything, ending with the test runner's summary
 	BOOTROOT_CACHE=$(abspath $(LAB)) scripts/run-tests
+
+boot-test: setup images ## machines that upgrade themselves for minutes: power cuts, systemd
+	BOOTROOT_CACHE=$(abspath $(LAB)) $(CARGO) nextest run --locked --workspace --test boot_long --run-ignored only
 
 check: ## format, lints, documentation
 	$(CARGO) fmt --all --check

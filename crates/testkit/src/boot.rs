@@ -67,12 +67,21 @@ pub fn boot_disk_entry(disk: &Path, file_name: &str) -> String {
     stdout(boot.arg(disk))
 }
 
-/// Adds bootroot and its units to both tags of [`mini_image`]; the result is the OCI directory `out`.
-pub fn mini_image_with(binary: &Path, out: &Path) {
-    run(script("add-bootroot")
-        .arg(mini_image())
-        .arg(binary)
-        .arg(out));
+/// As [`mini_image`], but a whole Debian with systemd, which takes half a minute to boot. Its default that
+/// differs is `/etc/bootroot-demo/config`.
+///
+/// # Panics
+/// When it cannot be built: it needs a Debian mirror the first time.
+pub fn demo_image() -> PathBuf {
+    let image = cache().join("demo");
+    run(script("build-demo-image").arg(&image));
+    image
+}
+
+/// Adds bootroot and its units to both tags of [`mini_image`] or [`demo_image`]; the result is the OCI directory
+/// `out`.
+pub fn add_bootroot(image: &Path, binary: &Path, out: &Path) {
+    run(script("add-bootroot").arg(image).arg(binary).arg(out));
 }
 
 /// A machine with a disk of its own, which reaches the loopback of this one at [`Guest::HOST`]. It remembers what

@@ -1,0 +1,94 @@
+//! Machines that live longer than continuous integration waits for: `make boot-test`.
+
+mod support;
+
+use support::machine::{Machine, assert_has, assert_lacks};
+use testkit::boot::{demo_image, mini_image};
+
+/// The machine goes from version to version, and is cut off after some milliseconds of that.
+const CUTS: &str = r#"
+. /usr/lib/bootroot-guest
+. /usr/lib/os-release
+run status bootroot status
+run status ostree admin status
+cut=$(sed -n 's/.*bootroot.cut=\([0-9]*\).*/\1/p' /proc/cmdline)
+case $step in
+cut)
+    echo "BOOTROOT-BOOT-OK, and off after $cut ms"
+    (usleep ${cut}000; echo o > /proc/sysrq-trigger) &
+    bootroot -q switch $image:v$((3 - VERSION_ID))
+    at_shutdown
+    sleep 60;;
+finish)
+    run switch bootroot -q switch $image:latest
+    run fsck ostree fsck --quiet
+    run cleanup bootroot -q cleanup;;
+esac
+"#;
+
+/// Whenever the power goes, an old or a new version comes up, what is deployed can be read, and the same command
+/// completes.
+#[test]
+#[ignore = "minutes: make boot-test"]
+fn power_cuts() {
+    let machine = Machine::install(&mini_image(), CUTS);
+    for cut in (100..6000).step_by(350) {
+        let console = machine.boot(&format!("cut bootroot.cut={cut}"));
+        assert_has(&console, &["RUNNING Mini ", "TEST status: exit 0"]);
+        assert_lacks(&console, &["TEST status: exit 1", "damaged"]);
+    }
+    let console = machine.boot("finish");
+    assert_has(
+        &console,
+        &[
+            "TEST switch: exit 0",
+            "TEST fsck: exit 0",
+            "TEST cleanup: exit 0",
+        ],
+    );
+    let console = machine.boot("look");
+    assert_has(&console, &["RUNNING Mini 2", "TEST status: exit 0"]);
+    assert_lacks(&console, &["damaged"]);
+}
+
+const SYSTEMD: &str = r#"
+. /usr/lib/bootroot-guest
+network
+case $step in
+upgrade)
+    echo mine > /etc/local.conf
+    run upgrade bootroot -q upgrade
+    run status bootroot status
+    for second in 1 2 3 4 5 6 7 8 9 10; do
+        systemctl is-active bootroot-finalize-staged.service && break
+        sleep 1
+    done
+    run unit systemctl is-active bootroot-finalize-staged.service;;
+look)
+    run journal journalctl -b -1 -u bootroot-finalize-staged.service -o cat --no-pager
+    run files head -n 1 /etc/local.conf
+    run status bootroot status
+    run rollback bootroot -q rollback;;
+esac
+"#;
+
+/// The units that are shipped, with systemd.
+#[test]
+#[ignore = "minutes: make boot-test"]
+fn systemd_completes_what_is_staged() {
+    let machine = Machine::install(&demo_image(), SYSTEMD);
+    let console = machine.boot("upgrade console=ttyS0");
+    assert_has(
+        &console,
+        &["TEST upgrade: exit 0", "TEST unit: active", "(staged)"],
+    );
+    let console = machine.boot("look console=ttyS0");
+    assert_has(
+        &console,
+        &["TEST journal: Finalized deployment os", "TEST files: mine"],
+    );
+    assert_has(&console, &["TEST rollback: exit 0", "(rollback)"]);
+    assert_lacks(&console, &["FAILED-UNIT"]);
+    let console = machine.boot("back console=ttyS0");
+    assert_has(&console, &["BOOTROOT-BOOT-OK"]);
+}

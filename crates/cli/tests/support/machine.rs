@@ -1,0 +1,90 @@
+//! A machine in QEMU with bootroot inside, and a registry that it reaches.
+
+use std::path::Path;
+
+use tempfile::TempDir;
+use testkit::boot::{Guest, add_bootroot};
+use testkit::{Registry, scratch_dir};
+
+use super::sysroot::ScratchSysroot;
+use super::{answer, bootroot};
+
+/// What every script begins with: the step that the command line asks for, and a verb to run others.
+const PROLOGUE: &str = r#"
+step=$(sed -n 's/.*bootroot.step=\([a-z]*\).*/\1/p' /proc/cmdline)
+run() { name=$1; shift; "$@" > /tmp/out 2>&1; echo "TEST $name: exit $?"; sed "s/^/TEST $name: /" /tmp/out; }
+image=ostree-unverified-registry:REGISTRY/os/test
+mkdir -p /etc/containers
+printf '[[registry]]\nlocation = "REGISTRY"\ninsecure = true\n' > /etc/containers/registries.conf
+"#;
+
+/// A machine that runs version 1 of an image and follows the tag `latest` of the registry, which has version 2 by now.
+/// `v1` and `v2` are there, too.
+pub(crate) struct Machine {
+    _registry: Registry,
+    _scratch: TempDir,
+    guest: Guest,
+}
+
+impl Machine {
+    /// Install it from an OCI directory, to which bootroot is added. The script runs in the guest when it is up.
+    pub(crate) fn install(image: &Path, script: &str) -> Self {
+        let (registry, scratch) = (Registry::start(), scratch_dir());
+        let with_bootroot = scratch.path().join("image");
+        let binary = Path::new(env!("CARGO_BIN_EXE_bootroot"));
+        add_bootroot(image, binary, &with_bootroot);
+        let push = |from: &str, to: &str| {
+            let source = format!("oci:{}:{from}", with_bootroot.display());
+            registry.push(&source, &format!("os/test:{to}"))
+        };
+        let here = push("v1", "latest");
+        let sysroot = ScratchSysroot::empty();
+        deploy(&sysroot, &here, &here.replace("127.0.0.1", Guest::HOST));
+        let host = registry.host().replace("127.0.0.1", Guest::HOST);
+        let script = format!("{PROLOGUE}{script}").replace("REGISTRY", &host);
+        let place = sysroot.join("ostree/deploy/os/var/bootroot-test.sh");
+        std::fs::write(place, script).unwrap();
+        for (from, to) in [("v2", "latest"), ("v1", "v1"), ("v2", "v2")] {
+            push(from, to);
+        }
+        let guest = Guest::install(sysroot.path(), &scratch.path().join("disk.img"));
+        Self {
+            _registry: registry,
+            _scratch: scratch,
+            guest,
+        }
+    }
+
+    /// Boot what the boot loader has first, and let the script take a step; what was printed.
+    pub(crate) fn boot(&self, step: &str) -> String {
+        let step = format!("bootroot.step={step}");
+        self.guest.boot(&step.split(' ').collect::<Vec<_>>())
+    }
+}
+
+fn deploy(sysroot: &ScratchSysroot, here: &str, there: &str) {
+    let path = sysroot.path().display();
+    answer(&mut bootroot(&format!(
+        "-q --sysroot {path} deploy ostree-unverified-registry:{here} --stateroot os \
+         --target-imgref ostree-unverified-registry:{there} \
+         --karg root=LABEL=root --karg rw --karg panic=-1"
+    )));
+    // What systems have where `/sysroot` shall not be changed by mistake.
+    answer(&mut bootroot(&format!(
+        "ostree config set sysroot.readonly true --repo {path}/ostree/repo"
+    )));
+}
+
+#[track_caller]
+pub(crate) fn assert_has(console: &str, lines: &[&str]) {
+    for line in lines {
+        assert!(console.contains(line), "no {line:?} in:\n{console}");
+    }
+}
+
+#[track_caller]
+pub(crate) fn assert_lacks(console: &str, lines: &[&str]) {
+    for line in lines {
+        assert!(!console.contains(line), "{line:?} in:\n{console}");
+    }
+}
