@@ -262,7 +262,7 @@ impl Locked<'_> {
         Ok(plan)
     }
 
-    fn apply_cleanup(&self, plan: &CleanupPlan) -> Result<(), Error> {
+    pub(crate) fn apply_cleanup(&self, plan: &CleanupPlan) -> Result<(), Error> {
         for path in &plan.boot_sets {
             durable::remove_all(self.dir(), Path::new(path))?;
             crash_point("sysroot:boot-set-removed");

@@ -85,7 +85,10 @@ impl Locked<'_> {
             self.write_origin(&plan.deployment, origin, step.policy)?;
         }
         let mut entries = plan.boot.entries.iter();
-        if let Some(entry) = entries.find(|entry| entry.deployment == plan.deployment) {
+        let entry = entries.find(|entry| entry.deployment == plan.deployment);
+        // A small /boot has no room for the kernel before others are removed, at shutdown.
+        let entry = entry.filter(|_| plan.dropped_first.is_empty());
+        if let Some(entry) = entry {
             let boot = self.boot().map_err(BootError::from)?;
             let size = entry.kernel.size();
             let task = Task::begin(step.progress, TaskKind::InstallKernel, Some(size));
@@ -151,7 +154,9 @@ impl Locked<'_> {
         self.fill_tree(merge, var, step)?;
         self.seal_tree(id)?;
         crash_point("sysroot:stage-filled");
-        let boot = self.plan_boot(state, &wanted(state, staged, self, merge))?;
+        let wanted = wanted(state, staged, self, merge);
+        let boot = self.plan_boot(state, &wanted)?;
+        let boot = self.make_room(boot, &wanted, &[], policy, &Silent)?;
         self.add_boot_refs(&boot)?;
         self.apply_boot(&boot, policy, &Silent)?;
         self.forget_stage()?;

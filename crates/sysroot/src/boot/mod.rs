@@ -11,6 +11,7 @@ mod freeze;
 mod install;
 mod links;
 pub(crate) mod plan;
+pub(crate) mod room;
 
 pub use error::BootError;
 pub use plan::{BootPlan, BootSwitch, PlannedEntry};

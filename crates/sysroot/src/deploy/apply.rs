@@ -36,9 +36,11 @@ impl Locked<'_> {
         };
         let (state, _lock) = self.make_planned(plan, step, || self.make_deployment(plan, step))?;
         crash_point("sysroot:deployment-made");
-        self.add_boot_refs(&plan.boot)?;
+        let initrds = &plan.overlay_initrds;
+        let boot = self.make_room(plan.boot.clone(), &plan.wanted, initrds, policy, progress)?;
+        self.add_boot_refs(&boot)?;
         self.install_initrds(plan)?;
-        self.apply_boot(&plan.boot, policy, progress)?;
+        self.apply_boot(&boot, policy, progress)?;
         if state.staged.is_some() {
             // It would take the place of the new one at shutdown.
             self.forget_stage()?;

@@ -37,6 +37,8 @@ pub struct DeployPlan {
     pub var: VarPlan,
     /// Deployments that no longer boot and are removed afterwards.
     pub dropped: Vec<DeploymentId>,
+    /// Those of them that have to go first, because `/boot` cannot hold their kernels beside the new one.
+    pub dropped_first: Vec<DeploymentId>,
     /// Boot entries that lead nowhere and are not written again.
     pub dropped_entries: Vec<String>,
     /// Boot entries and links.
@@ -46,6 +48,9 @@ pub struct DeployPlan {
     /// The text of the origin file.
     #[serde(serialize_with = "origin_text")]
     pub(crate) origin: Option<Origin>,
+    /// The deployments that are to boot.
+    #[serde(skip)]
+    pub(crate) wanted: Vec<Wanted>,
     /// What the plan was made for.
     #[serde(skip)]
     pub(crate) basis: Basis,
@@ -96,8 +101,10 @@ impl Sysroot {
             .map(|merge| self.plan_etc(&merge.id, &request.commit))
             .transpose()?;
         let var = self.plan_var(&request.stateroot, &request.commit)?;
+        let room = self.boot_room(state, &boot, &request.overlay_initrds)?;
         Ok(DeployPlan {
-            space: self.plan_space(self.bytes_copied(&request.commit, var)?, &boot, request)?,
+            space: self.plan_space(self.bytes_copied(&request.commit, var)?, &room)?,
+            dropped_first: room.first,
             version: commit.metadata.get_str("version").map(ToOwned::to_owned),
             kernel_args: deployment.entry.kernel_args(),
             deployment: deployment.id,
@@ -114,6 +121,7 @@ impl Sysroot {
                 .collect(),
             boot,
             origin: request.origin.clone(),
+            wanted,
             basis: Basis::of(state),
         })
     }
@@ -305,6 +313,9 @@ impl fmt::Display for DeployPlan {
         self.dropped
             .iter()
             .try_for_each(|id| writeln!(f, "  removed      {id}"))?;
+        self.dropped_first
+            .iter()
+            .try_for_each(|id| writeln!(f, "  removed first, as /boot is small: {id}"))?;
         self.dropped_entries
             .iter()
             .try_for_each(|file| writeln!(f, "  damaged entry {file} is dropped"))

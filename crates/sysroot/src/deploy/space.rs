@@ -1,10 +1,6 @@
-use std::os::fd::AsFd as _;
-
 use serde::Serialize;
 
-use super::DeployRequest;
-use crate::boot::BootPlan;
-use crate::overlay_initrd::bytes_missing;
+use crate::boot::room::BootRoom;
 use crate::{Sysroot, dir};
 
 /// Space that a deployment takes on each file system, in bytes. Directories are not counted, nor is
@@ -19,6 +15,8 @@ pub struct SpacePlan {
     pub boot_needed: u64,
     /// What is free there.
     pub boot_available: u64,
+    /// What is freed there before, by removing those that would be removed afterwards.
+    pub boot_freed: u64,
 }
 
 impl SpacePlan {
@@ -32,8 +30,9 @@ impl SpacePlan {
                 self.root_available,
             ));
         }
-        if self.boot_needed > self.boot_available {
-            return Some(("/boot", self.boot_needed, self.boot_available));
+        let in_boot = self.boot_available.saturating_add(self.boot_freed);
+        if self.boot_needed > in_boot {
+            return Some(("/boot", self.boot_needed, in_boot));
         }
         None
     }
@@ -43,29 +42,14 @@ impl Sysroot {
     pub(super) fn plan_space(
         &self,
         root_needed: u64,
-        boot_plan: &BootPlan,
-        request: &DeployRequest,
+        room: &BootRoom,
     ) -> Result<SpacePlan, crate::BootError> {
-        let boot = self.boot()?;
-        let mut boot_needed = bytes_missing(boot.as_fd(), &request.overlay_initrds)?;
-        for (index, entry) in boot_plan.entries.iter().enumerate() {
-            // Deployments with the same kernel share its directory.
-            let shared = boot_plan
-                .entries
-                .iter()
-                .take(index)
-                .any(|e| e.boot_dir() == entry.boot_dir());
-            boot_needed += if shared {
-                0
-            } else {
-                self.boot_bytes(boot.as_fd(), entry)?
-            };
-        }
         Ok(SpacePlan {
             root_needed,
             root_available: dir::free_space(self.repo().dir())?,
-            boot_needed,
-            boot_available: dir::free_space(boot.as_fd())?,
+            boot_needed: room.needed,
+            boot_available: room.available,
+            boot_freed: room.freed,
         })
     }
 }

@@ -138,3 +138,61 @@ fn boot_that_fills_up_meanwhile_changes_nothing() {
     assert_eq!(lab.load().deployments.len(), 2);
     lab.locked(|locked| assert!(locked.cleanup().unwrap().is_empty()));
 }
+
+/// What would be removed afterwards goes first where `/boot` is too small, and only then.
+#[test]
+fn a_small_boot_is_made_room_in() {
+    let scratch = tempfile::tempdir().unwrap();
+    let disk = testkit::disk::scratch_fs(32 * MIB);
+    let lab = lab(&scratch);
+    let _boot = mount(&disk, &lab);
+    let [one, two, three] = ["1", "2", "3"].map(|version| commit(&scratch, &lab, version));
+    lab.deploy(&request("os", one, "b1")).unwrap();
+    lab.deploy(&request("os", two, "b2")).unwrap();
+    let old = lab.id(1);
+    let plan = |lab: &Lab| {
+        let sysroot = lab.open();
+        let state = sysroot.load().unwrap();
+        sysroot
+            .plan_deploy(&state, &request("os", three, "b3"))
+            .unwrap()
+    };
+    assert_eq!(plan(&lab).dropped_first, []);
+    disk.fill_leaving(3 * MIB);
+    assert_eq!(plan(&lab).dropped_first, [old]);
+    // Nobody who is to stay goes.
+    let mut all = request("os", three, "b3");
+    all.retain.all = true;
+    let refused = lab.deploy(&all).unwrap_err();
+    assert_eq!(refused.class(), ErrorClass::NoSpace, "{refused}");
+    assert_eq!(lab.load().deployments.len(), 2);
+
+    lab.deploy(&request("os", three, "b3")).unwrap();
+    let state = lab.load();
+    let commits: Vec<_> = state.deployments.iter().map(|d| d.id.commit).collect();
+    assert_eq!(commits, [three, two]);
+    assert!(state.deployments.iter().all(|d| d.problems.is_empty()));
+    lab.locked(|locked| assert!(locked.cleanup().unwrap().is_empty()));
+    lab.admin("status", &[]);
+}
+
+/// A stage leaves the one alone that goes first until the system shuts down.
+#[test]
+fn a_small_boot_is_made_room_in_at_shutdown() {
+    let scratch = tempfile::tempdir().unwrap();
+    let disk = testkit::disk::scratch_fs(32 * MIB);
+    let lab = lab(&scratch);
+    let _boot = mount(&disk, &lab);
+    let [one, two, three] = ["1", "2", "3"].map(|version| commit(&scratch, &lab, version));
+    lab.deploy(&request("os", one, "b1")).unwrap();
+    lab.deploy(&request("os", two, "b2")).unwrap();
+    disk.fill_leaving(3 * MIB);
+    // The last one runs, and the first one would boot next.
+    let staged = lab.stage(&request("os", three, "b3"), false);
+    assert_eq!(lab.load().deployments.len(), 2);
+    assert_eq!(lab.finalize().unwrap(), sysroot::Finalized::Done(staged));
+    let state = lab.load();
+    let commits: Vec<_> = state.deployments.iter().map(|d| d.id.commit).collect();
+    assert_eq!(commits, [three, one]);
+    assert!(state.deployments.iter().all(|d| d.problems.is_empty()));
+}
