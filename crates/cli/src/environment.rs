@@ -7,7 +7,7 @@
 //! `containers-auth.json(5)` and OpenSSL say.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use boot_format::KernelArgs;
@@ -185,6 +185,21 @@ pub(crate) fn reboot() -> std::io::Result<()> {
         return Ok(());
     }
     Err(std::io::Error::other(format!("systemctl reboot: {status}")))
+}
+
+/// Has the kernel of a deployment take over at the next reboot, without the firmware (`kexec`).
+pub(crate) fn load_kernel(kernel: &Path, initrd: Option<&Path>, line: &str) -> std::io::Result<()> {
+    let mut command = std::process::Command::new("kexec");
+    command.args(["--kexec-file-syscall", "--load"]).arg(kernel);
+    if let Some(initrd) = initrd {
+        command.arg(format!("--initrd={}", initrd.display()));
+    }
+    let status = command.arg(format!("--command-line={line}")).status();
+    match status {
+        Ok(status) if status.success() => Ok(()),
+        Ok(status) => Err(std::io::Error::other(format!("kexec: {status}"))),
+        Err(error) => Err(std::io::Error::new(error.kind(), format!("kexec: {error}"))),
+    }
 }
 
 /// Whether commits go into repositories of mode `bare-split-xattrs`, which libostree allows on request only.

@@ -11,9 +11,11 @@ mod instutil;
 mod kargs;
 mod lock_finalization;
 mod pin;
+mod post_copy;
 mod selection;
 mod set_default;
 mod set_origin;
+mod state_overlay;
 mod stateroot_init;
 mod status;
 mod switch;
@@ -63,8 +65,11 @@ enum AdminVerb {
     #[command(hide = true)]
     LockFinalization(lock_finalization::LockFinalization),
     Pin(pin::Pin),
+    PostCopy(post_copy::PostCopy),
     SetDefault(set_default::SetDefault),
     SetOrigin(set_origin::SetOrigin),
+    #[command(hide = true)]
+    StateOverlay(state_overlay::StateOverlay),
     #[command(alias = "os-init")]
     StaterootInit(stateroot_init::StaterootInit),
     Status(status::Status),
@@ -108,8 +113,10 @@ impl Admin {
             AdminVerb::Kargs(verb) => verb.run(context),
             AdminVerb::LockFinalization(verb) => verb.run(context),
             AdminVerb::Pin(verb) => verb.run(context),
+            AdminVerb::PostCopy(verb) => verb.run(context),
             AdminVerb::SetDefault(verb) => verb.run(context),
             AdminVerb::SetOrigin(verb) => verb.run(context),
+            AdminVerb::StateOverlay(verb) => verb.run(context),
             AdminVerb::StaterootInit(verb) => verb.run(context),
             AdminVerb::Status(verb) => verb.run(context),
             AdminVerb::Switch(verb) => verb.run(context),

@@ -1,6 +1,7 @@
 //! `bootroot ostree admin instutil`
 
 mod grub2_generate;
+mod selinux_ensure_labeled;
 mod set_kargs;
 
 use clap::Subcommand;
@@ -12,6 +13,7 @@ use crate::outcome::{Exit, Failure};
 #[derive(Debug, Subcommand)]
 pub(crate) enum Instutil {
     Grub2Generate(grub2_generate::Grub2Generate),
+    SelinuxEnsureLabeled(selinux_ensure_labeled::SelinuxEnsureLabeled),
     SetKargs(set_kargs::SetKargs),
 }
 
@@ -19,6 +21,7 @@ impl Instutil {
     pub(crate) fn run(self, context: &Context) -> Result<Exit, Failure> {
         match self {
             Self::Grub2Generate(verb) => verb.run(context),
+            Self::SelinuxEnsureLabeled(verb) => verb.run(context),
             Self::SetKargs(verb) => verb.run(context),
         }
     }

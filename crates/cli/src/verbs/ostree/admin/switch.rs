@@ -8,7 +8,7 @@ use ostree_format::refs::Refspec;
 use sysroot::{Origin, StaterootName};
 
 use super::system::System;
-use super::upgrader::{Fetching, Upgrader, set_ref};
+use super::upgrader::{Completing, Fetching, Upgrader, set_ref};
 use crate::context::Context;
 use crate::environment;
 use crate::outcome::{Exit, Failure};
@@ -20,6 +20,9 @@ pub(crate) struct Switch {
     /// Reboot when it is deployed
     #[arg(short, long)]
     reboot: bool,
+    /// Have the new kernel take over at the next reboot, without the firmware
+    #[arg(short, long)]
+    kexec: bool,
     /// The stateroot to work on, if not that of the running system
     #[arg(long, alias = "stateroot", value_name = "STATEROOT")]
     os: Option<StaterootName>,
@@ -59,7 +62,11 @@ impl Switch {
             Some(commit) => commit,
             None => locked.repo().resolve(&upgrader.refspec()?.to_string())?,
         };
-        upgrader.deploy(context, &locked, commit, false)?;
+        let completing = Completing {
+            kexec: self.kexec,
+            ..Completing::default()
+        };
+        upgrader.deploy(context, &locked, commit, completing)?;
         let mut out = context.results();
         writeln!(out, "Deleting ref '{old}'")?;
         out.finish()?;

@@ -7,7 +7,7 @@ use error_class::{Classified, ErrorClass};
 use sysroot::StaterootName;
 
 use super::system::System;
-use super::upgrader::{Fetching, Upgrader};
+use super::upgrader::{Completing, Fetching, Upgrader};
 use crate::context::Context;
 use crate::environment;
 use crate::outcome::{Exit, Failure};
@@ -26,6 +26,9 @@ pub(crate) struct Upgrade {
     /// Reboot if something newer was deployed
     #[arg(short, long)]
     reboot: bool,
+    /// Have the new kernel take over at the next reboot, without the firmware
+    #[arg(short, long)]
+    kexec: bool,
     /// Accept a commit that is older than the deployed one
     #[arg(long)]
     allow_downgrade: bool,
@@ -59,6 +62,7 @@ impl Upgrade {
         let excluded = [
             (self.deploy_only, "--deploy-only"),
             (self.reboot, "--reboot"),
+            (self.kexec, "--kexec"),
         ];
         if let Some((_, other)) = excluded.iter().find(|(given, _)| self.pull_only && *given) {
             return Err(Both(other).into());
@@ -84,7 +88,8 @@ impl Upgrade {
         };
         if !self.pull_only {
             let stage = self.stage || environment::stages_deployments();
-            upgrader.deploy(context, &locked, commit, stage)?;
+            let kexec = self.kexec;
+            upgrader.deploy(context, &locked, commit, Completing { stage, kexec })?;
             system.prune(context)?;
         }
         if self.reboot && locked.is_running() {

@@ -1,5 +1,7 @@
 //! What `upgrade` and `switch` have in common: fetching what an origin follows, and deploying it.
 
+use std::path::Path;
+
 use error_class::{Classified, ErrorClass};
 use ostree::{Expect, RefEdit, Repo};
 use ostree_format::refs::{RefName, Refspec};
@@ -12,6 +14,7 @@ use sysroot::{
 use super::answer;
 use super::selection::{self, SelectionError};
 use crate::context::Context;
+use crate::environment;
 use crate::outcome::Failure;
 use crate::verbs::ostree::remote_access::RemoteAccess;
 
@@ -64,6 +67,15 @@ pub(super) struct Fetching {
     pub(super) allow_older: bool,
     /// Take what is here already.
     pub(super) only_local: bool,
+}
+
+/// How a deployment comes to boot.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Completing {
+    /// When the system shuts down.
+    pub(super) stage: bool,
+    /// Its kernel takes over at the next reboot, without the firmware.
+    pub(super) kexec: bool,
 }
 
 /// What follows the deployment that would be merged from.
@@ -150,7 +162,7 @@ impl Upgrader {
         context: &Context,
         locked: &Locked<'_>,
         commit: Checksum,
-        stage: bool,
+        Completing { stage, kexec }: Completing,
     ) -> Result<(), Failure> {
         if stage && !locked.is_running() {
             return Err(DeployError::StageNotBooted.into());
@@ -167,8 +179,27 @@ impl Upgrader {
             return Ok(());
         }
         locked.apply_deploy(&plan, policy.as_ref(), progress, interrupt)?;
+        if kexec && locked.is_running() {
+            load_kernel(locked, &plan.deployment)?;
+        }
         answer::transaction(context, &plan.boot, state.deployments.len())
     }
+}
+
+fn load_kernel(locked: &Locked<'_>, id: &DeploymentId) -> Result<(), Failure> {
+    let state = locked.load()?;
+    let Some(entry) = state.find(id).map(|found| &found.entry) else {
+        return Ok(());
+    };
+    // Whether entries have the prefix /boot or not.
+    let file = |key| {
+        let path = entry.get(key)?;
+        let path = path.strip_prefix("/boot/").unwrap_or(path);
+        Some(Path::new("/boot").join(path.trim_start_matches('/')))
+    };
+    let (kernel, initrd) = (file("linux").unwrap_or_default(), file("initrd"));
+    let line = entry.kernel_args().to_string();
+    Ok(environment::load_kernel(&kernel, initrd.as_deref(), &line)?)
 }
 
 /// Let a ref hold a commit, or nothing.
