@@ -25,8 +25,9 @@ pub use archive::{ArchiveOptions, import_archive};
 pub use compression::Compression;
 pub use error::{EntryProblem, LayerError};
 pub use export::{
-    Content, DetachedError, ExportError, LayerOptions, Packed, Packer, Packing, Placed, TreeExport,
-    Unpacked, export_tree, object_set, replace_detached, write_chunk, write_commit, write_tree,
+    Content, DetachedError, ExportError, LayerOptions, ObjectSource, Packed, Packer, Packing,
+    Placed, TreeExport, Unpacked, export_tree, object_set, replace_detached, write_chunk,
+    write_commit, write_tree,
 };
 pub use links::DeferredLink;
 pub use object_set::{EncapsulatedCommit, ObjectSet, import_commit_objects, import_object_set};

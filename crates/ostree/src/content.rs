@@ -127,11 +127,7 @@ impl Repo {
                     .map_err(|_| bad(name, "its target is not UTF-8"))?;
                 let xattrs = self.bare_xattrs(&name, || self.link_xattrs(path))?;
                 let header = self.bare_header(&stat, xattrs, Some(target));
-                Ok(FileObject {
-                    header,
-                    size: 0,
-                    content: ContentReader(Inner::Empty),
-                })
+                Ok(linked(header))
             }
             _ => Err(bad(name, "neither a regular file nor a symbolic link")),
         }
@@ -206,11 +202,7 @@ impl Repo {
             .map_err(|error| unreadable(name, path, error))?;
         let target = target.trim_end_matches('\0').to_owned();
         let header = FileHeader::from_ostreemeta(&value, Some(target)).map_err(damaged)?;
-        Ok(FileObject {
-            header,
-            size: 0,
-            content: ContentReader(Inner::Empty),
-        })
+        Ok(linked(header))
     }
 
     fn open_archived(&self, name: ObjectName, path: &str) -> Result<FileObject, ReadError> {
@@ -243,7 +235,16 @@ impl Repo {
     }
 }
 
-fn plain(header: FileHeader, file: File, stat: &Stat) -> FileObject {
+/// The content of a link is its target, which the header has.
+pub(crate) fn linked(header: FileHeader) -> FileObject {
+    FileObject {
+        header,
+        size: 0,
+        content: ContentReader(Inner::Empty),
+    }
+}
+
+pub(crate) fn plain(header: FileHeader, file: File, stat: &Stat) -> FileObject {
     let size = u64::try_from(stat.st_size).unwrap_or_default();
     FileObject {
         header,

@@ -42,7 +42,8 @@ pub use checkout::{CheckoutError, CheckoutOptions, CheckoutStats, Existing, Labe
 pub use checksum_path::checksum_path;
 pub use collection_refs::CollectionRef;
 pub use commit_dir::{
-    CommitDirError, CommitDirOptions, CommittedDir, DevInoCache, LabelledPath, Unmatched,
+    CommitDirError, CommitDirOptions, CommittedDir, DevInoCache, DirectoryObjects, DirectoryScan,
+    LabelledPath, Unmatched,
 };
 pub use config::{ConfigError, RepoConfig};
 pub use content::{ContentReader, FileObject};

@@ -7,12 +7,12 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io::Write;
 
-use ostree::Repo;
 use ostree_format::{Checksum, DirMeta, FileHeader, ObjectKind, ObjectName, Xattrs, mode};
 use progress::Interrupt;
 
 use super::ExportError;
 use super::content::copy_content;
+use super::source::{ObjectSource, bytes};
 use super::tar::{Kind, Member, TarWriter};
 use crate::REPO_PREFIX;
 
@@ -66,13 +66,13 @@ impl Default for LayerOptions {
 /// # Errors
 /// [`ExportError`]; what was written so far is no archive.
 pub fn write_chunk(
-    repo: &Repo,
+    source: &dyn ObjectSource,
     content: &Content,
     options: LayerOptions,
     out: impl Write,
     interrupt: &Interrupt,
 ) -> Result<(), ExportError> {
-    let mut layer = ObjectLayer::new(repo, options, out, interrupt);
+    let mut layer = ObjectLayer::new(source, options, out, interrupt);
     layer.repo_structure()?;
     layer.content(content)?;
     Ok(layer.tar.finish()?)
@@ -84,23 +84,20 @@ pub fn write_chunk(
 /// # Errors
 /// [`ExportError`]; what was written so far is no archive.
 pub fn write_commit(
-    repo: &Repo,
+    source: &dyn ObjectSource,
     commit: &Checksum,
     content: &Content,
     options: LayerOptions,
     out: impl Write,
     interrupt: &Interrupt,
 ) -> Result<(), ExportError> {
-    let mut layer = ObjectLayer::new(repo, options, out, interrupt);
-    let parsed = repo.load_commit(commit)?;
-    layer.dir("./", &repo.load_dirmeta(&parsed.meta)?)?;
+    let mut layer = ObjectLayer::new(source, options, out, interrupt);
+    let parsed = source.commit(commit)?;
+    layer.dir("./", &source.dirmeta(&parsed.meta)?)?;
     layer.repo_structure()?;
     layer.metadata(&ObjectName::new(*commit, ObjectKind::Commit))?;
     let detached = ObjectName::new(*commit, ObjectKind::CommitMeta);
-    if let Some(bytes) = repo
-        .load_bytes(&detached)
-        .map_err(ostree::ReadError::from)?
-    {
+    if let Some(bytes) = source.bytes(&detached)? {
         layer.tar.file(&object_path(&detached), &bytes)?;
     }
     layer.metadata(&ObjectName::new(parsed.meta, ObjectKind::DirMeta))?;
@@ -113,7 +110,7 @@ pub fn write_commit(
 }
 
 struct ObjectLayer<'a, W> {
-    repo: &'a Repo,
+    source: &'a dyn ObjectSource,
     options: LayerOptions,
     tar: TarWriter<W>,
     interrupt: &'a Interrupt,
@@ -126,9 +123,14 @@ struct ObjectLayer<'a, W> {
 }
 
 impl<'a, W: Write> ObjectLayer<'a, W> {
-    fn new(repo: &'a Repo, options: LayerOptions, out: W, interrupt: &'a Interrupt) -> Self {
+    fn new(
+        source: &'a dyn ObjectSource,
+        options: LayerOptions,
+        out: W,
+        interrupt: &'a Interrupt,
+    ) -> Self {
         Self {
-            repo,
+            source,
             options,
             tar: TarWriter::new(out),
             interrupt,
@@ -167,11 +169,7 @@ impl<'a, W: Write> ObjectLayer<'a, W> {
         if !self.written.insert(*name) {
             return Ok(());
         }
-        let bytes = self
-            .repo
-            .load_bytes(name)
-            .map_err(ostree::ReadError::from)?;
-        let bytes = bytes.ok_or(ostree::ReadError::Missing(*name))?;
+        let bytes = bytes(self.source, name)?;
         let actual = Checksum::of(&bytes);
         if actual != name.checksum {
             let name = *name;
@@ -185,13 +183,13 @@ impl<'a, W: Write> ObjectLayer<'a, W> {
         self.interrupt.check()?;
         self.metadata(&ObjectName::new(*contents, ObjectKind::DirTree))?;
         self.has_var_tmp |= path == "var/tmp";
-        for dir in self.repo.load_dirtree(contents)?.dirs {
+        for dir in self.source.dirtree(contents)?.dirs {
             self.metadata(&ObjectName::new(dir.meta, ObjectKind::DirMeta))?;
             let child = join(path, &dir.name);
             // What leads to the repository is there already; only its objects are missing.
             let leads_there = REPO_PREFIX.strip_prefix(child.as_str());
             if !leads_there.is_some_and(|rest| rest.is_empty() || rest.starts_with('/')) {
-                let meta = self.repo.load_dirmeta(&dir.meta)?;
+                let meta = self.source.dirmeta(&dir.meta)?;
                 self.dir(shown(&child), &meta)?;
             }
             self.directories(&child, &dir.contents)?;
@@ -210,7 +208,7 @@ impl<'a, W: Write> ObjectLayer<'a, W> {
     /// A content object, its attributes before it, its files behind it.
     fn object(&mut self, checksum: &Checksum, placed: &Placed) -> Result<(), ExportError> {
         let name = ObjectName::new(*checksum, ObjectKind::File);
-        let file = self.repo.open_file(checksum)?;
+        let file = self.source.file(checksum)?;
         let path = object_path(&name);
         let header = file.header.clone();
         self.object_xattrs(checksum, &header.xattrs)?;

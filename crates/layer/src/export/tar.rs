@@ -11,6 +11,9 @@ const BLOCK: usize = 512;
 /// The longest name that a header has room for.
 const MAX_NAME: usize = 100;
 
+/// The attribute that holds a SELinux label.
+const LABEL: &[u8] = b"security.selinux";
+
 /// What kind of entry a header announces, by its letter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
@@ -156,12 +159,22 @@ impl<W: Write> TarWriter<W> {
     /// Extended attributes of the entry that comes next, but for SELinux labels: those belong to the
     /// machine that an archive is unpacked on.
     pub(crate) fn xattrs(&mut self, xattrs: &Xattrs) -> io::Result<()> {
+        self.attributes(xattrs.iter().filter(|(name, _)| *name != LABEL))
+    }
+
+    /// Extended attributes of the entry that comes next, SELinux labels included.
+    pub(crate) fn all_xattrs(&mut self, xattrs: &Xattrs) -> io::Result<()> {
+        self.attributes(xattrs.iter())
+    }
+
+    fn attributes<'x>(
+        &mut self,
+        xattrs: impl Iterator<Item = (&'x [u8], &'x [u8])>,
+    ) -> io::Result<()> {
         let mut records = Vec::new();
-        for (name, value) in xattrs.iter() {
-            if name != b"security.selinux" {
-                let key = [b"SCHILY.xattr.", name].concat();
-                push_record(&mut records, &key, value);
-            }
+        for (name, value) in xattrs {
+            let key = [b"SCHILY.xattr.", name].concat();
+            push_record(&mut records, &key, value);
         }
         if records.is_empty() {
             return Ok(());

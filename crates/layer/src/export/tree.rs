@@ -15,8 +15,8 @@ use super::objects::{join, member_of, shown};
 use super::tar::{Member, TarWriter};
 use crate::DeferredLink;
 
-/// Write a layer of a file tree. Importing it again gives the same tree and the same links, but for
-/// SELinux labels, which belong to the machine.
+/// Write a layer of a file tree. Importing it again gives the same tree, labels included, and the same
+/// links.
 ///
 /// # Errors
 /// [`ExportError`]; what was written so far is no archive.
@@ -107,7 +107,12 @@ impl<W: Write> TreeLayer<'_, W> {
         if self.verbatim.is_some_and(|options| options.skip_xattrs) {
             return Ok(());
         }
-        Ok(self.tar.xattrs(xattrs)?)
+        let written = match self.verbatim {
+            // Only the layer says which labels it came with, unless a policy says it again.
+            None => self.tar.all_xattrs(xattrs),
+            Some(_) => self.tar.xattrs(xattrs),
+        };
+        Ok(written?)
     }
 
     /// Where a path of the tree is in the archive.

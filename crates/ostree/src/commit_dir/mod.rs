@@ -10,6 +10,7 @@ mod error;
 mod file;
 mod options;
 mod scan;
+mod unwritten;
 
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
@@ -23,6 +24,7 @@ use tree::{Dir, Node};
 pub use devino::DevInoCache;
 pub use error::CommitDirError;
 pub use options::{CommitDirOptions, LabelledPath, Unmatched};
+pub use unwritten::{DirectoryObjects, DirectoryScan};
 
 use crate::{Transaction, Tree};
 

@@ -17,7 +17,7 @@ use super::{CommitDirError, Job, Shared, Skeleton, shown};
 use crate::content::descriptor_xattrs;
 
 /// Where SELinux keeps its label.
-const SELINUX: &[u8] = b"security.selinux";
+pub(super) const SELINUX: &[u8] = b"security.selinux";
 
 impl Shared<'_, '_> {
     pub(super) fn scan(
@@ -153,7 +153,10 @@ impl Shared<'_, '_> {
 }
 
 /// Names and types of what is in a directory.
-fn entries(dir: &OwnedFd, path: &Path) -> Result<Vec<(OsString, FileType)>, durable::Error> {
+pub(super) fn entries(
+    dir: &OwnedFd,
+    path: &Path,
+) -> Result<Vec<(OsString, FileType)>, durable::Error> {
     let mut found = Vec::new();
     for entry in Entries::read_from(dir).during("list", shown(path))? {
         let entry = entry.during("list", shown(path))?;
