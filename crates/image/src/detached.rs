@@ -4,7 +4,7 @@ use error_class::{Classified, ErrorClass};
 use layer::{DetachedError, ExportError};
 use oci::digest::{Digest, DigestReader};
 use oci::manifest::{Layer, ManifestError};
-use oci::sink::ImageSink;
+use oci::sink::{ImageSink, Written};
 use oci::source::{Error as SourceError, ImageSource};
 use oci::spec::Descriptor;
 use ostree_format::Metadata;
@@ -149,13 +149,21 @@ fn copy_layer(
     image: &mut ImageWriter<'_>,
     interrupt: &Interrupt,
 ) -> Result<(), UpdateDetachedError> {
+    let blob = Written {
+        digest: layer.digest.clone(),
+        size: layer.size,
+    };
+    let media_type = layer.descriptor.media_type().clone();
+    let note = note_of(&layer.descriptor);
+    if image.take_over(&blob, source.reference())? {
+        image.push(&blob, media_type, &diff_id.to_string(), note);
+        return Ok(());
+    }
     let raw = source.open_blob(&layer.descriptor, 0).map_err(Box::new)?;
     let verified = DigestReader::new(raw, layer.digest.clone(), layer.size);
     let copied = image.copy_blob(&mut interrupt.reader(verified))?;
     let failed = |error| Box::new(SourceError::from_stream(source.reference(), error));
     let written = copied.map_err(failed)?;
-    let media_type = layer.descriptor.media_type().clone();
-    let note = note_of(&layer.descriptor);
     image.push(&written, media_type, &diff_id.to_string(), note);
     Ok(())
 }

@@ -1,11 +1,11 @@
 //! The SELinux policy that a tree carries.
 
-use std::io::Read as _;
-
 use error_class::{Classified, ErrorClass};
 use file_contexts::{Config, ConfigError, FileContextSources, ParseError, Policy};
 use ostree::{ReadError, Repo, Tree};
-use ostree_format::{Checksum, ObjectKind, ObjectName};
+use ostree_format::Checksum;
+
+use crate::tree_files;
 
 /// Largest policy file that is read.
 const MAX_POLICY_FILE: u64 = 64 * 1024 * 1024;
@@ -49,7 +49,7 @@ pub fn policy_of_commit(repo: &Repo, commit: &Checksum) -> Result<Option<Policy>
         source,
     };
     let root = repo.load_commit(commit).map_err(failed)?.contents;
-    policy(repo, &|path| find_in_commit(repo, root, path))
+    policy(repo, &|path| tree_files::find(repo, root, path))
 }
 
 /// The policy that `root` says its files are labelled by, if any.
@@ -71,28 +71,15 @@ fn find_in_tree(root: &Tree, path: &str) -> Option<Checksum> {
         .copied()
 }
 
-fn find_in_commit(
-    repo: &Repo,
-    mut contents: Checksum,
-    path: &str,
-) -> Result<Option<Checksum>, ReadError> {
-    let (parents, file) = path.rsplit_once('/').unwrap_or(("", path));
-    for name in parents.split('/').filter(|name| !name.is_empty()) {
-        let tree = repo.load_dirtree(&contents)?;
-        match tree.dirs.into_iter().find(|dir| dir.name == name) {
-            Some(dir) => contents = dir.contents,
-            None => return Ok(None),
-        }
-    }
-    let files = repo.load_dirtree(&contents)?.files;
-    Ok(files
-        .into_iter()
-        .find(|(name, _)| name == file)
-        .map(|(_, checksum)| checksum))
+fn policy(repo: &Repo, find: Find<'_>) -> Result<Option<Policy>, PolicyError> {
+    policy_from(&|path| read_found(repo, find, path))
 }
 
-fn policy(repo: &Repo, find: Find<'_>) -> Result<Option<Policy>, PolicyError> {
-    let read = |path: &str| read_found(repo, find, path);
+/// Reads the file at a path, if there is one.
+type Read<'a> = &'a dyn Fn(&str) -> Result<Option<Vec<u8>>, PolicyError>;
+
+/// The policy among the files that `read` reads, by their path in a commit.
+pub(crate) fn policy_from(read: Read<'_>) -> Result<Option<Policy>, PolicyError> {
     let Some(config) = read(Config::PATH)? else {
         return Ok(None);
     };
@@ -122,18 +109,6 @@ fn read_found(repo: &Repo, find: Find<'_>, path: &str) -> Result<Option<Vec<u8>>
     let Some(checksum) = find(path).map_err(failed)? else {
         return Ok(None);
     };
-    let bad = |reason| ReadError::BadContent {
-        name: ObjectName::new(checksum, ObjectKind::File),
-        reason,
-    };
-    let object = repo.open_file(&checksum).map_err(failed)?;
-    if object.size > MAX_POLICY_FILE {
-        return Err(failed(bad("it is larger than a policy file may be")));
-    }
-    let mut bytes = Vec::new();
-    let mut content = object.content.take(MAX_POLICY_FILE);
-    content
-        .read_to_end(&mut bytes)
-        .map_err(|_| failed(bad("its content cannot be read to the end")))?;
+    let bytes = tree_files::content(repo, &checksum, MAX_POLICY_FILE).map_err(failed)?;
     Ok(Some(bytes))
 }

@@ -28,6 +28,7 @@ mod refs;
 mod relabel;
 mod root_config;
 mod stored_layer;
+mod tree_files;
 mod unencapsulate;
 mod verdict;
 mod write_image;
@@ -40,8 +41,9 @@ pub use collection::{CollectionPlan, Fate, Usage};
 pub use copy::{CopyError, copy};
 pub use detached::{UpdateDetachedError, update_detached_metadata};
 pub use encapsulate::{
-    Chunking, ContentMap, ContentMapError, EncapsulateError, EncapsulateOptions, MAX_LAYERS,
-    encapsulate,
+    Chunking, ContentMap, ContentMapError, DirectoryCommit, EncapsulateDirectoryError,
+    EncapsulateError, EncapsulateOptions, Frequencies, FrequenciesError, MAX_LAYERS, PackagesError,
+    encapsulate, encapsulate_directory,
 };
 pub use export::{ExportImageError, ExportToOCIOpts, export};
 pub use import::Imported;

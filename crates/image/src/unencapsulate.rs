@@ -63,51 +63,74 @@ impl Classified for UnencapsulateError {
     }
 }
 
-/// Fetch the commit that the image of `source` wraps, and let `name` hold it if there is one. The image
-/// itself is not kept: the refs of its layers go, unless a stored image has them, too.
+/// Fetch the commit that the image of `source` wraps. If `accept` takes it, `name` holds it, if there is
+/// one. The image itself is not kept: the refs of its layers go, unless a stored image has them, too.
 ///
 /// # Errors
-/// [`UnencapsulateError`]. Layers that were complete stay until they are collected.
-pub fn unencapsulate(
+/// [`UnencapsulateError`], or what `accept` says. Layers that were complete stay until they are collected.
+pub fn unencapsulate<E: From<UnencapsulateError>>(
     repo: &Repo,
     source: &dyn ImageSource,
     name: Option<Refspec>,
+    accept: impl FnOnce(&Unencapsulated) -> Result<(), E>,
     progress: &dyn Progress,
     interrupt: &Interrupt,
-) -> Result<Unencapsulated, UnencapsulateError> {
-    let image = source.reference();
-    let lock = PullLock::hold(repo)?;
-    let (commit, manifest_digest) =
-        match prepare(repo, source, &ImportOptions::default(), progress)? {
-            Prepared::AlreadyPresent(state) => {
-                let diff_ids = state.diff_ids().map_err(PlanError::from)?;
-                let roles = roles(&state.configuration, &diff_ids);
-                refuse_other(image, &roles.unwrap_or_default())?;
-                let commit = state.base_commit;
-                let commit =
-                    commit.ok_or_else(|| UnencapsulateError::NotEncapsulated(image.clone()))?;
-                (commit, state.manifest_digest.clone())
-            }
-            Prepared::Ready(plan) => {
-                let roles: Vec<LayerRole> = plan.layers.iter().map(|layer| layer.role).collect();
-                refuse_other(image, &roles)?;
-                let commit = plan.import_base(repo, source, progress, interrupt)?;
-                (commit, plan.manifest.digest().clone())
-            }
-        };
-    if let Some(name) = name {
-        let txn = repo.begin(TransactionOptions::default())?;
-        txn.set_ref(name, Expect::Any, Some(commit));
-        txn.commit(progress, interrupt)?;
+) -> Result<Unencapsulated, E> {
+    let lock = PullLock::hold(repo).map_err(UnencapsulateError::from)?;
+    let taken = fetch(repo, source, progress, interrupt)?;
+    let accepted = accept(&taken);
+    if let (Some(name), Ok(())) = (name, &accepted) {
+        set_ref(repo, name, taken.commit, progress, interrupt).map_err(UnencapsulateError::from)?;
     }
     drop(lock);
     if let Err(error) = collect_layers(repo) {
         progress.note(&format!("cannot collect unused layers: {error}"));
     }
-    Ok(Unencapsulated {
-        commit,
-        manifest_digest,
-    })
+    accepted.map(|()| taken)
+}
+
+/// The objects of the commit, held by the refs of its layers.
+fn fetch(
+    repo: &Repo,
+    source: &dyn ImageSource,
+    progress: &dyn Progress,
+    interrupt: &Interrupt,
+) -> Result<Unencapsulated, UnencapsulateError> {
+    let image = source.reference();
+    match prepare(repo, source, &ImportOptions::default(), progress)? {
+        Prepared::AlreadyPresent(state) => {
+            let diff_ids = state.diff_ids().map_err(PlanError::from)?;
+            let roles = roles(&state.configuration, &diff_ids);
+            refuse_other(image, &roles.unwrap_or_default())?;
+            let commit = state.base_commit;
+            let commit =
+                commit.ok_or_else(|| UnencapsulateError::NotEncapsulated(image.clone()))?;
+            Ok(Unencapsulated {
+                commit,
+                manifest_digest: state.manifest_digest.clone(),
+            })
+        }
+        Prepared::Ready(plan) => {
+            let roles: Vec<LayerRole> = plan.layers.iter().map(|layer| layer.role).collect();
+            refuse_other(image, &roles)?;
+            Ok(Unencapsulated {
+                commit: plan.import_base(repo, source, progress, interrupt)?,
+                manifest_digest: plan.manifest.digest().clone(),
+            })
+        }
+    }
+}
+
+fn set_ref(
+    repo: &Repo,
+    name: Refspec,
+    commit: Checksum,
+    progress: &dyn Progress,
+    interrupt: &Interrupt,
+) -> Result<(), WriteError> {
+    let txn = repo.begin(TransactionOptions::default())?;
+    txn.set_ref(name, Expect::Any, Some(commit));
+    txn.commit(progress, interrupt).map(drop)
 }
 
 /// Only an image that is nothing but the commit can be turned back into it.

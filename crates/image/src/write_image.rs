@@ -6,6 +6,7 @@ use std::io::{self, Write};
 use error_class::{Classified, ErrorClass};
 use layer::{ExportError, Packer, Packing};
 use oci::canonical;
+use oci::reference::ImageReference;
 use oci::sink::{ImageSink, WriteError, Written};
 use oci::spec::{Descriptor, History, ImageConfiguration, ImageManifestBuilder, MediaType};
 use progress::{Interrupt, Progress, Task, TaskKind};
@@ -209,6 +210,19 @@ impl<'a> ImageWriter<'a> {
             .iter()
             .map(|layer| layer.diff_id.clone())
             .collect()
+    }
+
+    /// Let the destination get a blob of the image `from` by itself, if it can or has it; whether it has.
+    pub(crate) fn take_over(
+        &mut self,
+        blob: &Written,
+        from: &ImageReference,
+    ) -> Result<bool, WriteImageError> {
+        let taken = self.sink.take_over(&blob.digest, from)?;
+        if taken {
+            self.task.advance(blob.size);
+        }
+        Ok(taken)
     }
 
     /// Copy a blob as it is; `content` is verified by whoever hands it in, and what it fails with is

@@ -6,6 +6,7 @@ use error_class::{Classified, ErrorClass};
 use oci_spec::image::{Descriptor, MediaType};
 
 use crate::digest::Digest;
+use crate::reference::ImageReference;
 
 /// An image being written: blobs first, in any order, then the manifest among them, then
 /// [`ImageSink::finish`]. Dropped before that, it leaves no image, though blobs may stay.
@@ -15,6 +16,16 @@ pub trait ImageSink {
     /// # Errors
     /// The destination cannot be looked at.
     fn has_blob(&self, digest: &Digest) -> Result<bool, WriteError>;
+
+    /// Gets a blob that the image `from` has without its bytes going through here, if that is possible;
+    /// whether the destination has it now.
+    ///
+    /// # Errors
+    /// The destination cannot be looked at, or fails.
+    fn take_over(&mut self, digest: &Digest, from: &ImageReference) -> Result<bool, WriteError> {
+        let _elsewhere = from;
+        self.has_blob(digest)
+    }
 
     /// Begins a blob.
     ///

@@ -2,17 +2,22 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use layer::{Content, Placed};
+use layer::{Content, ObjectSource, Placed};
 use oci::spec::ImageManifest;
 use ostree_format::Checksum;
 
 use super::content_map::ContentMap;
-use super::packing::{Component, pack, title};
+use super::packages::{self, Owner};
+use super::packing::{ALWAYS, Component, USUAL, pack, title};
 use super::paths::{INITRAMFS, KERNEL, component_of};
+use super::{EncapsulateError, EncapsulateOptions};
 use crate::keys::COMPONENTS_ANNOTATION;
 
 /// What separates names in [`COMPONENTS_ANNOTATION`].
 const SEPARATOR: char = ',';
+
+/// What rpm-ostree calls all that belongs to no package; it changes with every build.
+const UNPACKAGED: &str = "unpackaged";
 
 /// How the content of a commit is cut into layers.
 #[derive(Debug, Clone, Default)]
@@ -23,6 +28,9 @@ pub enum Chunking {
     Single,
     /// By the directories that files are in.
     Paths,
+    /// By the packages that the tree says it consists of (dpkg or RPM), each source package a component;
+    /// what belongs to none of them by the directories that it is in.
+    Packages,
     /// As a content map says; what it does not name stays with the commit.
     Map(ContentMap),
 }
@@ -43,18 +51,36 @@ impl Chunk {
     }
 }
 
+/// The components that the content consists of; none when it is not to be cut.
+pub(super) fn components(
+    source: &dyn ObjectSource,
+    contents: &Checksum,
+    content: &Content,
+    options: &EncapsulateOptions,
+) -> Result<Assigned, EncapsulateError> {
+    let mut assigned = match &options.chunking {
+        Chunking::Single => Assigned::default(),
+        Chunking::Paths => by_path(content, &BTreeMap::new()),
+        Chunking::Packages => {
+            let owners = packages::owners(source, contents, content)?;
+            by_path(content, &owners)
+        }
+        Chunking::Map(map) => by_map(content, map),
+    };
+    for component in &mut assigned.components {
+        let known = options.frequencies.of(&component.id, &component.name);
+        component.frequency = known.unwrap_or(component.frequency);
+    }
+    Ok(assigned)
+}
+
 /// Take from `content` what goes into layers of its own, at most `max` of them.
-pub(crate) fn split(
+pub(super) fn split(
     content: &mut Content,
-    chunking: &Chunking,
+    assigned: Assigned,
     prior: Option<&ImageManifest>,
     max: usize,
 ) -> Vec<Chunk> {
-    let assigned = match chunking {
-        Chunking::Single => return Vec::new(),
-        Chunking::Paths => by_path(content),
-        Chunking::Map(map) => by_map(content, map),
-    };
     let prior = prior.map(components_of_layers).unwrap_or_default();
     let layers = pack(&assigned.components, &prior, max);
     let mut chunks: Vec<Chunk> = layers
@@ -88,7 +114,8 @@ fn chunk(components: &[Component], layer: &[usize]) -> Chunk {
 }
 
 /// Components, and which object belongs to which.
-struct Assigned {
+#[derive(Debug, Default)]
+pub(super) struct Assigned {
     components: Vec<Component>,
     objects: Vec<(Checksum, usize)>,
 }
@@ -96,23 +123,31 @@ struct Assigned {
 /// Sizes are for packing; a file that holds nothing still is an entry of an archive.
 const PER_FILE: u64 = 512;
 
-fn by_path(content: &Content) -> Assigned {
-    let mut found: BTreeMap<&str, (u64, Vec<Checksum>)> = BTreeMap::new();
+/// By the package that `owners` names, or else by the directory.
+fn by_path(content: &Content, owners: &BTreeMap<Checksum, Owner>) -> Assigned {
+    let mut found: BTreeMap<&str, (u64, u32, Vec<Checksum>)> = BTreeMap::new();
     for (object, placed) in content {
-        let component = component_of_object(placed);
-        let (size, objects) = found.entry(component).or_default();
+        let by_path = component_of_object(placed);
+        let boots = by_path == KERNEL || by_path == INITRAMFS;
+        let (component, frequency) = match owners.get(object) {
+            Some(owner) if !boots => (owner.package.as_str(), owner.frequency),
+            _ => (by_path, USUAL),
+        };
+        let (size, changes, objects) = found.entry(component).or_default();
         *size += placed.size + PER_FILE;
+        *changes = frequency.max(*changes);
         objects.push(*object);
     }
     let mut components = Vec::new();
     let mut objects = Vec::new();
-    for (at, (id, (size, members))) in found.into_iter().enumerate() {
+    for (at, (id, (size, frequency, members))) in found.into_iter().enumerate() {
         components.push(Component {
             id: id.to_owned(),
             // Names must not change from one kernel to the next.
             name: without_version(id).to_owned(),
             size,
             alone: id == KERNEL || id == INITRAMFS,
+            frequency,
         });
         objects.extend(members.into_iter().map(|object| (object, at)));
     }
@@ -161,6 +196,10 @@ fn by_map(content: &Content, map: &ContentMap) -> Assigned {
             name: name.clone(),
             size,
             alone,
+            frequency: match id.as_str() {
+                UNPACKAGED => ALWAYS,
+                _ => USUAL,
+            },
         });
     }
     Assigned {

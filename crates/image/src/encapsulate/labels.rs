@@ -11,7 +11,7 @@ use crate::keys::{
 };
 
 /// Metadata of commits: the version of the kernel.
-const META_LINUX: &str = "ostree.linux";
+pub(super) const META_LINUX: &str = "ostree.linux";
 
 /// Metadata of commits: what a container runs, `as`.
 const META_CMD: &str = "ostree.container-cmd";

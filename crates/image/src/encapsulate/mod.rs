@@ -6,14 +6,17 @@
 mod chunks;
 mod content;
 mod content_map;
+mod directory;
+mod frequencies;
 mod labels;
+mod packages;
 mod packing;
 mod paths;
 
 use std::collections::BTreeMap;
 
 use error_class::{Classified, ErrorClass};
-use layer::LayerOptions;
+use layer::{LayerOptions, ObjectSource};
 use oci::platform::Platform;
 use oci::sink::ImageSink;
 use oci::spec::{Config, ImageConfiguration, ImageManifest};
@@ -24,6 +27,9 @@ use progress::{Interrupt, Progress};
 pub use chunks::Chunking;
 pub(crate) use content::content_of;
 pub use content_map::{ContentMap, ContentMapError};
+pub use directory::{DirectoryCommit, EncapsulateDirectoryError, encapsulate_directory};
+pub use frequencies::{Frequencies, FrequenciesError};
+pub use packages::PackagesError;
 
 use crate::keys::{COMPONENTS_ANNOTATION, FINAL_DIFFID_LABEL};
 use crate::write_image::{Compression, ImageWriter, LayerNote, WriteImageError, WrittenImage};
@@ -53,6 +59,8 @@ pub struct EncapsulateOptions {
     pub created: Option<String>,
     /// How the content is cut into layers.
     pub chunking: Chunking,
+    /// How often components change; those that are not named change as often as most.
+    pub frequencies: Frequencies,
     /// How many layers the image has at most.
     pub max_layers: usize,
     /// An earlier image, whose layers are kept as far as possible.
@@ -75,6 +83,7 @@ impl Default for EncapsulateOptions {
             platform: Platform::host(),
             created: None,
             chunking: Chunking::default(),
+            frequencies: Frequencies::default(),
             max_layers: MAX_LAYERS,
             prior: None,
             compression: Compression::default(),
@@ -116,6 +125,9 @@ pub enum EncapsulateError {
     /// A time that was given is none.
     #[error("{0:?} is not a time of the form 2024-01-02T03:04:05Z")]
     Created(String),
+    /// The database of packages cannot be read.
+    #[error(transparent)]
+    Packages(#[from] PackagesError),
     /// The image could not be written.
     #[error(transparent)]
     Write(#[from] WriteImageError),
@@ -129,6 +141,7 @@ impl Classified for EncapsulateError {
             Self::MetadataType { .. } | Self::Timestamp(_) | Self::Created(_) => {
                 ErrorClass::InvalidInput
             }
+            Self::Packages(error) => error.class(),
             Self::Write(error) => error.class(),
         }
     }
@@ -147,26 +160,58 @@ pub fn encapsulate(
     progress: &dyn Progress,
     interrupt: &Interrupt,
 ) -> Result<WrittenImage, EncapsulateError> {
-    let commit = repo.load_commit(checksum)?;
+    let writing = Writing {
+        sink,
+        tag,
+        progress,
+        interrupt,
+    };
+    write(repo, checksum, options, writing)
+}
+
+/// Where an image goes, and who is told.
+struct Writing<'a> {
+    sink: Box<dyn ImageSink + 'a>,
+    tag: Option<&'a str>,
+    progress: &'a dyn Progress,
+    interrupt: &'a Interrupt,
+}
+
+/// Write a commit whose objects `source` has.
+fn write(
+    source: &dyn ObjectSource,
+    checksum: &Checksum,
+    options: &EncapsulateOptions,
+    writing: Writing<'_>,
+) -> Result<WrittenImage, EncapsulateError> {
+    let commit = source.commit(checksum)?;
     // All that can be wrong with options is found before anything is written.
     let mut labels = labels::labels_of(checksum, &commit, options)?;
     let created = created(&commit, options)?;
     let mut config = config(checksum, &commit, options)?;
     config.set_created(Some(created.clone()));
-    let mut content = content_of(repo, &commit.contents)?;
+    let mut content = content_of(source, &commit.contents)?;
     let total = content.values().map(|placed| placed.size).sum();
     let max = options.max_layers.saturating_sub(1);
-    let chunks = chunks::split(&mut content, &options.chunking, options.prior.as_ref(), max);
+    let components = chunks::components(source, &commit.contents, &content, options)?;
+    let prior = options.prior.as_ref();
+    let chunks = chunks::split(&mut content, components, prior, max);
+    let Writing {
+        sink,
+        tag,
+        progress,
+        interrupt,
+    } = writing;
     let mut image = ImageWriter::new(sink, options.compression, total, progress, interrupt);
     let note = LayerNote::new(Some(&created), &description(checksum, &commit));
     image.layer(note, |out, interrupt| {
-        layer::write_commit(repo, checksum, &content, options.layers, out, interrupt)
+        layer::write_commit(source, checksum, &content, options.layers, out, interrupt)
     })?;
     for chunk in chunks {
         let note = LayerNote::new(Some(&created), &chunk.title);
         let note = note.annotated(COMPONENTS_ANNOTATION, chunk.annotation());
         image.layer(note, |out, interrupt| {
-            layer::write_chunk(repo, &chunk.content, options.layers, out, interrupt)
+            layer::write_chunk(source, &chunk.content, options.layers, out, interrupt)
         })?;
     }
     if let Some(last) = image.diff_ids().pop() {
@@ -188,7 +233,7 @@ fn description(checksum: &Checksum, commit: &Commit) -> String {
 fn created(commit: &Commit, options: &EncapsulateOptions) -> Result<String, EncapsulateError> {
     let mapped = match &options.chunking {
         Chunking::Map(map) => map.created.as_ref(),
-        Chunking::Single | Chunking::Paths => None,
+        Chunking::Single | Chunking::Paths | Chunking::Packages => None,
     };
     if let Some(text) = options.created.as_ref().or(mapped) {
         let valid = chrono::DateTime::parse_from_rfc3339(text).is_ok();

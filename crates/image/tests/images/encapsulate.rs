@@ -18,7 +18,7 @@ use progress::{Interrupt, Silent};
 use tempfile::TempDir;
 use testkit::tar::TarWriter;
 
-use crate::support::{Scene, assert_same_lines, open};
+use crate::support::{Scene, assert_same_lines, open, unencapsulate};
 
 /// A directory, and golden repositories to take commits from.
 struct Bench {
@@ -153,7 +153,7 @@ fn unwrap_into(mode: RepoMode, reference: &str) -> (Scene, Checksum) {
     let scene = Scene::with_mode(mode);
     let source = open(reference).unwrap();
     let name = Some("unwrapped".parse().unwrap());
-    let result = image::unencapsulate(&scene.repo, &*source, name, &Silent, &Interrupt::default());
+    let result = unencapsulate(&scene.repo, &*source, name);
     (scene, result.unwrap().commit)
 }
 
@@ -438,7 +438,7 @@ fn layers_above_the_commit_are_not_lost_unseen() {
         )),
     );
     let source = open(&scene.layout.reference("plain")).unwrap();
-    let refused = image::unencapsulate(&scene.repo, &*source, None, &Silent, &Interrupt::default());
+    let refused = unencapsulate(&scene.repo, &*source, None);
     assert!(
         matches!(refused, Err(UnencapsulateError::NotEncapsulated(_))),
         "{refused:?}"

@@ -112,7 +112,7 @@ fn derived_layer_over_an_encapsulated_base() {
 }
 
 /// Copy an OCI directory with one more, uncompressed layer on top.
-fn add_layer(from: &Path, to: &Path, tar: &[u8]) {
+pub(crate) fn add_layer(from: &Path, to: &Path, tar: &[u8]) {
     testkit::shell(&format!("cp -a '{}' '{}'", from.display(), to.display()));
     let blobs = to.join("blobs/sha256");
     let read = |digest: &serde_json::Value| -> serde_json::Value {

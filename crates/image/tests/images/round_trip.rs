@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::os::fd::{AsFd as _, OwnedFd};
 
-use image::{Chunking, Compression, EncapsulateOptions};
+use image::{Chunking, Compression, EncapsulateOptions, ImportOptions};
 use layer::Packing;
 use oci::layout::OciDirWriter;
 use ostree::{Transaction, TransactionOptions, Tree};
@@ -12,7 +12,7 @@ use progress::{Interrupt, Silent};
 use proptest::prelude::*;
 use tree::{Dir, Name, Node};
 
-use crate::support::{Scene, open};
+use crate::support::{Scene, open, unencapsulate};
 
 /// A file or link at a path.
 #[derive(Debug, Clone)]
@@ -125,36 +125,109 @@ fn commit(scene: &Scene, leaves: &[Leaf]) -> Checksum {
     checksum
 }
 
+/// A map that gives objects to components as they come.
+fn some_map(repo: &ostree::Repo, commit: &Checksum, components: usize) -> Chunking {
+    let commit = repo.load_commit(commit).unwrap();
+    let tree = repo.load_tree(&commit.contents, &commit.meta).unwrap();
+    let mut objects = Vec::new();
+    gather(&tree, &mut objects);
+    let mut map = image::ContentMap::default();
+    map.components = (0..components)
+        .map(|n| (format!("id{n}"), format!("name {n}")))
+        .collect();
+    // Not all of them: the others stay with the commit.
+    let given = objects
+        .into_iter()
+        .enumerate()
+        .filter(|(at, _)| at % 5 != 4);
+    map.objects = given
+        .map(|(at, object)| (object, at % components))
+        .collect();
+    Chunking::Map(map)
+}
+
+fn gather(tree: &Tree, objects: &mut Vec<Checksum>) {
+    for node in tree.children.values() {
+        match node {
+            Node::Dir(dir) => gather(dir, objects),
+            Node::Leaf(object) => objects.push(*object),
+        }
+    }
+}
+
+/// What does not decide about the content.
+fn decorations(many: bool) -> EncapsulateOptions {
+    let mut options = EncapsulateOptions::default();
+    if many {
+        options.labels.insert("a".to_owned(), "b".to_owned());
+        options.cmd = Some(vec!["/sbin/init".to_owned()]);
+        options.created = Some("2024-01-02T03:04:05+01:00".to_owned());
+        options.legacy_version_label = true;
+        options.copy_meta_optional = vec!["none".to_owned()];
+        options.frequencies = image::Frequencies::from_json(
+            br#"[{"identifier":"id1","name":"usr","srcid":"usr","change_frequency":4294967295}]"#,
+        )
+        .unwrap();
+    }
+    options
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 12, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn what_comes_out_is_what_went_in(
         leaves in prop::collection::vec(leaf(), 0..25),
-        chunked in any::<bool>(),
+        later in prop::collection::vec(leaf(), 0..5),
+        cut in 0..3,
+        components in 1usize..12,
+        decorated in any::<bool>(),
         entry_xattrs in any::<bool>(),
         max_layers in 1usize..9,
         packing in prop::sample::select(vec![Packing::GZIP_FAST, Packing::ZSTD, Packing::Plain]),
         archive in any::<bool>(),
     ) {
         let scene = Scene::new();
-        let commit = commit(&scene, &leaves);
-        let mut options = EncapsulateOptions::default();
-        options.chunking = if chunked { Chunking::Paths } else { Chunking::Single };
+        let interrupt = Interrupt::default();
+        let base: OwnedFd = File::open(scene.dir.path()).unwrap().into();
+        let sink = |name: &str| Box::new(OciDirWriter::create(base.as_fd(), name).unwrap());
+        let reference = |name: &str| format!("oci:{}", scene.dir.path().join(name).display());
+        let mode = if archive { RepoMode::Archive } else { RepoMode::Bare };
+        let mut options = decorations(decorated);
         options.max_layers = max_layers;
         options.layers.entry_xattrs = entry_xattrs;
         options.compression = Compression { packing, threads: 1 };
-        let base: OwnedFd = File::open(scene.dir.path()).unwrap().into();
-        let sink = Box::new(OciDirWriter::create(base.as_fd(), "wrapped").unwrap());
-        let interrupt = Interrupt::default();
-        let wrapped =
-            image::encapsulate(&scene.repo, &commit, sink, None, &options, &Silent, &interrupt).unwrap();
-        prop_assert!(wrapped.layers.len() <= max_layers);
-        let other = Scene::with_mode(if archive { RepoMode::Archive } else { RepoMode::Bare });
-        let source = open(&format!("oci:{}", scene.dir.path().join("wrapped").display())).unwrap();
-        let name = Some("back".parse().unwrap());
-        let back = image::unencapsulate(&other.repo, &*source, name, &Silent, &interrupt).unwrap();
-        prop_assert_eq!(back.commit, commit);
-        other.assert_clean();
+        let all: Vec<Leaf> = leaves.iter().chain(&later).cloned().collect();
+        for (name, leaves) in [("first", &leaves), ("second", &all)] {
+            let commit = commit(&scene, leaves);
+            options.chunking = match cut {
+                0 => Chunking::Single,
+                1 => Chunking::Paths,
+                _ => some_map(&scene.repo, &commit, components),
+            };
+            let wrapped = image::encapsulate(
+                &scene.repo, &commit, sink(name), None, &options, &Silent, &interrupt,
+            ).unwrap();
+            prop_assert!(wrapped.layers.len() <= max_layers);
+            let other = Scene::with_mode(mode);
+            let source = open(&reference(name)).unwrap();
+            // The second is cut as the first was.
+            options.prior = Some(source.manifest().unwrap().manifest.manifest().clone());
+            let refname = Some("back".parse().unwrap());
+            let back = unencapsulate(&other.repo, &*source, refname).unwrap();
+            prop_assert_eq!(back.commit, commit);
+            other.assert_clean();
+        }
+        // Through a store, and out of it again.
+        let other = Scene::with_mode(mode);
+        let stored = other.pull_reference(&reference("second"), &ImportOptions::default()).unwrap();
+        let mut exporting = image::ExportToOCIOpts::default();
+        exporting.compression = options.compression;
+        exporting.layers = options.layers;
+        let name = reference("second").parse().unwrap();
+        let exported = image::export(
+            &other.repo, &name, sink("third"), None, &exporting, &Silent, &interrupt,
+        ).unwrap();
+        prop_assert_eq!(exported.digest, stored.state.manifest_digest.to_string());
     }
 }

@@ -6,7 +6,9 @@ use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use image::{ImportError, ImportOptions, Imported, PlanError, Prepared};
+use image::{
+    ImportError, ImportOptions, Imported, PlanError, Prepared, UnencapsulateError, Unencapsulated,
+};
 use oci::context::Context;
 use oci::manifest::Document;
 use oci::platform::Platform;
@@ -15,6 +17,7 @@ use oci::source::{Error as SourceError, ImageSource};
 use oci::spec::Descriptor;
 use ostree::Repo;
 use ostree_format::RepoMode;
+use ostree_format::refs::Refspec;
 use progress::{Interrupt, Silent};
 use tempfile::TempDir;
 use testkit::oci::{Image, LayoutBuilder};
@@ -128,6 +131,16 @@ pub(crate) fn open(reference: &str) -> Result<Box<dyn ImageSource>, SourceError>
     let reference = OstreeImageReference::from_user(reference).unwrap();
     let root: OwnedFd = File::open("/").unwrap().into();
     oci::source::open_verified(&reference, &Context::new(root))
+}
+
+/// Take the commit out of an image, whoever made it.
+pub(crate) fn unencapsulate(
+    repo: &Repo,
+    source: &dyn ImageSource,
+    name: Option<Refspec>,
+) -> Result<Unencapsulated, UnencapsulateError> {
+    let interrupt = Interrupt::default();
+    image::unencapsulate(repo, source, name, |_| Ok(()), &Silent, &interrupt)
 }
 
 /// A source that counts the blobs it opens, and can raise an interrupt at one of them.

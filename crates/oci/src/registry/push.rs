@@ -1,14 +1,18 @@
 //! Writing images to a registry (distribution specification 1.1, "Push").
 //!
-//! A blob goes out in chunks while it is written, since its digest is known only at its end. What looks
-//! like a manifest is held back until the end: a registry takes manifests by another way than blobs,
-//! and only once it has everything that they refer to.
+//! The digest of a blob is known only at its end. Where there is a place for it, a large one is kept until
+//! then, and goes out only if the registry lacks it; without one, it goes out in chunks while it is
+//! written. What looks like a manifest is held back until the end: a registry takes manifests by another
+//! way than blobs, and only once it has everything that they refer to.
 
 use std::collections::BTreeMap;
-use std::io::{self, Write};
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use oci_spec::image::Descriptor;
+use rustix::fs::{Mode, OFlags};
 use ureq::http::{Method, Uri, header};
 
 use super::client::{Client, Upload};
@@ -18,7 +22,7 @@ use super::wire::{header_text, protocol};
 use crate::context::Context;
 use crate::digest::{Algorithm, Digest, Hasher};
 use crate::limits;
-use crate::reference::ImageReference;
+use crate::reference::{ImageReference, Transport};
 use crate::registries::Endpoint;
 use crate::sink::{BlobSink, ImageSink, WriteError, Written};
 use crate::source;
@@ -33,6 +37,10 @@ pub struct RegistryWriter {
     client: Arc<Client>,
     /// What may be manifests, by digest.
     held_back: BTreeMap<Digest, Vec<u8>>,
+    /// Where large blobs are kept.
+    scratch: Option<Arc<OwnedFd>>,
+    /// For the names of other repositories.
+    context: Context,
 }
 
 impl RegistryWriter {
@@ -53,6 +61,8 @@ impl RegistryWriter {
         Ok(Self {
             client: Arc::new(Client::new(endpoint, context, true)),
             held_back: BTreeMap::new(),
+            scratch: context.scratch.clone(),
+            context: context.clone(),
         })
     }
 
@@ -123,9 +133,28 @@ impl ImageSink for RegistryWriter {
             .map_err(|problem| self.error(problem))
     }
 
+    fn take_over(&mut self, digest: &Digest, from: &ImageReference) -> Result<bool, WriteError> {
+        if self.has_blob(digest)? {
+            return Ok(true);
+        }
+        if from.transport != Transport::Registry {
+            return Ok(false);
+        }
+        let Ok(other) = super::full_name(from, &self.context) else {
+            return Ok(false);
+        };
+        if other.registry() != self.client.name().registry() {
+            return Ok(false);
+        }
+        let mounted = self.client.mount(digest, other.repository());
+        mounted.map_err(|problem| self.error(problem))
+    }
+
     fn blob(&mut self) -> Result<Box<dyn BlobSink + '_>, WriteError> {
         Ok(Box::new(RegistryBlob {
             client: Arc::clone(&self.client),
+            scratch: self.scratch.clone(),
+            kept: None,
             held_back: &mut self.held_back,
             hasher: Hasher::new(Algorithm::Sha256),
             size: 0,
@@ -146,6 +175,9 @@ struct RegistryBlob<'w> {
     held_back: &'w mut BTreeMap<Digest, Vec<u8>>,
     hasher: Hasher,
     size: u64,
+    scratch: Option<Arc<OwnedFd>>,
+    /// What was before the chunk, if it has not gone out.
+    kept: Option<File>,
     /// What has not gone out yet.
     chunk: Vec<u8>,
     /// Where it goes to; none as long as it fits in one chunk.
@@ -153,6 +185,61 @@ struct RegistryBlob<'w> {
 }
 
 impl RegistryBlob<'_> {
+    /// The chunk is full: it goes where it is kept, or out.
+    fn pass_chunk(&mut self) -> io::Result<()> {
+        let Some(scratch) = &self.scratch else {
+            let sent = self.send_chunk();
+            return sent.map_err(|problem| self.client.stream_error(problem));
+        };
+        if self.kept.is_none() {
+            let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
+            let file = rustix::fs::openat(scratch, ".", flags, Mode::RUSR | Mode::WUSR)?;
+            self.kept = Some(File::from(file));
+        }
+        if let Some(kept) = &mut self.kept {
+            kept.write_all(&self.chunk)?;
+        }
+        self.chunk.clear();
+        Ok(())
+    }
+
+    /// Sends what was kept, unless the registry has the blob by now.
+    fn send_kept(&mut self, digest: &Digest) -> Result<(), WriteError> {
+        let client = Arc::clone(&self.client);
+        let failed = |problem| write_error(&client, problem);
+        if self.session.is_none() && self.client.has_blob(digest).map_err(failed)? {
+            return Ok(());
+        }
+        let Some(mut kept) = self.kept.take() else {
+            return self.send_rest(digest).map_err(failed);
+        };
+        let lost = |source| {
+            WriteError::Io(durable::Error {
+                verb: "read back",
+                path: "a blob that is to be sent".into(),
+                source,
+            })
+        };
+        let rest = std::mem::take(&mut self.chunk);
+        let length = self.size - rest.len() as u64;
+        self.size = 0;
+        kept.seek(SeekFrom::Start(0)).map_err(lost)?;
+        let mut left = kept.take(length).chain(&*rest);
+        loop {
+            let mut chunk = Vec::with_capacity(CHUNK);
+            left.by_ref()
+                .take(CHUNK as u64)
+                .read_to_end(&mut chunk)
+                .map_err(lost)?;
+            self.size += chunk.len() as u64;
+            self.chunk = chunk;
+            if self.chunk.len() < CHUNK {
+                return self.send_rest(digest).map_err(failed);
+            }
+            self.send_chunk().map_err(failed)?;
+        }
+    }
+
     fn send_chunk(&mut self) -> Result<(), Problem> {
         let session = match self.session.take() {
             Some(session) => session,
@@ -194,8 +281,7 @@ impl RegistryBlob<'_> {
 impl Write for RegistryBlob<'_> {
     fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
         if self.chunk.len() >= CHUNK {
-            self.send_chunk()
-                .map_err(|problem| self.client.stream_error(problem))?;
+            self.pass_chunk()?;
         }
         let n = buf.len().min(CHUNK - self.chunk.len());
         self.chunk.extend_from_slice(&buf[..n]);
@@ -213,13 +299,12 @@ impl BlobSink for RegistryBlob<'_> {
     fn finish(mut self: Box<Self>) -> Result<Written, WriteError> {
         let hasher = std::mem::replace(&mut self.hasher, Hasher::new(Algorithm::Sha256));
         let (digest, size) = (hasher.finish(), self.size);
-        let is_whole = self.session.is_none() && size <= limits::MANIFEST;
+        let is_whole = self.session.is_none() && self.kept.is_none() && size <= limits::MANIFEST;
         if is_whole && looks_like_manifest(&self.chunk) {
             let bytes = std::mem::take(&mut self.chunk);
             self.held_back.insert(digest.clone(), bytes);
         } else {
-            self.send_rest(&digest)
-                .map_err(|problem| write_error(&self.client, problem))?;
+            self.send_kept(&digest)?;
         }
         Ok(Written { digest, size })
     }
@@ -234,6 +319,26 @@ impl Client {
                 Err(Problem::NotFound { .. }) => return Ok(false),
                 Err(problem) => patience.after(problem)?,
             }
+        }
+    }
+
+    /// Lets a blob of another repository of the registry be one of this, too; whether it is.
+    fn mount(&self, digest: &Digest, from: &str) -> Result<bool, Problem> {
+        let query = [("mount", &*digest.to_string()), ("from", from)];
+        let path = url::with_query("blobs/uploads/", &query);
+        let upload = Upload {
+            method: Method::POST,
+            content_type: OCTETS.to_owned(),
+            range: None,
+            body: Vec::new(),
+        };
+        match self.upload_to(&path, &upload, &Wanted::Upload) {
+            // A registry that cannot do it begins an upload, of which nothing comes.
+            Ok(answer) => Ok(answer.response.status().as_u16() == 201),
+            // Whoever may not read the other repository sends the bytes.
+            Err(Problem::Forbidden { .. } | Problem::Refused { .. }) => Ok(false),
+            Err(Problem::NotFound { .. } | Problem::Unauthenticated { .. }) => Ok(false),
+            Err(problem) => Err(problem),
         }
     }
 
