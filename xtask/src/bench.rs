@@ -41,7 +41,11 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
             image: image.display().to_string(),
             importer: importer.clone(),
         };
-        for works in [works::images(&bench), works::repository(&bench)] {
+        for works in [
+            works::images(&bench),
+            works::repository(&bench),
+            works::wrapping(&bench),
+        ] {
             println!("{}", table(&measure_all(&works, &scratch, rounds)?));
         }
         sh(&format!(

@@ -2,9 +2,11 @@
 
 mod images;
 mod repository;
+mod wrapping;
 
 pub(crate) use self::images::images;
 pub(crate) use self::repository::repository;
+pub(crate) use self::wrapping::wrapping;
 
 use crate::measure::Work;
 
