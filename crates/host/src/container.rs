@@ -1,14 +1,17 @@
 //! From commits to images and back.
 
+use std::os::fd::OwnedFd;
+
 use error_class::{Classified, ErrorClass};
 use image::{
-    EncapsulateError, EncapsulateOptions, ExportImageError, ExportToOCIOpts, UnencapsulateError,
-    UpdateDetachedError, WrittenImage,
+    DirectoryCommit, EncapsulateDirectoryError, EncapsulateError, EncapsulateOptions,
+    ExportImageError, ExportToOCIOpts, UnencapsulateError, Unencapsulated, UpdateDetachedError,
+    WrittenImage,
 };
 use oci::destination::{Destination, DestinationError};
 use oci::digest::Digest;
-use oci::reference::{ImageReference, OstreeImageReference, SignatureSource};
-use oci::source::{Error as SourceError, open_verified};
+use oci::reference::{ImageReference, OstreeImageReference};
+use oci::source::{Error as SourceError, open};
 use oci::spec::ImageManifest;
 use ostree::{RefError, Repo};
 use ostree_format::Checksum;
@@ -16,8 +19,11 @@ use ostree_format::refs::Refspec;
 use progress::{Interrupt, Progress};
 use serde::Serialize;
 
+use crate::image_explain::{admit, by_policy};
+use crate::pull::{remote_signature, scratch};
+use crate::remote_signature::RemoteSignature;
 use crate::text::text;
-use crate::{Access, AccessError};
+use crate::{Access, AccessError, RemoteSignatureError, TrustError};
 
 /// Why an image was not made, or no commit came out of one.
 #[derive(Debug, thiserror::Error)]
@@ -35,17 +41,24 @@ pub enum ContainerError {
     /// The place for the image.
     #[error(transparent)]
     Destination(#[from] DestinationError),
-    /// The signature cannot be verified, so the commit must not be used.
-    #[error(
-        "the signature that {0} requires cannot be verified: signatures of OSTree remotes are not supported"
-    )]
-    RemoteSignature(OstreeImageReference),
+    /// The image is not signed as it has to be.
+    #[error(transparent)]
+    Trust(#[from] TrustError),
+    /// The commit in the image is not signed as its remote asks.
+    #[error(transparent)]
+    RemoteSignature(#[from] RemoteSignatureError),
+    /// The tag names another image by now than the one that was verified.
+    #[error("{0} names another image since it was verified; run the same command again")]
+    Moved(ImageReference),
+    /// The directory cannot be read.
+    #[error(transparent)]
+    Directory(#[from] Box<EncapsulateDirectoryError>),
     /// The commit could not be wrapped.
     #[error(transparent)]
     Encapsulate(#[from] Box<EncapsulateError>),
     /// The commit could not be taken out.
     #[error(transparent)]
-    Unencapsulate(#[from] Box<UnencapsulateError>),
+    Unencapsulate(Box<UnencapsulateError>),
     /// The stored image could not be written.
     #[error(transparent)]
     Export(#[from] Box<ExportImageError>),
@@ -61,12 +74,21 @@ impl Classified for ContainerError {
             Self::Rev(error) => error.class(),
             Self::Source(error) => error.class(),
             Self::Destination(error) => error.class(),
-            Self::RemoteSignature(_) => ErrorClass::Untrusted,
+            Self::Trust(error) => error.class(),
+            Self::RemoteSignature(error) => error.class(),
+            Self::Moved(_) => ErrorClass::Untrusted,
+            Self::Directory(error) => error.class(),
             Self::Encapsulate(error) => error.class(),
             Self::Unencapsulate(error) => error.class(),
             Self::Export(error) => error.class(),
             Self::Detached(error) => error.class(),
         }
+    }
+}
+
+impl From<UnencapsulateError> for ContainerError {
+    fn from(error: UnencapsulateError) -> Self {
+        Self::Unencapsulate(Box::new(error))
     }
 }
 
@@ -123,13 +145,34 @@ pub fn encapsulate(
     interrupt: &Interrupt,
 ) -> Result<WrittenImage, ContainerError> {
     let commit = repo.resolve(rev)?;
-    let Destination { sink, tag } = create(destination, access, interrupt)?;
+    let Destination { sink, tag } = create(destination, access, Some(repo), interrupt)?;
     let tag = tag.as_deref();
     let written = image::encapsulate(repo, &commit, sink, tag, options, progress, interrupt);
     Ok(written.map_err(Box::new)?)
 }
 
-/// Takes the commit out of an image, and lets `name` hold it if there is one.
+/// Makes an image of a root directory, which needs no repository.
+///
+/// # Errors
+/// [`ContainerError`]; the destination shows no image then.
+pub fn encapsulate_directory(
+    root: OwnedFd,
+    commit: &DirectoryCommit,
+    destination: &ImageReference,
+    access: &Access,
+    options: &EncapsulateOptions,
+    progress: &dyn Progress,
+    interrupt: &Interrupt,
+) -> Result<WrittenImage, ContainerError> {
+    let Destination { sink, tag } = create(destination, access, None, interrupt)?;
+    let tag = tag.as_deref();
+    let written =
+        image::encapsulate_directory(root, commit, sink, tag, options, progress, interrupt);
+    Ok(written.map_err(Box::new)?)
+}
+
+/// Takes the commit out of an image, and lets `name` hold it if there is one. The image must be signed as
+/// its reference and the policy ask, at the time `now` (seconds since 1970).
 ///
 /// # Errors
 /// [`ContainerError`]; no ref was moved then.
@@ -138,16 +181,23 @@ pub fn unencapsulate(
     image: &OstreeImageReference,
     name: Option<Refspec>,
     access: &Access,
+    now: u64,
     progress: &dyn Progress,
     interrupt: &Interrupt,
 ) -> Result<Unwrapped, ContainerError> {
-    if let SignatureSource::OstreeRemote(_) = image.sigverify {
-        return Err(ContainerError::RemoteSignature(image.clone()));
-    }
+    let remote = remote_signature(repo, image, access)?;
     let context = access.context(&image.imgref, interrupt)?;
-    let source = open_verified(image, &context).map_err(Box::new)?;
-    let taken = image::unencapsulate(repo, source.as_ref(), name, progress, interrupt);
-    let taken = taken.map_err(Box::new)?;
+    let source = open(&image.imgref, &context).map_err(Box::new)?;
+    let source = source.as_ref();
+    let admitted = admit(image, source, access, &context, now)?;
+    let accept = |taken: &Unencapsulated| {
+        if taken.manifest_digest != admitted {
+            return Err(ContainerError::Moved(image.imgref.clone()));
+        }
+        let verify = |remote: &RemoteSignature<'_>| remote.verify(repo, Some(&taken.commit), now);
+        Ok(remote.as_ref().map_or(Ok(()), verify)?)
+    };
+    let taken = image::unencapsulate(repo, source, name, accept, progress, interrupt)?;
     Ok(Unwrapped {
         schema: "bootroot.container-unencapsulate/1",
         commit: taken.commit,
@@ -176,13 +226,14 @@ pub fn image_export(
         };
         return Err(Box::new(ExportImageError::from(error)).into());
     }
-    let Destination { sink, tag } = create(destination, access, interrupt)?;
+    let Destination { sink, tag } = create(destination, access, Some(repo), interrupt)?;
     let tag = tag.as_deref();
     let written = image::export(repo, image, sink, tag, options, progress, interrupt);
     Ok(written.map_err(Box::new)?)
 }
 
-/// Copies an image to `destination` with other detached metadata for the commit that it wraps.
+/// Copies an image to `destination` with other detached metadata for the commit that it wraps. The image
+/// must be signed as the policy asks, at the time `now` (seconds since 1970).
 ///
 /// # Errors
 /// [`ContainerError`]; the destination shows no new image then.
@@ -191,12 +242,15 @@ pub fn replace_detached_metadata(
     destination: &ImageReference,
     detached: Option<&[u8]>,
     access: &Access,
+    now: u64,
     progress: &dyn Progress,
     interrupt: &Interrupt,
 ) -> Result<WrittenImage, ContainerError> {
     let context = access.context(image, interrupt)?;
-    let source = oci::source::open(image, &context).map_err(Box::new)?;
-    let Destination { sink, tag } = create(destination, access, interrupt)?;
+    let source = open(image, &context).map_err(Box::new)?;
+    let asked = by_policy(image.clone());
+    admit(&asked, source.as_ref(), access, &context, now)?;
+    let Destination { sink, tag } = create(destination, access, None, interrupt)?;
     let written = image::update_detached_metadata(
         source.as_ref(),
         sink,
@@ -209,11 +263,15 @@ pub fn replace_detached_metadata(
     Ok(written.map_err(Box::new)?)
 }
 
+/// Opens the destination. With a repository, large blobs are kept there until it is known whether a
+/// registry has them already.
 fn create(
     destination: &ImageReference,
     access: &Access,
+    repo: Option<&Repo>,
     interrupt: &Interrupt,
 ) -> Result<Destination, ContainerError> {
-    let context = access.context(destination, interrupt)?;
+    let mut context = access.context(destination, interrupt)?;
+    context.scratch = repo.and_then(scratch);
     Ok(oci::destination::create(destination, &context)?)
 }

@@ -8,8 +8,9 @@ use ostree::Repo;
 use progress::{Interrupt, Progress};
 use serde::Serialize;
 
+use crate::image_explain::{by_policy, enforce};
 use crate::stored::stored;
-use crate::{Access, AccessError, StoredError};
+use crate::{Access, AccessError, StoredError, TrustError};
 
 /// What was found about a stored image (`docs/image-integrity.schema.json`).
 #[derive(Debug, Clone, Serialize)]
@@ -54,6 +55,9 @@ pub enum VerifyError {
     /// The image or its registry.
     #[error(transparent)]
     Source(#[from] Box<SourceError>),
+    /// The policy does not take the image any more.
+    #[error(transparent)]
+    Trust(#[from] TrustError),
 }
 
 impl Classified for VerifyError {
@@ -63,6 +67,7 @@ impl Classified for VerifyError {
             Self::Check(error) => error.class(),
             Self::Access(error) => error.class(),
             Self::Source(error) => error.class(),
+            Self::Trust(error) => error.class(),
         }
     }
 }
@@ -81,7 +86,8 @@ pub fn image_check(
     Ok(verified(image, &found, &found))
 }
 
-/// Checks a stored image and fetches again what is missing or damaged, from where the image came.
+/// Checks a stored image and fetches again what is missing or damaged, from where the image came. It must
+/// be signed as the policy asks by now (seconds since 1970).
 ///
 /// # Errors
 /// [`VerifyError`]; then layers that lack something have no ref any more, and the next repair goes on.
@@ -89,6 +95,7 @@ pub fn image_repair(
     repo: &Repo,
     image: &ImageReference,
     access: &Access,
+    now: u64,
     progress: &dyn Progress,
     interrupt: &Interrupt,
 ) -> Result<Verified, VerifyError> {
@@ -103,6 +110,8 @@ pub fn image_repair(
     let source = oci::source::open(&wanted, &context).map_err(Box::new)?;
     let options = ImportOptions::default();
     let source = source.as_ref();
+    let asked = by_policy(wanted);
+    enforce(&asked, source, &digest, access, &context, now)?;
     repair_image(repo, image, &before, source, &options, progress, interrupt).map_err(Box::new)?;
     let after = check(repo, image, progress, interrupt)?;
     Ok(verified(image, &before, &after))

@@ -3,14 +3,15 @@
 use error_class::{Classified, ErrorClass};
 use image::{LayerTotal, ManifestDiff, QueryError, query_image};
 use oci::reference::OstreeImageReference;
-use oci::source::{Error as SourceError, open_verified};
+use oci::source::{Error as SourceError, open};
 use oci::spec::ImageManifest;
 use ostree::{ReadError, Repo, diff_trees};
 use ostree_format::Checksum;
 use progress::Interrupt;
 use serde::Serialize;
 
-use crate::{Access, AccessError};
+use crate::image_explain::enforce;
+use crate::{Access, AccessError, TrustError};
 
 /// What differs between two images (`docs/image-compare.schema.json`).
 #[derive(Debug, Clone, Serialize)]
@@ -59,6 +60,9 @@ pub enum CompareError {
     /// A stored image cannot be read.
     #[error(transparent)]
     Read(#[from] ReadError),
+    /// An image is not signed as it has to be.
+    #[error(transparent)]
+    Trust(#[from] TrustError),
     /// Files can only be compared where they are.
     #[error("image {0} is not stored, so its files cannot be compared; pull it first")]
     FilesNotStored(OstreeImageReference),
@@ -71,12 +75,14 @@ impl Classified for CompareError {
             Self::Source(error) => error.class(),
             Self::Query(error) => error.class(),
             Self::Read(error) => error.class(),
+            Self::Trust(error) => error.class(),
             Self::FilesNotStored(_) => ErrorClass::NotFound,
         }
     }
 }
 
 /// Compares the layers of two images, stored ones where `repo` has them, and with `files` what is in them.
+/// One that is not stored must be signed as the policy asks, at the time `now` (seconds since 1970).
 ///
 /// # Errors
 /// [`CompareError`].
@@ -86,11 +92,12 @@ pub fn image_compare(
     to: &OstreeImageReference,
     files: bool,
     access: &Access,
+    now: u64,
     interrupt: &Interrupt,
 ) -> Result<Compared, CompareError> {
     let (old, new) = (
-        Side::find(repo, from, access, interrupt)?,
-        Side::find(repo, to, access, interrupt)?,
+        Side::find(repo, from, access, now, interrupt)?,
+        Side::find(repo, to, access, now, interrupt)?,
     );
     let diff = ManifestDiff::new(&old.manifest, &new.manifest);
     let (added, kept) = (diff.total_added(), diff.total_kept());
@@ -131,6 +138,7 @@ impl Side {
         repo: Option<&Repo>,
         image: &OstreeImageReference,
         access: &Access,
+        now: u64,
         interrupt: &Interrupt,
     ) -> Result<Self, CompareError> {
         if let Some(repo) = repo
@@ -142,8 +150,10 @@ impl Side {
             });
         }
         let context = access.context(&image.imgref, interrupt)?;
-        let source = open_verified(image, &context).map_err(Box::new)?;
+        let source = open(&image.imgref, &context).map_err(Box::new)?;
         let manifest = source.manifest().map_err(Box::new)?.manifest;
+        let digest = manifest.digest();
+        enforce(image, source.as_ref(), digest, access, &context, now)?;
         Ok(Self {
             manifest: manifest.manifest().clone(),
             commit: None,

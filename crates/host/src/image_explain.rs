@@ -7,7 +7,7 @@ use image_trust::{Lookaside, LookasideError, Policy, PolicyError, Question, Verd
 use oci::context::Context;
 use oci::digest::Digest;
 use oci::manifest::Manifest;
-use oci::reference::{OstreeImageReference, SignatureSource};
+use oci::reference::{ImageReference, OstreeImageReference, SignatureSource};
 use oci::source::{Error as SourceError, ImageSource, open};
 use progress::Interrupt;
 use serde::Serialize;
@@ -173,6 +173,28 @@ pub(crate) fn enforce(
         policy: verdict.policy,
         scope: verdict.scope,
     })
+}
+
+/// Lets only an image pass that the policy takes, and says which that is.
+pub(crate) fn admit(
+    image: &OstreeImageReference,
+    source: &dyn ImageSource,
+    access: &Access,
+    context: &Context,
+    now: u64,
+) -> Result<Digest, TrustError> {
+    let manifest = source.manifest().map_err(Box::new)?.manifest;
+    let digest = manifest.digest();
+    enforce(image, source, digest, access, context, now)?;
+    Ok(digest.clone())
+}
+
+/// A plain reference asks for nothing itself; the policy of the system counts in any case.
+pub(crate) fn by_policy(imgref: ImageReference) -> OstreeImageReference {
+    OstreeImageReference {
+        sigverify: SignatureSource::ContainerPolicyAllowInsecure,
+        imgref,
+    }
 }
 
 /// A reference that asks for the container policy needs one that does not take everything.

@@ -78,10 +78,8 @@ pub fn image_prune(
     let repo = storage.repo();
     let usage = usage(storage)?;
     let usage = usage.as_ref();
-    let options = PruneOptions {
-        refs_only: true,
-        ..PruneOptions::default()
-    };
+    // As ostree-ext and libostree's clean-up do: what only an older version was made of goes.
+    let options = PruneOptions::without_ancestors();
     if dry_run {
         let plan = CollectionPlan::new(repo, usage).map_err(Box::new)?;
         let objects = repo.plan_prune(&options, interrupt)?;

@@ -275,7 +275,7 @@ fn parts(repo: &Repo, now: u64, progress: &dyn Progress) -> Option<Parts> {
 
 /// Where copies are kept of images that come through another program. Without a place, opening such an
 /// image fails, and says so.
-fn scratch(repo: &Repo) -> Option<Arc<OwnedFd>> {
+pub(crate) fn scratch(repo: &Repo) -> Option<Arc<OwnedFd>> {
     repo.tmp_dir(Path::new(COPIES_DIR)).ok().map(Arc::new)
 }
 
@@ -304,7 +304,7 @@ pub fn check(
 }
 
 /// The keys that the commit in the image must be signed with, if its reference names a remote.
-fn remote_signature<'a>(
+pub(crate) fn remote_signature<'a>(
     repo: &Repo,
     image: &'a OstreeImageReference,
     access: &Access,

@@ -5,6 +5,8 @@ pub(crate) mod clear_cached_update;
 pub(crate) mod compare;
 pub(crate) mod copy;
 mod encapsulate;
+mod encapsulate_directory;
+mod image_options;
 mod info;
 mod list;
 mod prune;
@@ -17,7 +19,7 @@ mod unencapsulate;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
-use image::Compression;
+use image::{Compression, WrittenImage};
 use layer::Packing;
 use ostree::Repo;
 
@@ -30,6 +32,7 @@ use crate::verbs::image::{history, metadata};
 #[derive(Debug, Subcommand)]
 pub(crate) enum Container {
     Encapsulate(Box<encapsulate::Encapsulate>),
+    EncapsulateDirectory(Box<encapsulate_directory::EncapsulateDirectory>),
     Unencapsulate(unencapsulate::Unencapsulate),
     Info(info::Info),
     Compare(compare::Compare),
@@ -58,6 +61,7 @@ impl Container {
     pub(crate) fn run(self, context: &Context) -> Result<Exit, Failure> {
         match self {
             Self::Encapsulate(verb) => verb.run(context),
+            Self::EncapsulateDirectory(verb) => verb.run(context),
             Self::Unencapsulate(verb) => verb.run(context),
             Self::Info(verb) => verb.run(context),
             Self::Compare(verb) => verb.run(context),
@@ -118,6 +122,17 @@ impl CompressionOptions {
         };
         compression
     }
+}
+
+/// Tells what image was written.
+fn report_written(context: &Context, image: &WrittenImage, json: bool) -> Result<Exit, Failure> {
+    let out = context.results();
+    if json {
+        out.json(image)?;
+    } else {
+        out.all(format!("{}\n", image.digest).as_bytes())?;
+    }
+    Ok(Exit::Done)
 }
 
 /// A repository that stands in another option than `--repo`.

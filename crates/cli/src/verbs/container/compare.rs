@@ -9,6 +9,7 @@ use indicatif::HumanBytes;
 use oci::reference::OstreeImageReference;
 
 use crate::context::Context;
+use crate::environment::now;
 use crate::outcome::{Exit, Failure};
 use crate::verbs::reference;
 use crate::verbs::source::SourceOptions;
@@ -33,7 +34,8 @@ impl Compare {
     pub(crate) fn run(self, context: &Context) -> Result<Exit, Failure> {
         let access = self.source.access()?;
         let interrupt = context.interrupt();
-        let compared = host::image_compare(None, &self.old, &self.new, false, &access, interrupt)?;
+        let compared =
+            host::image_compare(None, &self.old, &self.new, false, &access, now(), interrupt)?;
         report(context, &compared, self.json)
     }
 }

@@ -6,6 +6,7 @@ use clap::Args;
 use oci::reference::ImageReference;
 
 use crate::context::Context;
+use crate::environment::now;
 use crate::outcome::{Exit, Failure, Hinted};
 use crate::verbs::reference;
 use crate::verbs::source::SourceOptions;
@@ -36,6 +37,7 @@ impl ReplaceDetachedMetadata {
             &self.dest,
             contents.as_deref(),
             &access,
+            now(),
             progress,
             interrupt,
         )?;

@@ -5,6 +5,7 @@ use oci::reference::OstreeImageReference;
 use ostree_format::refs::Refspec;
 
 use crate::context::Context;
+use crate::environment::now;
 use crate::outcome::{Exit, Failure};
 use crate::verbs::reference;
 use crate::verbs::source::SourceOptions;
@@ -39,7 +40,15 @@ impl Unencapsulate {
         let access = self.source.access()?;
         let (progress, interrupt) = (context.progress(), context.interrupt());
         let name = self.write_ref.clone();
-        let taken = host::unencapsulate(&repo, &self.image, name, &access, progress, interrupt)?;
+        let taken = host::unencapsulate(
+            &repo,
+            &self.image,
+            name,
+            &access,
+            now(),
+            progress,
+            interrupt,
+        )?;
         let out = context.results();
         if self.json {
             out.json(&taken)?;

@@ -8,6 +8,7 @@ use oci::reference::ImageReference;
 
 use crate::arguments::Format;
 use crate::context::Context;
+use crate::environment::now;
 use crate::outcome::{Exit, Failure, Hinted};
 use crate::verbs::reference;
 use crate::verbs::source::SourceOptions;
@@ -44,7 +45,14 @@ impl Check {
         let (progress, interrupt) = (context.progress(), context.interrupt());
         let verified = if self.repair {
             let access = self.source.access()?;
-            host::image_repair(storage.repo(), &self.image, &access, progress, interrupt)
+            host::image_repair(
+                storage.repo(),
+                &self.image,
+                &access,
+                now(),
+                progress,
+                interrupt,
+            )
         } else {
             host::image_check(storage.repo(), &self.image, progress, interrupt)
         };

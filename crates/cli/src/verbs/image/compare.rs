@@ -5,6 +5,7 @@ use oci::reference::OstreeImageReference;
 
 use crate::arguments::Format;
 use crate::context::Context;
+use crate::environment::now;
 use crate::outcome::{Exit, Failure};
 use crate::verbs::container::compare::report;
 use crate::verbs::reference;
@@ -36,8 +37,15 @@ impl Compare {
         let access = self.source.access()?;
         let repo = Some(storage.repo());
         let interrupt = context.interrupt();
-        let compared =
-            host::image_compare(repo, &self.old, &self.new, self.files, &access, interrupt)?;
+        let compared = host::image_compare(
+            repo,
+            &self.old,
+            &self.new,
+            self.files,
+            &access,
+            now(),
+            interrupt,
+        )?;
         report(context, &compared, self.format.json)
     }
 }

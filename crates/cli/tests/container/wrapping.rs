@@ -1,83 +1,9 @@
-//! `bootroot container`, and what `bootroot image` does with images that it makes.
-
-mod support;
+//! Commits in images, and what `bootroot image` does with images that are made here.
 
 use std::fs;
-use std::path::PathBuf;
-use std::process::Command;
 
-use serde_json::Value;
-use support::{answer, assert_valid, bootroot, ostree, refusal};
-use tempfile::TempDir;
-
-/// A repository with one commit, `os`.
-struct Bench {
-    dir: TempDir,
-}
-
-impl Bench {
-    fn new() -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        let bench = Self { dir };
-        let tree = bench.path("tree");
-        for (path, text) in [
-            ("usr/lib/modules/6.1/vmlinuz", "kernel"),
-            ("usr/lib/modules/6.1/initramfs.img", "initramfs"),
-            ("usr/bin/sh", "shell"),
-            ("usr/share/doc/sh/README", "read"),
-            ("usr/etc/conf", "configuration"),
-        ] {
-            let path = tree.join(path);
-            fs::create_dir_all(path.parent().unwrap()).unwrap();
-            fs::write(path, text).unwrap();
-        }
-        answer(&mut ostree(&format!(
-            "init --mode=bare --repo={}",
-            bench.path("repo").display()
-        )));
-        bench.commit("--add-metadata-string=version=1");
-        bench
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.dir.path().join(name)
-    }
-
-    fn commit(&self, more: &str) -> String {
-        let (repo, tree) = (self.path("repo"), self.path("tree"));
-        let line = format!(
-            "commit --repo={} --branch=os --tree=dir={} --timestamp=2024-01-02T03:04:05Z {more}",
-            repo.display(),
-            tree.display()
-        );
-        answer(&mut ostree(&line)).trim().to_owned()
-    }
-
-    fn image(&self, name: &str) -> String {
-        format!("oci:{}:t", self.path(name).display())
-    }
-
-    fn run(&self, line: &str) -> Command {
-        bootroot(&format!("--repo {} {line}", self.path("repo").display()))
-    }
-
-    #[track_caller]
-    fn json(&self, schema: &str, line: &str) -> Value {
-        let text = answer(&mut self.run(&format!("{line} --json")));
-        let value = serde_json::from_str(&text).unwrap();
-        assert_valid(schema, &value);
-        value
-    }
-
-    fn other_repo(&self) -> PathBuf {
-        let other = self.path("other");
-        answer(&mut ostree(&format!(
-            "init --mode=archive --repo={}",
-            other.display()
-        )));
-        other
-    }
-}
+use crate::bench::Bench;
+use crate::support::{answer, bootroot, ostree, refusal};
 
 #[test]
 fn a_commit_goes_through_an_image_into_another_repository() {
@@ -164,12 +90,7 @@ fn a_pulled_image_is_exported_compared_checked_and_pruned() {
 
     let whole = bench.json("image-integrity", &format!("image check {v1}"));
     assert_eq!(whole["whole"], true);
-    let object = answer(&mut ostree(&format!(
-        "ls -C --repo={} os /usr/bin/sh",
-        bench.path("repo").display()
-    )));
-    let (head, tail) = object.split_whitespace().nth(4).unwrap().split_at(2);
-    fs::remove_file(bench.path(&format!("repo/objects/{head}/{tail}.file"))).unwrap();
+    fs::remove_file(bench.object("/usr/bin/sh")).unwrap();
     let damaged = bench.run(&format!("image check {v1}")).output().unwrap();
     assert_eq!(damaged.status.code(), Some(4), "{damaged:?}");
     let repaired = bench.json("image-integrity", &format!("image check --repair {v1}"));
