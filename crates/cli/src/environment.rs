@@ -36,6 +36,22 @@ impl Classified for BadCrashPoint {
     }
 }
 
+/// The editor for messages: `OSTREE_EDITOR`, `VISUAL` (only on a terminal that can show it), `EDITOR`, or
+/// `vi`; none when the terminal cannot show any.
+pub(crate) fn editor() -> Option<String> {
+    let get = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
+    let dumb = get("TERM").is_none_or(|terminal| terminal == "dumb");
+    get("OSTREE_EDITOR")
+        .or_else(|| get("VISUAL").filter(|_| !dumb))
+        .or_else(|| get("EDITOR"))
+        .or_else(|| (!dumb).then(|| "vi".to_owned()))
+}
+
+/// Where files are made that another program is to read: `TMPDIR`, or `/tmp`.
+pub(crate) fn temporary_directory() -> PathBuf {
+    std::env::temp_dir()
+}
+
 /// Lets the process die at a named point, when a test asks for that.
 pub(crate) fn arm_crash_point() -> Result<(), BadCrashPoint> {
     let Some(value) = std::env::var_os(CRASH_AT) else {

@@ -7,6 +7,7 @@ mod outcome;
 mod personality;
 mod place;
 mod private_mounts;
+mod remotes;
 mod render;
 mod results;
 mod signals;

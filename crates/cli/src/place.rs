@@ -14,6 +14,7 @@ use crate::arguments::Options;
 use crate::environment;
 use crate::outcome::{Failure, Hinted};
 use crate::private_mounts;
+use crate::remotes;
 
 /// The physical root of a running system.
 const RUNNING: &str = "/sysroot";
@@ -85,7 +86,18 @@ impl Place {
             return None;
         };
         let is_deployment = path.join("sysroot/ostree").is_dir();
-        is_deployment.then(|| path.join("etc/ostree/remotes.d"))
+        is_deployment.then(|| path.join(REMOTES))
+    }
+
+    /// Where the remotes are that the repository knows beside those of its config: those of the deployment
+    /// that runs, for the repository of the running system.
+    fn outer_remotes_directory(&self) -> Option<PathBuf> {
+        let of_system = Path::new(RUNNING).join(REPOSITORY);
+        let is_running = matches!(self, Self::Running) && self.repository_path() == of_system;
+        if is_running {
+            return Some(Path::new("/").join(REMOTES));
+        }
+        self.remotes_directory()
     }
 
     /// Lets this process change the physical root of the running system, which may be mounted read-only
@@ -154,7 +166,11 @@ impl Place {
     /// The repository alone, for verbs that care for nothing else.
     pub(crate) fn open_repository(&self) -> Result<Repo, Failure> {
         let repo = Repo::open_at(CWD, &self.repository_path());
-        repo.map_err(|error| self.advise(error.into()))
+        let mut repo = repo.map_err(|error| self.advise(error.into()))?;
+        if let Some(directory) = self.outer_remotes_directory() {
+            repo.add_outer_remotes(remotes::all(&directory)?);
+        }
+        Ok(repo)
     }
 
     /// Where keys for signatures are.

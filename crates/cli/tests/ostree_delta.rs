@@ -194,3 +194,31 @@ fn ed25519_signs_verifies_and_guards_what_is_applied() {
         repo.new
     )));
 }
+
+/// A patch is far smaller than the pieces that are new.
+#[test]
+fn small_files_are_patched_however_much_of_them_is_found_again() {
+    let repo = Repo::make();
+    let content: Vec<u8> = (0..200_000_u32)
+        .map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8)
+        .collect();
+    let commit = |start: &str| {
+        fs::write(repo.path("tree/file"), [start.as_bytes(), &content].concat()).unwrap();
+        let (root, tree) = (repo.path("repo"), repo.path("tree"));
+        let line = format!("commit --repo={} -b b {}", root.display(), tree.display());
+        answer(&mut ostree(&line));
+    };
+    commit("");
+    commit("a header");
+    for (options, patched) in [
+        ("", 1),
+        ("--disable-bsdiff", 0),
+        ("--max-bsdiff-size=0", 0),
+        ("--max-bsdiff-size=10000", 1),
+    ] {
+        let done = repo.ours(&format!("generate {options} b")).output().unwrap();
+        let told = said(&done);
+        let expected = format!("bsdiff={patched} objects");
+        assert!(told.contains(&expected), "{options}: {told}");
+    }
+}

@@ -289,3 +289,17 @@ fn put(path: &Path, content: &str) {
     fs::create_dir_all(path.parent().unwrap()).unwrap();
     fs::write(path, content).unwrap();
 }
+
+#[test]
+fn a_summary_and_its_signatures_have_the_same_time() {
+    use std::os::unix::fs::MetadataExt as _;
+    let scene = Scene::new();
+    answer(&mut scene.theirs("commit -b main -s x --tree=dir=tree"));
+    let home = scene.gpg_homedir();
+    answer(&mut scene.ours(&format!("summary -u {home} --gpg-sign=one@example.com")));
+    let time = |name: &str| {
+        let found = fs::metadata(scene.path("repo").join(name)).unwrap();
+        (found.mtime(), found.mtime_nsec())
+    };
+    assert_eq!(time("summary"), time("summary.sig"));
+}

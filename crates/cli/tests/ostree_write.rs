@@ -100,6 +100,7 @@ fn commits_that_make_no_sense_are_refused() {
         "commit -b main --parent=nobody tree",
         "commit -b main --timestamp=soon tree",
         "commit -b main --add-metadata-string=x tree",
+        "commit -b main --add-metadata-string==x tree",
         "commit -b main --statoverride=nothing-here tree",
     ] {
         twins.refused(line);
@@ -488,4 +489,106 @@ fn damage_is_told_marked_and_removed() {
             "{said}"
         );
     }
+}
+
+#[test]
+fn commits_may_be_older_than_1970() {
+    let twins = Twins::new("archive");
+    for time in ["November 05 1955", "1969-12-31 23:59:59 +0000", "@-5"] {
+        let commit = |mut command: Command| answer(command.arg(format!("--timestamp={time}")));
+        let line = "commit -b main -s x tree";
+        assert_eq!(
+            commit(twins.ours(line)),
+            commit(twins.theirs(line)),
+            "{time}"
+        );
+        let shown = twins.same("show main");
+        assert!(shown.contains("Date:  19"), "{shown}");
+    }
+    twins.same("prune --refs-only --keep-younger-than=@100");
+    twins.same("log main");
+}
+
+#[test]
+fn a_message_is_written_in_an_editor() {
+    let twins = Twins::new("archive");
+    let commit = |mut command: Command, editor: &str| {
+        command.args(["commit", "-b", "main", "-e", "--timestamp=@100", "tree"]);
+        command.env("OSTREE_EDITOR", editor).env("TERM", "xterm");
+        command
+    };
+    let write = "printf 'new subject\\n\\n# remark\\nfirst\\nsecond\\n\\n' >";
+    let [ours, theirs] = [twins.ours(""), twins.theirs("")];
+    assert_eq!(
+        answer(&mut commit(ours, write)),
+        answer(&mut commit(theirs, write))
+    );
+    assert!(twins.same("show main").contains("    new subject\n\n    first\n    second\n"));
+    for editor in ["false", "true", "nothing-here"] {
+        refusal(&mut commit(twins.ours(""), editor), 1);
+    }
+    // What the options say is where the editor begins.
+    let mut kept = commit(twins.ours(""), "true");
+    answer(kept.args(["-s", "kept subject", "-m", "kept body"]));
+    let shown = answer(&mut twins.ours("show main"));
+    assert!(shown.contains("    kept subject\n\n    kept body\n"), "{shown}");
+}
+
+#[test]
+fn statistics_of_two_commits_are_the_same() {
+    let twins = Twins::new("archive");
+    twins.history();
+    for line in [
+        "diff --stats main^ main",
+        "diff --stats main",
+        "diff --stats main main",
+        "diff --stats --fs-diff main^^ main",
+    ] {
+        assert!(twins.same(line).contains("Common Object Count: "));
+    }
+    twins.refused("diff --stats main nobody");
+}
+
+#[test]
+fn files_are_shown_as_variants() {
+    let twins = Twins::new("archive");
+    fs::write(twins.path("value"), b"\x01\x02\x03\x04").unwrap();
+    for of in ["u", "ay", "(qyy)"] {
+        twins.same(&format!("show --print-variant-type={of} value"));
+        twins.same(&format!("show -B --print-variant-type={of} value"));
+    }
+    twins.refused("show --print-variant-type=u none");
+}
+
+#[test]
+fn static_deltas_alone_are_pruned() {
+    let twins = Twins::new("archive");
+    twins.history();
+    for line in ["main^", "main"] {
+        let line = format!("static-delta generate {line}");
+        answer(&mut twins.ours(&line));
+        answer(&mut twins.theirs(&line));
+    }
+    twins.same("prune --static-deltas-only --delete-commit=main");
+    assert_eq!(twins.same("static-delta list").lines().count(), 1);
+    twins.same("log main");
+    twins.refused("prune --static-deltas-only");
+    twins.refused("prune --static-deltas-only --keep-younger-than=@200");
+    assert_eq!(twins.same("static-delta list").lines().count(), 1);
+}
+
+#[test]
+fn an_alias_needs_a_ref_to_follow() {
+    let twins = Twins::new("archive");
+    twins.history();
+    let line = "refs -A --create other nothing-here";
+    let said = refusal(&mut twins.ours(line), 1);
+    assert!(
+        said.contains("Cannot create alias to non-existent ref"),
+        "{said}"
+    );
+    refusal(&mut twins.theirs(line), 1);
+    twins.refused("refs -A --create other origin:main");
+    twins.same("refs -A --create other main");
+    twins.same("refs -A");
 }

@@ -133,9 +133,30 @@ impl Repo {
         Remote::all_in(&self.config().file)
     }
 
-    /// The remote of this name.
+    /// The remote of this name: of the config, of those [around it](Self::add_outer_remotes), or else of
+    /// the repository that this one builds on.
     #[must_use]
     pub fn remote(&self, name: &str) -> Option<Remote> {
+        let inherited = || self.parent()?.remote(name);
+        self.remotes()
+            .into_iter()
+            .chain(self.outer_remotes.iter().cloned())
+            .find(|remote| remote.name == name)
+            .or_else(inherited)
+    }
+
+    /// Remotes that are configured elsewhere, for example in `/etc/ostree/remotes.d`.
+    #[must_use]
+    pub fn outer_remotes(&self) -> &[Remote] {
+        &self.outer_remotes
+    }
+
+    /// Let the repository know remotes that are configured elsewhere.
+    pub fn add_outer_remotes(&mut self, remotes: impl IntoIterator<Item = Remote>) {
+        self.outer_remotes.extend(remotes);
+    }
+
+    fn own_remote(&self, name: &str) -> Option<Remote> {
         self.remotes()
             .into_iter()
             .find(|remote| remote.name == name)
@@ -149,7 +170,7 @@ impl Repo {
         if !is_valid_name(&remote.name) {
             return Err(RemoteError::InvalidName(remote.name.clone()));
         }
-        if self.remote(&remote.name).is_some() {
+        if self.own_remote(&remote.name).is_some() {
             match how {
                 IfPresent::Fail => return Err(RemoteError::Exists(remote.name.clone())),
                 IfPresent::Keep => return Ok(false),
@@ -168,7 +189,7 @@ impl Repo {
     /// [`RemoteError`]; when the keyring cannot be removed, the config is changed already.
     pub fn delete_remote(&mut self, name: &str) -> Result<(), RemoteError> {
         let mut config = self.config().file.clone();
-        if self.remote(name).is_none() || !config.remove_group(&group(name)) {
+        if self.own_remote(name).is_none() || !config.remove_group(&group(name)) {
             return Err(RemoteError::NotFound(name.to_owned()));
         }
         self.write_config(&config)?;

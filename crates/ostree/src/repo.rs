@@ -8,7 +8,7 @@ use ostree_format::{Checksum, ObjectKind, ObjectName, RepoMode};
 use rustix::fs::{AtFlags, Mode, OFlags};
 use rustix::io::Errno;
 
-use crate::{ConfigError, RepoConfig};
+use crate::{ConfigError, Remote, RepoConfig};
 
 /// Largest config file that is read.
 const MAX_CONFIG: u64 = 1024 * 1024;
@@ -35,6 +35,8 @@ pub struct Repo {
     config: RepoConfig,
     /// Where objects are looked for that are not here (`core.parent`).
     parent: Option<Box<Self>>,
+    /// Remotes that the config does not name.
+    pub(crate) outer_remotes: Vec<Remote>,
 }
 
 /// Why a repository could not be opened or made.
@@ -102,6 +104,7 @@ impl Repo {
         let parent = parent.transpose()?.map(Box::new);
         Ok(Self {
             parent,
+            outer_remotes: Vec::new(),
             objects,
             tmp,
             config,
@@ -231,6 +234,18 @@ impl Repo {
             Ok(_) => Ok(true),
             Err(Errno::NOENT) => Ok(false),
             Err(error) => Err(error).during("look for object", &path),
+        }
+    }
+
+    /// Whether the repository has the object or gets it from the one that it builds on.
+    ///
+    /// # Errors
+    /// What the system said, but for "not found".
+    pub fn provides(&self, name: &ObjectName) -> Result<bool, durable::Error> {
+        match &self.parent {
+            _ if self.has_object(name)? => Ok(true),
+            Some(parent) => parent.provides(name),
+            None => Ok(false),
         }
     }
 

@@ -7,11 +7,13 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use durable::IoContext as _;
 use error_class::{Classified, ErrorClass};
 use ostree_format::gvariant::{Type, Value};
 use ostree_format::refs::Refspec;
 use ostree_format::{Checksum, Commit, DirMeta, Metadata, ObjectKind, ObjectName, limits};
 use progress::Interrupt;
+use rustix::fs::{AtFlags, Timespec, Timestamps};
 
 use crate::refs::RefOwner;
 use crate::{Expect, ReadError, RefError, Repo, TransactionOptions, Tree, WriteError};
@@ -257,7 +259,27 @@ impl Repo {
             None => durable::remove_all(self.dir(), path)?,
         }
         durable::publish(self.dir(), Path::new("summary"), summary, 0o644)?;
+        if signatures.is_some() {
+            self.date_signatures()?;
+        }
         Ok(())
+    }
+
+    /// Gives the signatures the time of the summary: caches of the web take files of different times for
+    /// files of different generations.
+    fn date_signatures(&self) -> Result<(), durable::Error> {
+        let stat = rustix::fs::statat(self.dir(), "summary", AtFlags::empty());
+        let stat = stat.during("look at", "summary")?;
+        let time = Timespec {
+            tv_sec: stat.st_mtime,
+            tv_nsec: i64::try_from(stat.st_mtime_nsec).unwrap_or_default(),
+        };
+        let times = Timestamps {
+            last_access: time,
+            last_modification: time,
+        };
+        rustix::fs::utimensat(self.dir(), "summary.sig", &times, AtFlags::empty())
+            .during("set the time of", "summary.sig")
     }
 
     /// The bytes of the summary and of its signatures.

@@ -79,6 +79,19 @@ impl Transaction<'_> {
         Ok(new)
     }
 
+    /// Whether a content object is stored with everything that belongs to it, or comes from the repository
+    /// that this one builds on.
+    ///
+    /// # Errors
+    /// What the system said.
+    pub fn provides_file(&self, name: &ObjectName) -> Result<bool, durable::Error> {
+        match self.repo.parent() {
+            _ if self.has_file(name)? => Ok(true),
+            Some(parent) => parent.provides(name),
+            None => Ok(false),
+        }
+    }
+
     /// Whether a content object is stored with everything that belongs to it.
     ///
     /// # Errors

@@ -26,7 +26,7 @@ impl Pull<'_> {
     /// Bring a content object, unless it is here.
     pub(crate) fn file(&self, line: &Line, checksum: Checksum) -> Result<(), Error> {
         let name = ObjectName::new(checksum, ObjectKind::File);
-        if self.txn.has_file(&name)? {
+        if self.txn.provides_file(&name)? {
             return Ok(());
         }
         let local = self.source.into_iter().chain(self.options.local_caches);

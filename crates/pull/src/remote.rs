@@ -8,8 +8,8 @@ use ostree::Repo;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Remote {
     inner: ostree::Remote,
-    /// Whether the name is an address itself, of a repository on this machine.
-    unnamed: bool,
+    /// Whose refs its refs become; `None` for a repository on this machine that is named by its address.
+    refs_of: Option<String>,
 }
 
 /// The remote's configuration does not allow to pull.
@@ -90,15 +90,20 @@ impl Remote {
             let inner = ostree::Remote { name, options };
             return Ok(Self {
                 inner,
-                unnamed: true,
+                refs_of: None,
             });
         }
         let found = repo.remote(name);
         let inner = found.ok_or_else(|| RemoteError::NotFound(name.to_owned()))?;
-        Ok(Self {
-            inner,
-            unnamed: false,
-        })
+        let refs_of = Some(name.to_owned());
+        Ok(Self { inner, refs_of })
+    }
+
+    /// Let its refs become those of the remote `name`.
+    #[must_use]
+    pub fn in_place_of(mut self, name: &str) -> Self {
+        self.refs_of = Some(name.to_owned());
+        self
     }
 
     /// Its name; the address of one without name.
@@ -110,7 +115,7 @@ impl Remote {
     /// Whose refs those of the remote become; `None` when they are the repository's own.
     #[must_use]
     pub fn refs_of(&self) -> Option<String> {
-        (!self.unnamed).then(|| self.inner.name.clone())
+        self.refs_of.clone()
     }
 
     /// The value of an option.

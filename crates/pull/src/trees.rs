@@ -35,7 +35,7 @@ impl Pull<'_> {
     /// Bring a directory's own metadata.
     pub(crate) fn meta(&self, line: &Line, checksum: Checksum) -> Result<(), Error> {
         let name = ObjectName::new(checksum, ObjectKind::DirMeta);
-        if self.txn.repo().has_object(&name)? {
+        if self.txn.repo().provides(&name)? {
             return Ok(());
         }
         self.metadata(line, name, DirMeta::from_bytes)?;

@@ -71,7 +71,10 @@ fn own(repo: &Repo, remote: &Remote, stores: &KeyStores) -> Result<(Keyring, boo
     let name = name(&remote.name);
     let stored = match stored(repo, &name)? {
         Some(bytes) => Some(bytes),
-        None => stores.remote_keyring(&name)?,
+        None => match stores.remote_keyring(&name)? {
+            Some(bytes) => Some(bytes),
+            None => inherited(repo, &name)?,
+        },
     };
     if let Some(bytes) = &stored {
         add(&mut keyring, bytes, Path::new(&name))?;
@@ -107,6 +110,17 @@ pub fn add_keys_of_home(keyring: &mut Keyring, dir: &OwnedFd) -> Result<(), Trus
     let bytes = durable::read_optional(dir.as_fd(), path, MAX_KEYRING);
     let bytes = bytes.map_err(|source| io(path, source))?;
     add(keyring, &bytes.unwrap_or_default(), path)
+}
+
+/// The keyring of a repository that this one builds on.
+fn inherited(repo: &Repo, name: &str) -> Result<Option<Vec<u8>>, TrustError> {
+    let Some(parent) = repo.parent() else {
+        return Ok(None);
+    };
+    match stored(parent, name)? {
+        Some(bytes) => Ok(Some(bytes)),
+        None => inherited(parent, name),
+    }
 }
 
 pub(crate) fn stored(repo: &Repo, name: &str) -> Result<Option<Vec<u8>>, TrustError> {

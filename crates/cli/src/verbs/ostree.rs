@@ -22,6 +22,7 @@ mod remote;
 mod remote_access;
 mod reset;
 mod rev_parse;
+mod selinux;
 mod show;
 mod sign;
 mod signatures;

@@ -23,6 +23,9 @@ use crate::{ReadError, Repo};
 
 /// Files above this size are not searched for equal stretches, which needs both in memory.
 const MAX_ROLLSUM: u64 = 1 << 30;
+/// Of files that have not more bytes than this, old and new together, a patch costs little time and is always
+/// the smallest.
+const SMALL: u64 = 8_000_000;
 /// So much of a file, in percent, must be in the old one for it to be made of pieces of that.
 const ENOUGH: u64 = 50;
 
@@ -320,6 +323,11 @@ impl Plan {
                 continue;
             }
             let both = old.size.saturating_add(new.size);
+            let may_patch = options.patches && both <= options.max_patch_size;
+            if may_patch && both <= SMALL {
+                self.patched.insert(to, from);
+                continue;
+            }
             let found = if both <= MAX_ROLLSUM {
                 let (old, new) = (repo.read_content(&from)?.1, repo.read_content(&to)?.1);
                 rollsum::matches(&old, &new)
@@ -330,7 +338,7 @@ impl Plan {
             if bytes > 0 && bytes.saturating_mul(100) >= new.size.saturating_mul(ENOUGH) {
                 self.stats.matched_bytes += bytes;
                 self.matched.insert(to, (from, found));
-            } else if options.patches && both <= options.max_patch_size {
+            } else if may_patch {
                 self.patched.insert(to, from);
             }
         }

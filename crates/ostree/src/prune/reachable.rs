@@ -1,6 +1,6 @@
 //! Everything that a set of commits needs.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use ostree_format::{Checksum, ObjectKind, ObjectName, RepoMode, limits};
 use progress::Interrupt;
@@ -93,6 +93,17 @@ impl<'r> Reachable<'r> {
         Ok(())
     }
 
+    /// Everything that was found, without what stands beside objects.
+    fn into_names(self) -> BTreeSet<ObjectName> {
+        let named = |kind| move |checksum| ObjectName::new(checksum, kind);
+        let commits = self.commits.into_keys().map(named(ObjectKind::Commit));
+        commits
+            .chain(self.dirtrees.into_iter().map(named(ObjectKind::DirTree)))
+            .chain(self.dirmetas.into_iter().map(named(ObjectKind::DirMeta)))
+            .chain(self.files.into_iter().map(named(ObjectKind::File)))
+            .collect()
+    }
+
     /// Whether the object is needed.
     pub(crate) fn has(&self, name: &ObjectName) -> Result<bool, PruneError> {
         let checksum = &name.checksum;
@@ -109,5 +120,21 @@ impl<'r> Reachable<'r> {
                 target.is_some_and(|file| self.files.contains(&file))
             }
         })
+    }
+}
+
+impl Repo {
+    /// A commit and all objects of its tree.
+    ///
+    /// # Errors
+    /// [`PruneError`], also when one is missing that the commit does not lack by its own account.
+    pub fn reachable_objects(
+        &self,
+        commit: &Checksum,
+        interrupt: &Interrupt,
+    ) -> Result<BTreeSet<ObjectName>, PruneError> {
+        let mut reachable = Reachable::new(self, false, interrupt);
+        reachable.commit(*commit, Depth::Ancestors(0))?;
+        Ok(reachable.into_names())
     }
 }

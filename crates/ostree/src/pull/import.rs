@@ -21,24 +21,20 @@ const PIECE: usize = 128 * 1024;
 impl Pull<'_> {
     /// Bring a metadata object, unless it is here.
     pub(super) fn metadata(&mut self, name: ObjectName) -> Result<(), PullError> {
-        if self.txn.repo.has_object(&name)? {
+        if self.txn.repo.provides(&name)? {
+            return Ok(());
+        }
+        self.stats.metadata += 1;
+        if !self.options.untrusted && self.txn.link_metadata(&name, self.source)? {
             return Ok(());
         }
         let bytes = self.source.load_bytes(&name)?;
         let bytes = bytes.ok_or(ReadError::Missing(name))?;
-        // Metadata is small, so that it is always checked.
-        let actual = Checksum::of(&bytes);
-        let linked = !self.options.untrusted
-            && actual == name.checksum
-            && self.txn.link_metadata(&name, self.source)?;
-        if !linked {
-            self.txn.write_metadata(name.kind, &bytes)?;
-        }
+        let actual = self.txn.write_metadata(name.kind, &bytes)?;
         if actual != name.checksum {
             self.txn.poison();
             return Err(PullError::Damaged { name, actual });
         }
-        self.stats.metadata += 1;
         Ok(())
     }
 
@@ -127,7 +123,7 @@ impl<'a> Importer<'a> {
     /// [`PullError`]; the transaction cannot be committed after an object that is damaged.
     pub fn file(&self, checksum: &Checksum, buffer: &mut [u8]) -> Result<Option<u64>, PullError> {
         let name = ObjectName::new(*checksum, ObjectKind::File);
-        if self.txn.has_file(&name)? {
+        if self.txn.provides_file(&name)? {
             return Ok(None);
         }
         if self.user_only_files {
@@ -186,6 +182,12 @@ impl<'a> Importer<'a> {
 }
 
 fn import_error(name: ObjectName, source: WriteError) -> PullError {
+    if let WriteError::ModeForbidden { file_mode, .. } = source {
+        return PullError::Mode {
+            checksum: name.checksum,
+            mode: file_mode,
+        };
+    }
     let source = Box::new(source);
     PullError::Import { name, source }
 }

@@ -76,17 +76,12 @@ pub(super) struct Pull<'a> {
 impl Pull<'_> {
     fn rev(&mut self, rev: &str) -> Result<(), PullError> {
         if let Ok(commit) = rev.parse::<Checksum>() {
-            return self.history(commit);
+            return self.history(commit, None);
         }
         let refspec: Refspec = rev.parse().map_err(crate::RefError::from)?;
         let found = self.source.read_ref(&refspec)?;
         let commit = found.ok_or_else(|| crate::RefError::NotFound(rev.to_owned()))?;
-        if self.options.verify_bindings {
-            let object = self.source.load_commit(&commit)?;
-            crate::verify_bindings(&object, None, Some(refspec.name.as_str()))
-                .map_err(|source| PullError::NotBound { commit, source })?;
-        }
-        self.history(commit)?;
+        self.history(commit, Some(refspec.name.as_str()))?;
         let remote = self.options.remote.clone();
         let name = refspec.name;
         let target = Refspec { remote, name };
@@ -94,8 +89,9 @@ impl Pull<'_> {
         Ok(())
     }
 
-    /// A commit and as many of its ancestors as are wanted and there.
-    fn history(&mut self, commit: Checksum) -> Result<(), PullError> {
+    /// A commit, which `name` may stand for, and as many of its ancestors as are wanted and there.
+    fn history(&mut self, commit: Checksum, mut name: Option<&str>) -> Result<(), PullError> {
+        let collection = self.source.collection_id();
         let mut next = Some((commit, self.options.depth));
         let mut first = true;
         while let Some((checksum, depth)) = next {
@@ -105,6 +101,14 @@ impl Pull<'_> {
                 other => other?,
             };
             first = false;
+            if self.options.verify_bindings {
+                crate::verify_bindings(&commit, collection.as_deref(), name.take()).map_err(
+                    |source| PullError::NotBound {
+                        commit: checksum,
+                        source,
+                    },
+                )?;
+            }
             self.commit(checksum, &commit)?;
             next = commit.parent.zip(Depth::parent(depth));
         }
@@ -113,7 +117,7 @@ impl Pull<'_> {
 
     fn commit(&mut self, checksum: Checksum, commit: &Commit) -> Result<(), PullError> {
         let repo = self.txn.repo;
-        let stored = repo.has_object(&ObjectName::new(checksum, ObjectKind::Commit))?;
+        let stored = repo.provides(&ObjectName::new(checksum, ObjectKind::Commit))?;
         let whole = stored && repo.partial(&checksum)?.is_none();
         if !whole && !self.options.commit_only {
             self.dirmeta(&commit.meta)?;

@@ -18,8 +18,8 @@ pub struct PullLocalOptions {
     pub depth: Depth,
     /// Only commit objects; the commits are marked as partial.
     pub commit_only: bool,
-    /// Hash every content object, also those that could be linked (`--untrusted`). Otherwise only metadata
-    /// is checked, and content that is damaged in the source is damaged here.
+    /// Hash every object, also those that could be linked (`--untrusted`). Otherwise only what has to be
+    /// written anew is, and an object that is damaged in the source is damaged here.
     pub untrusted: bool,
     /// Whose refs they become: of this remote, or (`None`) of the repository itself.
     pub remote: Option<String>,
@@ -67,7 +67,11 @@ pub enum PullError {
     #[error(transparent)]
     Ref(#[from] RefError),
     /// An object of the source is not what its name says.
-    #[error("Corrupted object {name} of the source repository: its content is that of {actual}")]
+    #[error(
+        "Corrupted {} object; checksum expected='{}' actual='{actual}'",
+        name.kind,
+        name.checksum
+    )]
     Damaged {
         /// The object.
         name: ObjectName,
@@ -121,7 +125,7 @@ impl Classified for PullError {
             Self::Ref(error) => error.class(),
             Self::Damaged { .. } => ErrorClass::Corrupt,
             Self::NotBound { .. } => ErrorClass::Untrusted,
-            Self::Mode { .. } => ErrorClass::InvalidInput,
+            Self::Mode { .. } => ErrorClass::Unsupported,
             Self::Import { source, .. } => source.class(),
             Self::Write(error) => error.class(),
             Self::Interrupted(error) => error.class(),

@@ -14,9 +14,8 @@ use ostree::{
 use ostree_format::RepoMode;
 use progress::{Interrupt, Silent};
 use proptest::prelude::*;
-use proptest::test_runner::{Config, TestRunner};
 
-use crate::model::{commit, materialise, tree_for};
+use crate::model::{commit, materialise, tree_for, try_all};
 use crate::oracle::{MODES, assert_clean, init, objects, open, ostree, theirs};
 use crate::transactions::begin;
 
@@ -64,6 +63,7 @@ fn same(mode: RepoMode, source: &Path, options: &CommitDirOptions<'_>, arguments
     assert_eq!(root(&mine), root(&their), "{mode} {arguments:?}");
     assert_eq!(objects(&open(&mine)), objects(&open(&their)));
     assert_clean(&mine);
+    assert_clean(&their);
 }
 
 fn paths_below(root: &Path) -> BTreeSet<String> {
@@ -72,61 +72,68 @@ fn paths_below(root: &Path) -> BTreeSet<String> {
 
 #[test]
 fn every_option_does_what_that_of_ostree_does() {
-    let config = Config {
-        cases: 6,
-        failure_persistence: None,
-        max_shrink_iters: 50,
-        ..Config::default()
-    };
     let strategy = (tree_for(RepoMode::Bare), any::<prop::sample::Index>());
-    TestRunner::new(config)
-        .run(&strategy, |(item, pick)| {
-            let scratch = tempfile::tempdir().unwrap();
-            let source = scratch.path().join("tree");
-            materialise(&item, &source);
-            let plain = CommitDirOptions::default();
-            for mode in MODES {
-                if mode != RepoMode::BareUserOnly {
-                    same(mode, &source, &plain, &[]);
-                }
+    try_all(6, &strategy, |(item, pick)| {
+        let scratch = tempfile::tempdir().unwrap();
+        let source = scratch.path().join("tree");
+        materialise(&item, &source);
+        link_hard(&source, &pick);
+        let plain = CommitDirOptions::default();
+        for mode in MODES {
+            if mode != RepoMode::BareUserOnly {
+                same(mode, &source, &plain, &[]);
             }
-            let canonical = CommitDirOptions {
-                canonical_permissions: true,
-                ..plain.clone()
-            };
-            same(RepoMode::BareUserOnly, &source, &plain, &[]);
-            same(
-                RepoMode::Bare,
-                &source,
-                &canonical,
-                &["--canonical-permissions"],
-            );
-            let bare = CommitDirOptions {
-                skip_xattrs: true,
-                ro_executables: true,
-                ..plain.clone()
-            };
-            same(
-                RepoMode::Bare,
-                &source,
-                &bare,
-                &["--no-xattrs", "--mode-ro-executables"],
-            );
-            let owned = CommitDirOptions {
-                uid: Some(5),
-                gid: Some(6),
-                ..plain.clone()
-            };
-            same(
-                RepoMode::Archive,
-                &source,
-                &owned,
-                &["--owner-uid=5", "--owner-gid=6"],
-            );
-            lists(&source, &pick);
-            Ok(())
+        }
+        let canonical = CommitDirOptions {
+            canonical_permissions: true,
+            ..plain.clone()
+        };
+        same(RepoMode::BareUserOnly, &source, &plain, &[]);
+        same(
+            RepoMode::Bare,
+            &source,
+            &canonical,
+            &["--canonical-permissions"],
+        );
+        let bare = CommitDirOptions {
+            skip_xattrs: true,
+            ro_executables: true,
+            ..plain.clone()
+        };
+        same(
+            RepoMode::Bare,
+            &source,
+            &bare,
+            &["--no-xattrs", "--mode-ro-executables"],
+        );
+        let owned = CommitDirOptions {
+            uid: Some(5),
+            gid: Some(6),
+            ..plain.clone()
+        };
+        same(
+            RepoMode::Archive,
+            &source,
+            &owned,
+            &["--owner-uid=5", "--owner-gid=6"],
+        );
+        lists(&source, &pick);
+    });
+}
+
+/// A second name, in the root, for a file that is there.
+fn link_hard(source: &Path, pick: &prop::sample::Index) {
+    let files: Vec<String> = paths_below(source)
+        .into_iter()
+        .filter(|path| {
+            let found = source.join(&path[1..]).symlink_metadata();
+            found.is_ok_and(|found| found.is_file())
         })
-        .unwrap();
+        .collect();
+    if !files.is_empty() {
+        let file = source.join(&pick.get(&files)[1..]);
+        fs::hard_link(file, source.join("second name")).unwrap();
+    }
 }
 
 /// Stat overrides and a skip list for a path that is there.

@@ -6,9 +6,8 @@ use std::path::Path;
 use ostree::{Expect, Repo, Tree, diff_trees};
 use ostree_format::RepoMode;
 use progress::{Interrupt, Silent};
-use proptest::test_runner::{Config, TestRunner};
 
-use crate::model::{Item, commit, tree_for, write};
+use crate::model::{Item, commit, tree_for, try_all, write};
 use crate::oracle::{init, open, theirs};
 use crate::transactions::begin;
 
@@ -61,29 +60,21 @@ fn recorded_commits_differ_as_recorded() {
 /// Two trees that have much in common: the second is the first with parts of a third.
 #[test]
 fn random_trees_differ_alike() {
-    let config = Config {
-        cases: 12,
-        failure_persistence: None,
-        ..Config::default()
-    };
     let strategy = (tree_for(RepoMode::Bare), tree_for(RepoMode::Bare));
-    TestRunner::new(config)
-        .run(&strategy, |(first, other)| {
-            let scratch = tempfile::tempdir().unwrap();
-            let path = scratch.path().join("repo");
-            let repo = init(&path, RepoMode::Bare);
-            for (name, item) in [("one", &first), ("two", &mixed(&first, &other))] {
-                let txn = begin(&repo);
-                let tree = write(&txn, item);
-                let commit = commit(&txn, &tree);
-                txn.set_ref(name.parse().unwrap(), Expect::Absent, Some(commit));
-                txn.commit(&Silent, &Interrupt::default()).unwrap();
-            }
-            assert_same(&path, "one", "two");
-            assert_same(&path, "two", "one");
-            Ok(())
-        })
-        .unwrap();
+    try_all(12, &strategy, |(first, other)| {
+        let scratch = tempfile::tempdir().unwrap();
+        let path = scratch.path().join("repo");
+        let repo = init(&path, RepoMode::Bare);
+        for (name, item) in [("one", &first), ("two", &mixed(&first, &other))] {
+            let txn = begin(&repo);
+            let tree = write(&txn, item);
+            let commit = commit(&txn, &tree);
+            txn.set_ref(name.parse().unwrap(), Expect::Absent, Some(commit));
+            txn.commit(&Silent, &Interrupt::default()).unwrap();
+        }
+        assert_same(&path, "one", "two");
+        assert_same(&path, "two", "one");
+    });
 }
 
 fn mixed(first: &Item, other: &Item) -> Item {

@@ -8,8 +8,31 @@ use std::path::Path;
 use ostree::{Transaction, Tree};
 use ostree_format::{Checksum, Commit, DirMeta, FileHeader, Metadata, RepoMode, Xattrs, mode};
 use proptest::prelude::*;
+use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use rustix::fs::XattrFlags;
 use tree::{Dir, Name, Node};
+
+/// Tries `check` with `cases` values, the same in every run. `BOOTROOT_TEST_SEED=N` chooses others; a failure
+/// tells the number beside the smallest value that fails.
+pub(crate) fn try_all<S: Strategy>(cases: u32, strategy: &S, check: impl Fn(S::Value)) {
+    let seed = std::env::var("BOOTROOT_TEST_SEED").map_or(1, |text| text.parse::<u64>().unwrap());
+    let config = Config {
+        cases,
+        failure_persistence: None,
+        max_shrink_iters: 200,
+        ..Config::default()
+    };
+    let mut bytes = [0; 32];
+    bytes[..8].copy_from_slice(&seed.to_le_bytes());
+    let random = TestRng::from_seed(RngAlgorithm::ChaCha, &bytes);
+    let tried = TestRunner::new_with_rng(config, random).run(strategy, |value| {
+        check(value);
+        Ok(())
+    });
+    if let Err(error) = tried {
+        panic!("BOOTROOT_TEST_SEED={seed}: {error}");
+    }
+}
 
 /// Owner, permission bits and attributes (empty values included).
 #[derive(Debug, Clone)]

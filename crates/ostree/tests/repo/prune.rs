@@ -339,3 +339,53 @@ fn writers_and_pruners_do_not_harm_each_other() {
     });
     assert_clean(&path);
 }
+
+/// A reader beside a pruner: what a ref names can always be read to the end.
+#[test]
+fn a_reader_beside_a_pruner_misses_nothing() {
+    for mode in [RepoMode::Bare, RepoMode::Archive] {
+        let scratch = tempfile::tempdir().unwrap();
+        let path = scratch.path().join("repo");
+        init(&path, mode);
+        let commit = |name: Option<&str>, content: &str| {
+            let repo = open(&path);
+            let txn = begin(&repo);
+            let commit = stage(&txn, 30, content);
+            if let Some(name) = name {
+                txn.set_ref(name.parse().unwrap(), ostree::Expect::Any, Some(commit));
+            }
+            txn.commit(&Silent, &Interrupt::default()).unwrap();
+        };
+        commit(Some("kept"), "kept");
+        let done = std::sync::atomic::AtomicBool::new(false);
+        let read = || {
+            let repo = open(&path);
+            let mut rounds = 0;
+            while !done.load(std::sync::atomic::Ordering::Relaxed) || rounds == 0 {
+                rounds += 1;
+                let commit = repo.load_commit(&repo.resolve("kept").unwrap()).unwrap();
+                let tree = repo.load_tree(&commit.contents, &commit.meta).unwrap();
+                let whole = tree.try_for_each_leaf(&mut |_, file| {
+                    let mut content = Vec::new();
+                    let mut object = repo.open_file(file)?;
+                    std::io::Read::read_to_end(&mut object.content, &mut content).unwrap();
+                    assert!(content.starts_with(b"kept "));
+                    Ok::<_, ostree::ReadError>(())
+                });
+                whole.unwrap();
+            }
+        };
+        std::thread::scope(|scope| {
+            scope.spawn(read);
+            for round in 0..20 {
+                // What no ref names shares its objects with nobody, and goes.
+                commit(None, &format!("garbage {round}"));
+                let options = refs_only(Depth::Ancestors(0));
+                let pruned = open(&path).prune(&options, &Silent, &Interrupt::default());
+                assert!(pruned.unwrap().deleted > 30);
+            }
+            done.store(true, std::sync::atomic::Ordering::Relaxed);
+        });
+        assert_clean(&path);
+    }
+}

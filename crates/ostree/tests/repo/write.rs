@@ -8,10 +8,8 @@ use ostree::{Expect, Repo, TransactionOptions};
 use ostree_format::refs::Refspec;
 use ostree_format::{ObjectKind, ObjectName, RepoMode};
 use progress::{Interrupt, Silent};
-use proptest::prelude::*;
-use proptest::test_runner::{Config, TestRunner};
 
-use crate::model::{Item, commit, materialise, tree_for, write};
+use crate::model::{Item, commit, materialise, tree_for, try_all, write};
 use crate::oracle::{assert_clean, init, objects, open, theirs};
 
 fn main_ref() -> Refspec {
@@ -90,18 +88,7 @@ fn assert_same_file(name: &ObjectName, mode: RepoMode, ours: &Path, theirs: &Pat
 }
 
 fn run(mode: RepoMode) {
-    let config = Config {
-        cases: 16,
-        failure_persistence: None,
-        max_shrink_iters: 200,
-        ..Config::default()
-    };
-    TestRunner::new(config)
-        .run(&tree_for(mode), |item| {
-            check(mode, &item);
-            Ok(())
-        })
-        .unwrap();
+    try_all(16, &tree_for(mode), |item| check(mode, &item));
 }
 
 #[test]
@@ -124,17 +111,16 @@ fn archive_writes_what_ostree_writes() {
     run(RepoMode::Archive);
 }
 
-proptest! {
-    #![proptest_config(Config { cases: 8, failure_persistence: None, ..Config::default() })]
-
-    /// Every level of deflate, and none, is read back by both.
-    #[test]
-    fn every_deflate_level_is_readable(level in 0u32..=9, item in tree_for(RepoMode::Archive)) {
+/// Every level of deflate, and none, is read back by both.
+#[test]
+fn every_deflate_level_is_readable() {
+    let cases = (0u32..=9, tree_for(RepoMode::Archive));
+    try_all(8, &cases, |(level, item)| {
         let scratch = tempfile::tempdir().unwrap();
         let path = scratch.path().join("repo");
         init(&path, RepoMode::Archive);
         theirs(&path, &["config", "set", "archive.zlib-level", &level.to_string()]);
         ours(&open(&path), &item);
         assert_clean(&path);
-    }
+    });
 }

@@ -11,7 +11,7 @@ use crate::outcome::{Exit, Failure, Hinted};
 use crate::verbs::reference;
 use crate::verbs::source::SourceOptions;
 
-/// Copy an image with other detached metadata (signatures) for the commit that it wraps
+/// Copy an image with other detached metadata (signatures) of its commit
 #[derive(Debug, Args)]
 pub(crate) struct ReplaceDetachedMetadata {
     /// The image

@@ -5,10 +5,12 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use error_class::{Classified, ErrorClass};
-use ostree::{CheckoutOptions, Existing, Repo};
+use file_contexts::xattr_value;
+use ostree::{CheckoutOptions, Existing, Relabel, Repo};
 use rustix::fs::CWD;
 
 use super::commit::lists;
+use super::selinux;
 use crate::context::Context;
 use crate::outcome::{Exit, Failure};
 
@@ -66,6 +68,12 @@ pub(crate) struct Checkout {
     /// Never make hard links
     #[arg(short = 'C', long, conflicts_with = "require_hardlinks")]
     force_copy: bool,
+    /// Label files by the SELinux policy of the system below this directory; implies --force-copy
+    #[arg(long, value_name = "PATH", conflicts_with = "require_hardlinks")]
+    selinux_policy: Option<PathBuf>,
+    /// Label files as if the checkout stood at this path [default: that of --subpath]
+    #[arg(long, value_name = "PATH", requires = "selinux_policy")]
+    selinux_prefix: Option<String>,
     /// The commit; with --from-stdin or --from-file, the directory
     commit: Option<String>,
     /// The directory to make [default: the name of the commit]
@@ -104,7 +112,17 @@ impl Checkout {
         let repo = context.place().open_repository()?;
         let skip = self.skip_list.as_deref().map(read).transpose()?;
         let skip = skip.map(|text| lists::paths(&String::from_utf8_lossy(&text)));
-        let options = self.options(skip.as_ref());
+        let mut options = self.options(skip.as_ref());
+        let policy = self.selinux_policy.as_deref();
+        let policy = policy.map(selinux::policy_of_directory).transpose()?;
+        let policy = policy.flatten();
+        let label = policy.as_ref().map(|policy| {
+            |path: &[u8], mode| policy.commit_label(path, mode).map(xattr_value)
+        });
+        options.relabel = label.as_ref().map(|label| Relabel {
+            prefix: self.prefix(),
+            label,
+        });
         let first = self.commit.as_deref().ok_or(CheckoutArgument::NoCommit)?;
         let Some(list) = self.list()? else {
             let destination = self.destination.as_deref().unwrap_or(Path::new(first));
@@ -118,6 +136,12 @@ impl Checkout {
             self.one(context, &repo, what, Path::new(first), options)?;
         }
         Ok(Exit::Done)
+    }
+
+    /// The path that the root of the checkout is labelled as.
+    fn prefix(&self) -> &str {
+        let prefix = self.selinux_prefix.as_deref().or(self.subpath.as_deref());
+        prefix.unwrap_or("/")
     }
 
     /// Pairs of commits and subpaths, when there are many.
@@ -152,7 +176,7 @@ impl Checkout {
 
     fn options<'a>(&self, skip: Option<&'a BTreeSet<PathBuf>>) -> CheckoutOptions<'a> {
         CheckoutOptions {
-            force_copy: self.force_copy,
+            force_copy: self.force_copy || self.selinux_policy.is_some(),
             user_mode: self.user_mode,
             existing: self.existing(),
             whiteouts: self.whiteouts,

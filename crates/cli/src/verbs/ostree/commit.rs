@@ -1,5 +1,6 @@
 //! `bootroot ostree commit`
 
+mod editor;
 mod glib_order;
 pub(super) mod lists;
 pub(super) mod metadata;
@@ -7,21 +8,24 @@ mod source;
 
 use std::collections::BTreeSet;
 use std::io::Write;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
 use error_class::{Classified, ErrorClass};
+use file_contexts::Policy;
 use ostree::{
-    CommitDirOptions, DevInoCache, Expect, Repo, Stats, Transaction, TransactionOptions, Tree,
+    CommitDirOptions, DevInoCache, Expect, LabelledPath, Repo, Stats, Transaction, TransactionOptions, Tree,
     WriteError,
 };
 use ostree_format::refs::Refspec;
 use ostree_format::{Checksum, Commit as Object, Metadata};
 use rustix::fs::CWD;
 
+use self::editor::Message;
 use self::source::{Gathered, Source, Tar};
 use super::signatures::SignOptions;
-use super::{durability, summary, when};
+use super::{durability, selinux, summary, when};
 use crate::context::Context;
 use crate::environment;
 use crate::outcome::{Exit, Failure};
@@ -41,6 +45,9 @@ pub(crate) struct Commit {
     /// Full description, from a file
     #[arg(short = 'F', long, value_name = "FILE", conflicts_with = "body")]
     body_file: Option<PathBuf>,
+    /// Write the message in an editor, which begins with what the other options say
+    #[arg(short, long)]
+    editor: bool,
     /// Branch
     #[arg(short, long)]
     branch: Option<Refspec>,
@@ -72,6 +79,20 @@ pub(crate) struct Commit {
     /// Leave extended attributes out
     #[arg(long)]
     no_xattrs: bool,
+    /// Label files by the SELinux policy of the system below this directory
+    #[arg(long, value_name = "PATH")]
+    selinux_policy: Option<PathBuf>,
+    /// Label files by the SELinux policy of --base, or of the first --tree
+    #[arg(short = 'P', long, conflicts_with = "selinux_policy")]
+    selinux_policy_from_base: bool,
+    /// How /usr/etc is labelled: 0 as it is called, 1 as /etc
+    #[arg(
+        long,
+        value_name = "EPOCH",
+        default_value_t = 0,
+        value_parser = clap::value_parser!(u8).range(0..=1)
+    )]
+    selinux_labeling_epoch: u8,
     /// Optimize for trees composed of hard links into the repository
     #[arg(long)]
     link_checkout_speedup: bool,
@@ -121,6 +142,8 @@ enum CommitError {
     Parent(String),
     #[error("Invalid tree type specification '{0}'")]
     TreeType(String),
+    #[error("Cannot use --selinux-policy-from-base with tar")]
+    PolicyOfTar,
     #[error("OSTREE_REPO_TEST_ERROR_PRE_COMMIT specified")]
     Interrupted,
     #[error("cannot read {}", path.display())]
@@ -139,7 +162,9 @@ impl Classified for CommitError {
     fn class(&self) -> ErrorClass {
         match self {
             Self::Interrupted => ErrorClass::Interrupted,
-            Self::NoBranch | Self::Parent(_) | Self::TreeType(_) => ErrorClass::InvalidInput,
+            Self::NoBranch | Self::Parent(_) | Self::TreeType(_) | Self::PolicyOfTar => {
+                ErrorClass::InvalidInput
+            }
             Self::File { source, .. } | Self::Consume { source, .. } => source.class(),
         }
     }
@@ -158,8 +183,9 @@ impl Commit {
             return Err(CommitError::NoBranch.into());
         }
         let repo = context.place().open_repository()?;
+        let message = self.message()?;
         let committed = loop {
-            if let Some(committed) = self.commit(context, &repo)? {
+            if let Some(committed) = self.commit(context, &repo, &message)? {
                 break committed;
             }
         };
@@ -173,7 +199,12 @@ impl Commit {
 
     /// Commits once. `None` when somebody else has moved the branch meanwhile: that commit becomes the
     /// parent, so that neither is lost.
-    fn commit(&self, context: &Context, repo: &Repo) -> Result<Option<Committed>, Failure> {
+    fn commit(
+        &self,
+        context: &Context,
+        repo: &Repo,
+        message: &Message,
+    ) -> Result<Option<Committed>, Failure> {
         let (parent, expect) = self.parent(repo)?;
         let transaction = repo.begin(self.transaction())?;
         let (tree, cache_hits) = self.tree(context, &transaction)?;
@@ -188,6 +219,7 @@ impl Commit {
             }));
         }
         let mut object = self.object(repo, parent, contents, &tree)?;
+        (object.subject, object.body) = message.clone();
         if self.generate_sizes {
             let sizes = transaction.object_sizes(&contents, &tree)?;
             object.metadata.insert("ostree.sizes", sizes);
@@ -237,8 +269,8 @@ impl Commit {
                 .metadata(repo, self.branch.as_ref(), parent, tree)?,
             parent,
             related: Vec::new(),
-            subject: self.subject.clone().unwrap_or_default(),
-            body: self.body()?,
+            subject: String::new(),
+            body: String::new(),
             timestamp: self.timestamp()?,
             contents,
             meta: tree.meta,
@@ -314,7 +346,15 @@ impl Commit {
     fn tree(&self, context: &Context, to: &Transaction<'_>) -> Result<(Tree, u64), Failure> {
         let speedup = self.link_checkout_speedup || self.devino_canonical;
         let cache = speedup.then(|| DevInoCache::of(to.repo())).transpose()?;
-        let options = self.options(cache.as_ref())?;
+        let policy = self.policy(to.repo())?;
+        let label = policy.as_ref().map(|policy| {
+            let epoch = self.selinux_labeling_epoch;
+            move |path: &Path, mode| {
+                selinux::label(policy, epoch, path.as_os_str().as_bytes(), mode)
+            }
+        });
+        let mut options = self.options(cache.as_ref())?;
+        options.label = label.as_ref().map(|label| label as &LabelledPath<'_>);
         let mut gathered = Gathered::default();
         if let Some(rev) = &self.base {
             gathered.base(to, rev)?;
@@ -350,6 +390,36 @@ impl Commit {
             consume: self.consume,
             ..CommitDirOptions::default()
         })
+    }
+
+    /// The policy that files are labelled by, if they are.
+    fn policy(&self, repo: &Repo) -> Result<Option<Policy>, Failure> {
+        if let Some(root) = &self.selinux_policy {
+            return selinux::policy_of_directory(root);
+        }
+        if !self.selinux_policy_from_base {
+            return Ok(None);
+        }
+        let of_commit = |rev: &str| {
+            let commit = repo.resolve(rev)?;
+            Ok(image::policy_of_commit(repo, &commit)?)
+        };
+        match (&self.base, self.sources().first()) {
+            (Some(rev), _) => of_commit(rev),
+            (None, Some(Source::Commit(rev))) => of_commit(rev),
+            (None, Some(Source::Dir(path))) => selinux::policy_of_directory(path),
+            (None, Some(Source::Tar(_)) | None) => Err(CommitError::PolicyOfTar.into()),
+        }
+    }
+
+    /// Subject and body.
+    fn message(&self) -> Result<Message, Failure> {
+        let message = (self.subject.clone().unwrap_or_default(), self.body()?);
+        if !self.editor {
+            return Ok(message);
+        }
+        let branch = self.branch.as_ref().map(ToString::to_string);
+        Ok(editor::ask(branch.as_deref(), &message)?)
     }
 
     fn body(&self) -> Result<String, CommitError> {

@@ -9,6 +9,7 @@ use error_class::{Classified, ErrorClass};
 use ostree::{CommitDirOptions, Repo, TransactionOptions, Tree, diff_trees};
 use ostree_format::Checksum;
 
+use super::sizes;
 use crate::context::Context;
 use crate::outcome::{Exit, Failure};
 use crate::place::open_dir;
@@ -17,7 +18,10 @@ use crate::results::Results;
 /// Compare a directory or commit against a commit
 #[derive(Debug, Args)]
 pub(crate) struct Diff {
-    /// Print a list of what differs, which is done anyhow
+    /// Print how many objects the commits have, and what they have in common
+    #[arg(long)]
+    stats: bool,
+    /// Print a list of what differs, which is done anyhow unless --stats is given
     #[arg(long)]
     fs_diff: bool,
     /// Leave extended attributes of directories out
@@ -51,27 +55,66 @@ impl Classified for NoParent {
 impl Diff {
     pub(crate) fn run(self, context: &Context) -> Result<Exit, Failure> {
         let repo = context.place().open_repository()?;
+        let mut out = context.results();
+        if self.fs_diff || !self.stats {
+            self.print_differences(context, &repo, &mut out)?;
+        }
+        if self.stats {
+            self.print_stats(context, &repo, &mut out)?;
+        }
+        out.finish()?;
+        Ok(Exit::Done)
+    }
+
+    fn print_differences(
+        &self,
+        context: &Context,
+        repo: &Repo,
+        out: &mut Results,
+    ) -> Result<(), Failure> {
         let (from, to) = match &self.to {
             Some(to) => (
-                self.tree(context, &repo, &self.from)?,
-                self.tree(context, &repo, to)?,
+                self.tree(context, repo, &self.from)?,
+                self.tree(context, repo, to)?,
             ),
             None => (
-                parent(&repo, &self.from)?,
-                self.tree(context, &repo, &self.from)?,
+                load(repo, &parent(repo, &self.from)?)?,
+                self.tree(context, repo, &self.from)?,
             ),
         };
         let diff = diff_trees(&from, &to);
-        let mut out = context.results();
         // As with `ostree`, paths of directories of the system are shown without the slash.
         let old = if is_directory(&self.from) { "" } else { "/" };
         let new = self.to.as_deref().unwrap_or(&self.from);
         let new = if is_directory(new) { "" } else { "/" };
-        print(&mut out, &format!("M    {old}"), &diff.modified)?;
-        print(&mut out, &format!("D    {old}"), &diff.removed)?;
-        print(&mut out, &format!("A    {new}"), &diff.added)?;
-        out.finish()?;
-        Ok(Exit::Done)
+        print(out, &format!("M    {old}"), &diff.modified)?;
+        print(out, &format!("D    {old}"), &diff.removed)?;
+        print(out, &format!("A    {new}"), &diff.added)
+    }
+
+    fn print_stats(
+        &self,
+        context: &Context,
+        repo: &Repo,
+        out: &mut Results,
+    ) -> Result<(), Failure> {
+        let (from, to) = match &self.to {
+            Some(to) => (repo.resolve(&self.from)?, repo.resolve(to)?),
+            None => (parent(repo, &self.from)?, repo.resolve(&self.from)?),
+        };
+        let objects = |commit| repo.reachable_objects(&commit, context.interrupt());
+        let (from, to) = (objects(from)?, objects(to)?);
+        let mut common = 0;
+        let mut bytes = 0;
+        for object in from.intersection(&to) {
+            common += 1;
+            bytes += repo.stored_size(object)?.unwrap_or_default();
+        }
+        writeln!(out, "[A] Object Count: {}", from.len())?;
+        writeln!(out, "[B] Object Count: {}", to.len())?;
+        writeln!(out, "Common Object Count: {common}")?;
+        writeln!(out, "Common Object Size: {}", sizes::human(bytes))?;
+        Ok(())
     }
 
     fn tree(&self, context: &Context, repo: &Repo, text: &str) -> Result<Tree, Failure> {
@@ -103,10 +146,9 @@ fn load(repo: &Repo, id: &Checksum) -> Result<Tree, Failure> {
     Ok(repo.load_tree(&commit.contents, &commit.meta)?)
 }
 
-fn parent(repo: &Repo, rev: &str) -> Result<Tree, Failure> {
+fn parent(repo: &Repo, rev: &str) -> Result<Checksum, Failure> {
     let id = repo.resolve(rev)?;
-    let parent = repo.load_commit(&id)?.parent.ok_or(NoParent(id))?;
-    load(repo, &parent)
+    Ok(repo.load_commit(&id)?.parent.ok_or(NoParent(id))?)
 }
 
 fn is_directory(text: &str) -> bool {

@@ -6,6 +6,7 @@ use std::io::Write;
 use clap::Args;
 use error_class::{Classified, ErrorClass};
 use ostree::{Depth, PruneOptions, PruneStats, Repo};
+use ostree_format::Checksum;
 use ostree_format::refs::Refspec;
 
 use super::{sizes, when};
@@ -32,6 +33,9 @@ pub(crate) struct Prune {
     /// Delete this commit first
     #[arg(long, value_name = "COMMIT", conflicts_with = "no_prune")]
     delete_commit: Option<String>,
+    /// Delete the static deltas that lead to the commit of --delete-commit, not the commit
+    #[arg(long)]
+    static_deltas_only: bool,
     /// Remove commits from before DATE
     #[arg(long, value_name = "DATE")]
     keep_younger_than: Option<String>,
@@ -46,12 +50,17 @@ pub(crate) struct Prune {
     commit_only: bool,
 }
 
-/// A value of `--retain-branch-depth` that is not of its form.
+/// Options that cannot be understood.
 #[derive(Debug, thiserror::Error)]
-#[error("Invalid value {0}, must specify BRANCH=DEPTH")]
-struct NoBranchDepth(String);
+enum PruneArgument {
+    /// A value of `--retain-branch-depth` that is not of its form.
+    #[error("Invalid value {0}, must specify BRANCH=DEPTH")]
+    NoBranchDepth(String),
+    #[error("--static-deltas-only requires --delete-commit")]
+    NoCommit,
+}
 
-impl Classified for NoBranchDepth {
+impl Classified for PruneArgument {
     fn class(&self) -> ErrorClass {
         ErrorClass::InvalidInput
     }
@@ -61,9 +70,14 @@ impl Prune {
     pub(crate) fn run(self, context: &Context) -> Result<Exit, Failure> {
         let mut repo = context.place().open_repository()?;
         let options = self.options(&repo)?;
-        if let Some(rev) = &self.delete_commit {
-            let commit = repo.resolve(rev)?;
-            repo.delete_commit(&commit)?;
+        match &self.delete_commit {
+            None if self.static_deltas_only => return Err(PruneArgument::NoCommit.into()),
+            None => {}
+            Some(rev) if self.static_deltas_only => delete_deltas(&repo, &repo.resolve(rev)?)?,
+            Some(rev) => {
+                let commit = repo.resolve(rev)?;
+                repo.delete_commit(&commit)?;
+            }
         }
         let plan = repo.plan_prune(&options, context.interrupt())?;
         let stats = if self.no_prune {
@@ -93,14 +107,14 @@ impl Prune {
         })
     }
 
-    fn branch_depths(&self) -> Result<BTreeMap<String, Depth>, NoBranchDepth> {
+    fn branch_depths(&self) -> Result<BTreeMap<String, Depth>, PruneArgument> {
         let parse = |text: &String| {
             let (branch, number) = text.split_once('=')?;
             Some((branch.to_owned(), depth(number.parse().ok()?)))
         };
         let texts = self.retain_branch_depth.iter();
         texts
-            .map(|text| parse(text).ok_or_else(|| NoBranchDepth(text.clone())))
+            .map(|text| parse(text).ok_or_else(|| PruneArgument::NoBranchDepth(text.clone())))
             .collect()
     }
 
@@ -122,6 +136,15 @@ impl Prune {
         }
         Ok(out.finish()?)
     }
+}
+
+fn delete_deltas(repo: &Repo, to: &Checksum) -> Result<(), Failure> {
+    for delta in repo.list_deltas()? {
+        if delta.to == *to {
+            repo.delete_delta(&delta)?;
+        }
+    }
+    Ok(())
 }
 
 /// A negative number stands for everything.

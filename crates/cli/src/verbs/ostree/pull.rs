@@ -147,7 +147,7 @@ impl Pull {
         }
         let (name, asked) = self.asked()?;
         let remote = Remote::find(&repo, &name)?;
-        let access = self.access(&repo, &remote)?;
+        let access = self.access(context, &repo, &remote)?;
         let caches = self.local_caches()?;
         let options = self.options(&repo, asked, &caches)?;
         let begun = Instant::now();
@@ -200,8 +200,14 @@ impl Pull {
         Ok((self.remote.clone(), asked))
     }
 
-    fn access(&self, repo: &Repo, remote: &Remote) -> Result<RemoteAccess, Failure> {
-        let mut access = RemoteAccess::new(repo, remote, self.cache_dir.as_deref())?;
+    fn access(
+        &self,
+        context: &Context,
+        repo: &Repo,
+        remote: &Remote,
+    ) -> Result<RemoteAccess, Failure> {
+        let cache = self.cache_dir.as_deref();
+        let mut access = RemoteAccess::new(context.place(), repo, remote, cache)?;
         let network = &mut access.network;
         if let Some(retries) = self
             .network_retries

@@ -4,12 +4,13 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::time::Instant;
 
-use clap::Args;
+use clap::{ArgAction, Args};
 use error_class::{Classified, ErrorClass};
-use ostree::{PullLocalOptions, Repo};
+use ostree::{PullLocalOptions, RemoteError, Repo};
 use ostree_format::refs::Refspec;
 use pull::{Options, Remote, WantedRef};
 use rustix::fs::CWD;
+use trust::{Policy, RemoteTrust};
 
 use super::remote_access::RemoteAccess;
 use super::{prune, sizes};
@@ -41,11 +42,31 @@ pub(crate) struct PullLocal {
     #[arg(long)]
     per_object_fsync: bool,
     /// Take everything from static deltas
-    #[arg(long, conflicts_with_all = ["remote", "disable_static_deltas"])]
+    #[arg(long, conflicts_with = "disable_static_deltas")]
     require_static_deltas: bool,
     /// Do not use static deltas; they are not used anyway unless required
     #[arg(long)]
     disable_static_deltas: bool,
+    /// Verify GPG signatures of commits with the keys of the remote, which must be named
+    #[arg(
+        long,
+        num_args = 0..=1,
+        require_equals = true,
+        action = ArgAction::Set,
+        default_value_t = false,
+        default_missing_value = "true"
+    )]
+    gpg_verify: bool,
+    /// Verify GPG signatures of the summary with the keys of the remote, which must be named
+    #[arg(
+        long,
+        num_args = 0..=1,
+        require_equals = true,
+        action = ArgAction::Set,
+        default_value_t = false,
+        default_missing_value = "true"
+    )]
+    gpg_verify_summary: bool,
     /// Traverse DEPTH parents; -1 is all
     #[arg(
         long,
@@ -62,12 +83,17 @@ pub(crate) struct PullLocal {
     refs: Vec<String>,
 }
 
-/// Only the repository's own refs can be copied without being named.
+/// What cannot be copied.
 #[derive(Debug, thiserror::Error)]
-#[error("Invalid ref name {0}")]
-struct RefOfRemote(String);
+enum PullLocalError {
+    /// Only the repository's own refs can be copied without being named.
+    #[error("Invalid ref name {0}")]
+    RefOfRemote(String),
+    #[error("Must specify remote name to enable gpg verification")]
+    NoRemote,
+}
 
-impl Classified for RefOfRemote {
+impl Classified for PullLocalError {
     fn class(&self) -> ErrorClass {
         ErrorClass::InvalidInput
     }
@@ -77,8 +103,8 @@ impl PullLocal {
     pub(crate) fn run(self, context: &Context) -> Result<Exit, Failure> {
         let repo = context.place().open_repository()?;
         let source = Repo::open_at(CWD, &self.source)?;
-        if self.require_static_deltas {
-            return self.by_deltas(&repo, &source, context);
+        if self.require_static_deltas || self.gpg_verify || self.gpg_verify_summary {
+            return self.as_from_afar(&repo, &source, context);
         }
         let options = PullLocalOptions {
             depth: prune::depth(self.depth),
@@ -108,11 +134,14 @@ impl PullLocal {
         Ok(Exit::Done)
     }
 
-    /// The other repository is read as that of a server would be.
-    fn by_deltas(&self, repo: &Repo, source: &Repo, context: &Context) -> Result<Exit, Failure> {
+    /// The other repository is read as a remote would be, of which deltas or signatures may be asked.
+    fn as_from_afar(&self, repo: &Repo, source: &Repo, context: &Context) -> Result<Exit, Failure> {
         let path = self.source.canonicalize()?;
-        let remote = Remote::find(repo, &format!("file://{}", path.display()))?;
-        let access = RemoteAccess::new(repo, &remote, None)?;
+        let mut remote = Remote::find(repo, &format!("file://{}", path.display()))?;
+        if let Some(name) = &self.remote {
+            remote = remote.in_place_of(name);
+        }
+        let access = RemoteAccess::trusting(repo, self.trust(repo, context)?, None)?;
         let mut options = Options::default();
         for rev in self.revs(source)? {
             match rev.parse() {
@@ -128,7 +157,7 @@ impl PullLocal {
         options.untrusted = self.untrusted;
         options.user_only_files = self.bareuseronly_files;
         options.verify_bindings = !self.disable_verify_bindings;
-        options.require_deltas = true;
+        options.require_deltas = self.require_static_deltas;
         let begun = Instant::now();
         let report = pull::pull(
             repo,
@@ -148,6 +177,24 @@ impl PullLocal {
         Ok(Exit::Done)
     }
 
+    /// As with `ostree`, only what the options ask for is verified, whatever the remote's configuration says.
+    fn trust(&self, repo: &Repo, context: &Context) -> Result<Option<RemoteTrust>, Failure> {
+        let policy = Policy {
+            gpg: self.gpg_verify,
+            gpg_summary: self.gpg_verify_summary,
+            ..Policy::nothing()
+        };
+        if !policy.verifies_commits() && !policy.verifies_summary() {
+            return Ok(None);
+        }
+        let name = self.remote.as_deref().ok_or(PullLocalError::NoRemote)?;
+        let remote = repo
+            .remote(name)
+            .ok_or_else(|| RemoteError::NotFound(name.to_owned()))?;
+        let stores = context.place().key_stores()?;
+        Ok(Some(RemoteTrust::load(repo, &remote, policy, &stores)?))
+    }
+
     fn revs(&self, source: &Repo) -> Result<Vec<String>, Failure> {
         if !self.refs.is_empty() {
             return Ok(self.refs.clone());
@@ -155,7 +202,7 @@ impl PullLocal {
         // As with `ostree`, a repository that has refs of remotes cannot be taken as a whole.
         let own = |refspec: Refspec| match refspec.remote {
             None => Ok(refspec.to_string()),
-            Some(_) => Err(RefOfRemote(refspec.to_string())),
+            Some(_) => Err(PullLocalError::RefOfRemote(refspec.to_string())),
         };
         let refs = source.list_refs()?.into_iter();
         let refs: Result<_, _> = refs.map(|(refspec, _)| own(refspec)).collect();

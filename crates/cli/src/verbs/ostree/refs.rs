@@ -67,14 +67,21 @@ impl Classified for Followed {
     }
 }
 
-/// Only refs of the repository itself follow and are followed.
+/// Only refs that are there follow and are followed, and only those of the repository itself.
 #[derive(Debug, thiserror::Error)]
-#[error("Cannot create alias to remote ref")]
-struct RemoteAlias;
+enum AliasError {
+    #[error("Cannot create alias to remote ref")]
+    OfRemote,
+    #[error("Cannot create alias to non-existent ref: {0}")]
+    Missing(String),
+}
 
-impl Classified for RemoteAlias {
+impl Classified for AliasError {
     fn class(&self) -> ErrorClass {
-        ErrorClass::InvalidInput
+        match self {
+            Self::OfRemote => ErrorClass::InvalidInput,
+            Self::Missing(_) => ErrorClass::NotFound,
+        }
     }
 }
 
@@ -129,7 +136,6 @@ impl Refs {
     }
 
     fn create(&self, context: &Context, repo: &Repo, new: &Refspec) -> Result<(), Failure> {
-        let commit = repo.resolve(self.target())?;
         let replaces_alias = self.alias && is_alias(repo, new)?;
         if !self.force && !replaces_alias && repo.read_ref(new)?.is_some() {
             return Err(Exists(new.clone())).hint("use --force to let it name another commit");
@@ -137,6 +143,7 @@ impl Refs {
         if self.alias {
             return self.follow(repo, new);
         }
+        let commit = repo.resolve(self.target())?;
         let expect = if self.force {
             Expect::Any
         } else {
@@ -154,10 +161,10 @@ impl Refs {
     fn follow(&self, repo: &Repo, new: &Refspec) -> Result<(), Failure> {
         let target: Refspec = self.target().parse()?;
         if target.remote.is_some() || new.remote.is_some() {
-            return Err(RemoteAlias.into());
+            return Err(AliasError::OfRemote.into());
         }
         if repo.read_ref(&target)?.is_none() {
-            return Err(RefError::NotFound(target.to_string()).into());
+            return Err(AliasError::Missing(target.to_string()).into());
         }
         Ok(repo.set_ref_alias(&new.name, &target.name)?)
     }

@@ -3,7 +3,6 @@
 mod add;
 mod ask;
 mod cookies;
-mod directory;
 mod gpg;
 
 use std::io::Write;
@@ -109,9 +108,7 @@ impl List {
         if let Some(parent) = repo.parent() {
             remotes.extend(parent.remotes());
         }
-        if let Some(directory) = context.place().remotes_directory() {
-            remotes.extend(directory::all(&directory)?);
-        }
+        remotes.extend(repo.outer_remotes().iter().cloned());
         remotes.sort_by(|a, b| a.name.cmp(&b.name));
         let width = remotes.iter().map(|remote| remote.name.len()).max();
         let width = width.unwrap_or_default();

@@ -9,12 +9,12 @@ use ostree::Repo;
 use ostree_format::Checksum;
 use pull::{Cache, Network, Refused, Remote, Surroundings, Verify};
 use rustix::fs::CWD;
-use trust::{KeyStores, Policy, RemoteTrust};
+use trust::{Policy, RemoteTrust};
 
 use super::version::LIKE;
 use crate::environment;
 use crate::outcome::Failure;
-use crate::place::open_dir;
+use crate::place::{Place, open_dir};
 
 /// How a remote is reached.
 pub(crate) struct RemoteAccess {
@@ -25,10 +25,25 @@ pub(crate) struct RemoteAccess {
 }
 
 impl RemoteAccess {
-    /// For `remote` of `repo`; summaries are kept in `cache_dir`, or else in the repository.
+    /// For `remote` of `repo`, which is at `place`; summaries are kept in `cache_dir`, or else in the
+    /// repository. A repository that is named by its path has no policy.
     pub(crate) fn new(
+        place: &Place,
         repo: &Repo,
         remote: &Remote,
+        cache_dir: Option<&Path>,
+    ) -> Result<Self, Failure> {
+        let trust = remote.refs_of().map(|name| {
+            let stores = place.key_stores()?;
+            Ok::<_, Failure>(RemoteTrust::of(repo, &name, &stores)?)
+        });
+        Self::trusting(repo, trust.transpose()?, cache_dir)
+    }
+
+    /// With these keys and this policy; `None` asks for no signatures.
+    pub(crate) fn trusting(
+        repo: &Repo,
+        trust: Option<RemoteTrust>,
         cache_dir: Option<&Path>,
     ) -> Result<Self, Failure> {
         let root = open_dir("the root directory", Path::new("/"))?;
@@ -42,7 +57,10 @@ impl RemoteAccess {
             None => Some(Cache::of(repo)?),
         };
         Ok(Self {
-            verifier: Verifier::new(repo, remote, &root)?,
+            verifier: Verifier {
+                trust,
+                now: environment::now(),
+            },
             root,
             network,
             cache,
@@ -64,27 +82,13 @@ impl RemoteAccess {
     }
 }
 
-/// Verifies by the policy of a remote; a repository that is named by its path has none.
+/// Verifies by the policy of a remote, if there is one.
 struct Verifier {
     trust: Option<RemoteTrust>,
     now: u64,
 }
 
 impl Verifier {
-    fn new(repo: &Repo, remote: &Remote, root: &OwnedFd) -> Result<Self, Failure> {
-        let now = environment::now();
-        if remote.refs_of().is_none() {
-            return Ok(Self { trust: None, now });
-        }
-        let stores = KeyStores::new(root.try_clone()?);
-        let stores = environment::key_stores(stores);
-        let trust = RemoteTrust::of(repo, remote.name(), &stores)?;
-        Ok(Self {
-            trust: Some(trust),
-            now,
-        })
-    }
-
     fn policy(&self) -> Option<&Policy> {
         self.trust.as_ref().map(RemoteTrust::policy)
     }

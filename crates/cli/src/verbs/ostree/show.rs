@@ -1,6 +1,7 @@
 //! `bootroot ostree show`
 
-use std::io::Write;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
 
 use chrono::DateTime;
 use clap::Args;
@@ -36,6 +37,9 @@ pub(crate) struct Show {
     /// Show the sizes that the commit notes
     #[arg(long, group = "what")]
     print_sizes: bool,
+    /// Print a file as a value of the GVariant type TYPE
+    #[arg(long, value_name = "TYPE", group = "what")]
+    print_variant_type: Option<Type>,
     /// Print a value that is bytes as plain hexadecimal digits
     #[arg(long)]
     print_hex: bool,
@@ -50,7 +54,7 @@ pub(crate) struct Show {
     /// Verify GPG signatures with the keys of this remote
     #[arg(long, value_name = "REMOTE")]
     gpg_verify_remote: Option<String>,
-    /// A commit, or the checksum of any object
+    /// A commit, or the checksum of any object; with --print-variant-type, the path of a file
     object: String,
 }
 
@@ -68,6 +72,14 @@ enum ShowError {
         name: ObjectName,
         source: gvariant::Error,
     },
+    #[error("cannot read {}", path.display())]
+    File { path: PathBuf, source: io::Error },
+    #[error("{} is no value of the type {of}", path.display())]
+    NoValue {
+        path: PathBuf,
+        of: Type,
+        source: gvariant::Error,
+    },
     #[error("commit {commit} is damaged: its timestamp {seconds} is no date")]
     NoDate { commit: Checksum, seconds: u64 },
 }
@@ -77,6 +89,8 @@ impl Classified for ShowError {
         match self {
             Self::NoObject(_) | Self::NoKey(_) | Self::NoDetached(_) => ErrorClass::NotFound,
             Self::Damaged { .. } | Self::NoDate { .. } => ErrorClass::Corrupt,
+            Self::NoValue { .. } => ErrorClass::InvalidInput,
+            Self::File { source, .. } => source.class(),
         }
     }
 }
@@ -87,6 +101,9 @@ impl Show {
         let mut out = context.results();
         if self.print_related {
             self.related(&repo, &mut out)?;
+        } else if let Some(of) = &self.print_variant_type {
+            let value = file(of, Path::new(&self.object))?;
+            writeln!(out, "{}", self.form().text(&value))?;
         } else if self.print_sizes {
             let id = repo.resolve(&self.object)?;
             sizes::print(&repo, id, &repo.load_commit(&id)?, &mut out)?;
@@ -200,6 +217,19 @@ impl Show {
     }
 }
 
+/// A file as a value, whatever it is in the repository.
+fn file(of: &Type, path: &Path) -> Result<Value, ShowError> {
+    let bytes = std::fs::read(path).map_err(|source| ShowError::File {
+        path: path.to_owned(),
+        source,
+    })?;
+    Value::from_bytes_lenient(of, &bytes).map_err(|source| ShowError::NoValue {
+        path: path.to_owned(),
+        of: of.clone(),
+        source,
+    })
+}
+
 /// How metadata objects are shown.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Form {
@@ -297,9 +327,7 @@ fn content_checksum(commit: &Commit) -> Checksum {
 
 fn date(commit: &Commit, id: Checksum) -> Result<String, ShowError> {
     let seconds = commit.timestamp;
-    let date = i64::try_from(seconds)
-        .ok()
-        .and_then(|seconds| DateTime::from_timestamp(seconds, 0));
+    let date = DateTime::from_timestamp(seconds.cast_signed(), 0);
     let date = date.ok_or(ShowError::NoDate {
         commit: id,
         seconds,

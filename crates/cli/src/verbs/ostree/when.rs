@@ -15,7 +15,8 @@ impl Classified for NoTime {
 }
 
 /// Seconds since 1970 UTC of `@SECONDS`, a date with or without a time and a zone, `now`, `today`,
-/// `yesterday`, or `3 days ago`. Without a zone it is the local one.
+/// `yesterday`, or `3 days ago`. Without a zone it is the local one. Before 1970 the number is negative,
+/// which commits, as with libostree, hold in two's complement.
 pub(crate) fn parse(text: &str, now: DateTime<Utc>) -> Result<u64, NoTime> {
     let text = text.trim();
     let seconds = text
@@ -24,7 +25,7 @@ pub(crate) fn parse(text: &str, now: DateTime<Utc>) -> Result<u64, NoTime> {
         .or_else(|| absolute(text))
         .or_else(|| relative(text, now));
     seconds
-        .and_then(|seconds| u64::try_from(seconds).ok())
+        .map(i64::cast_unsigned)
         .ok_or_else(|| NoTime(text.to_owned()))
 }
 
@@ -121,6 +122,7 @@ mod tests {
             ("3 days ago", 1_699_740_800),
             ("yesterday", 1_699_913_600),
             ("1 month ago", 1_697_321_600),
+            ("1955-11-05 00:00:00 +0000", (-446_774_400_i64).cast_unsigned()),
         ] {
             assert_eq!(parse(text, now), Ok(expected), "{text}");
         }

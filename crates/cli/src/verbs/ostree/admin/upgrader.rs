@@ -229,7 +229,7 @@ fn fetch(
     older_than: Option<Checksum>,
 ) -> Result<(), Failure> {
     let remote = Remote::find(repo, name)?;
-    let access = RemoteAccess::new(repo, &remote, None)?;
+    let access = RemoteAccess::new(&context.place().of_admin(), repo, &remote, None)?;
     let mut options = Options::default();
     match rev.parse() {
         Ok(commit) => options.commits.push(commit),

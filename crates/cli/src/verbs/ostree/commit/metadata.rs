@@ -42,6 +42,8 @@ pub(super) struct About {
 pub(in crate::verbs::ostree) enum MetadataError {
     #[error("Missing '=' in KEY=VALUE metadata '{0}'")]
     NoValue(String),
+    #[error("Empty metadata key")]
+    EmptyKey,
     #[error("Parsing {0}: {1}")]
     Value(String, TextError),
     #[error("cannot keep metadata: the commit has no parent")]
@@ -55,7 +57,9 @@ pub(in crate::verbs::ostree) enum MetadataError {
 impl Classified for MetadataError {
     fn class(&self) -> ErrorClass {
         match self {
-            Self::NoValue(_) | Self::Value(..) | Self::NoParent => ErrorClass::InvalidInput,
+            Self::NoValue(_) | Self::EmptyKey | Self::Value(..) | Self::NoParent => {
+                ErrorClass::InvalidInput
+            }
             Self::NotKept { .. } | Self::NoKernel => ErrorClass::NotFound,
         }
     }
@@ -77,6 +81,9 @@ impl About {
         for pair in &self.add_metadata {
             let (key, value) = parsed(pair)?;
             metadata.insert(key, value);
+        }
+        if metadata.get("").is_some() {
+            return Err(MetadataError::EmptyKey.into());
         }
         self.keep(repo, parent, &mut metadata)?;
         if self.bootable {

@@ -6,9 +6,10 @@ use clap::Args;
 use error_class::{Classified, ErrorClass};
 use ostree::{IfPresent, Remote, Repo};
 
-use super::{directory, gpg};
+use super::gpg;
 use crate::context::Context;
 use crate::outcome::Failure;
+use crate::remotes;
 use crate::verbs::ostree::signatures;
 
 /// Give a remote repository a name
@@ -89,7 +90,7 @@ impl Add {
         // Where a deployment keeps its remotes, unless the repository's config says otherwise.
         let directory = context.place().remotes_directory();
         match directory.filter(|_| into_directory.unwrap_or(true)) {
-            Some(directory) => directory::add(repo, &directory, &self.remote()?, how)?,
+            Some(directory) => remotes::add(repo, &directory, &self.remote()?, how)?,
             None => {
                 repo.add_remote(&self.remote()?, how)?;
             }

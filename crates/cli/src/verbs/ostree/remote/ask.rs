@@ -67,7 +67,7 @@ impl Classified for AskError {
 impl Refs {
     pub(super) fn run(&self, context: &Context, repo: &Repo) -> Result<(), Failure> {
         let remote = Remote::find(repo, &self.name)?;
-        let access = RemoteAccess::new(repo, &remote, self.cache_dir.as_deref())?;
+        let access = RemoteAccess::new(context.place(), repo, &remote, self.cache_dir.as_deref())?;
         let fetched = fetch_summary(repo, &remote, access.surroundings(), context.interrupt())?;
         let summary = Summary::from_bytes(&fetched.summary.ok_or(AskError::RefsUnavailable)?)?;
         let mut out = context.results();
@@ -85,7 +85,7 @@ impl Refs {
 impl RemoteSummary {
     pub(super) fn run(&self, context: &Context, repo: &Repo) -> Result<(), Failure> {
         let remote = Remote::find(repo, &self.name)?;
-        let access = RemoteAccess::new(repo, &remote, self.cache_dir.as_deref())?;
+        let access = RemoteAccess::new(context.place(), repo, &remote, self.cache_dir.as_deref())?;
         let fetched = fetch_summary(repo, &remote, access.surroundings(), context.interrupt())?;
         let bytes = fetched.summary.as_ref().ok_or(AskError::SummaryMissing)?;
         let parsed = Summary::from_bytes(bytes)?;

@@ -10,7 +10,7 @@ use ostree_format::keyfile::KeyFile;
 use crate::outcome::Failure;
 
 /// The remotes of a directory, which need not exist. Files that are damaged have none.
-pub(super) fn all(directory: &Path) -> io::Result<Vec<Remote>> {
+pub(crate) fn all(directory: &Path) -> io::Result<Vec<Remote>> {
     let entries = match fs::read_dir(directory) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         entries => entries?,
@@ -30,7 +30,7 @@ pub(super) fn all(directory: &Path) -> io::Result<Vec<Remote>> {
 }
 
 /// Add a remote as a file of its own.
-pub(super) fn add(
+pub(crate) fn add(
     repo: &Repo,
     directory: &Path,
     remote: &Remote,

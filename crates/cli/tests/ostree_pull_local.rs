@@ -1,0 +1,249 @@
+//! `bootroot ostree pull-local`, and remotes that are configured outside of the repository, beside the real
+//! `ostree`.
+
+mod support;
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
+
+use support::{answer, bootroot, ostree, refusal};
+use tempfile::TempDir;
+use testkit::GpgHome;
+
+/// A repository with a commit on `main`, and keys.
+struct Scene {
+    dir: TempDir,
+    home: GpgHome,
+}
+
+impl Scene {
+    fn new() -> Self {
+        let scene = Self {
+            dir: tempfile::tempdir().unwrap(),
+            home: GpgHome::new(),
+        };
+        scene
+            .home
+            .key("One <one@example.com>", "ed25519", "sign", "never");
+        fs::write(scene.path("keys.gpg"), scene.home.export()).unwrap();
+        fs::create_dir(scene.path("tree")).unwrap();
+        fs::write(scene.path("tree/file"), "content").unwrap();
+        scene.init("source", "archive");
+        scene.done("--repo=source commit -b main -s x --timestamp=@100 tree");
+        scene
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    fn init(&self, repo: &str, mode: &str) {
+        self.done(&format!("--repo={repo} init --mode={mode}"));
+    }
+
+    /// Two repositories that know the remote `origin` and its keys.
+    fn twins(&self) -> [&'static str; 2] {
+        let file = self.path("keys.gpg");
+        for repo in ["ours", "theirs"] {
+            let _none_yet = fs::remove_dir_all(self.path(repo));
+            self.init(repo, "bare-user");
+            self.done(&format!(
+                "--repo={repo} remote add --gpg-import={} origin file:///nowhere",
+                file.display()
+            ));
+        }
+        ["ours", "theirs"]
+    }
+
+    /// What the real program does.
+    #[track_caller]
+    fn done(&self, line: &str) -> String {
+        answer(&mut self.command(ostree(line)))
+    }
+
+    fn ours(&self, line: &str) -> Command {
+        self.command(bootroot(&format!("ostree {line}")))
+    }
+
+    fn command(&self, mut command: Command) -> Command {
+        command.current_dir(self.dir.path());
+        command.env("OSTREE_GPG_HOME", self.path("none"));
+        command
+    }
+
+    /// Both pull, and have the same refs.
+    #[track_caller]
+    fn both_pull(&self, options: &str) {
+        let [ours, theirs] = self.twins();
+        answer(&mut self.ours(&format!("--repo={ours} pull-local {options}")));
+        self.done(&format!("--repo={theirs} pull-local {options}"));
+        let refs = |repo| self.done(&format!("--repo={repo} refs -r"));
+        assert_eq!(refs(ours), refs(theirs), "{options}");
+        assert!(refs(ours).contains("main"));
+        self.done(&format!("--repo={ours} fsck"));
+    }
+
+    /// Both refuse, and nothing has come.
+    #[track_caller]
+    fn both_refuse(&self, options: &str) -> String {
+        let [ours, theirs] = self.twins();
+        let said = refusal(
+            &mut self.ours(&format!("--repo={ours} pull-local {options}")),
+            1,
+        );
+        let line = format!("--repo={theirs} pull-local {options}");
+        refusal(&mut self.command(ostree(&line)), 1);
+        assert_eq!(self.done(&format!("--repo={ours} refs")), "");
+        said
+    }
+
+    fn sign_commit(&self) {
+        let home = self.home.path().display();
+        self.done(&format!(
+            "--repo=source gpg-sign --gpg-homedir={home} main one@example.com"
+        ));
+    }
+}
+
+#[test]
+fn signatures_of_commits_are_verified_when_asked_for() {
+    let scene = Scene::new();
+    let verify = "--remote=origin --gpg-verify source main";
+    scene.both_refuse(verify);
+    let said = scene.both_refuse("--gpg-verify source main");
+    assert!(said.contains("Must specify remote name"), "{said}");
+    scene.both_refuse("--remote=nobody --gpg-verify source main");
+    scene.both_pull("--remote=origin source main");
+    scene.sign_commit();
+    scene.both_pull(verify);
+    scene.both_pull("--remote=origin --gpg-verify=true source");
+    let stranger = GpgHome::new();
+    stranger.key("Two <two@example.com>", "ed25519", "sign", "never");
+    fs::write(scene.path("keys.gpg"), stranger.export()).unwrap();
+    scene.both_refuse(verify);
+}
+
+#[test]
+fn signatures_of_the_summary_are_verified_when_asked_for() {
+    let scene = Scene::new();
+    let verify = "--remote=origin --gpg-verify-summary source main";
+    scene.both_refuse(verify);
+    scene.done("--repo=source summary -u");
+    scene.both_refuse(verify);
+    scene.sign_commit();
+    scene.both_refuse(verify);
+    let home = scene.home.path().display();
+    scene.done(&format!(
+        "--repo=source summary -u --gpg-sign=one@example.com --gpg-homedir={home}"
+    ));
+    scene.both_pull(verify);
+    scene.both_pull(&format!("--gpg-verify {verify}"));
+    let summary = scene.path("source/summary");
+    let mut bytes = fs::read(&summary).unwrap();
+    let last = bytes.len() - 1;
+    bytes[last] ^= 1;
+    fs::write(&summary, bytes).unwrap();
+    scene.both_refuse(verify);
+}
+
+#[test]
+fn a_repository_with_a_collection_has_only_its_commits() {
+    let scene = Scene::new();
+    scene.done("--repo=source config set core.collection-id org.example.C");
+    let said = scene.both_refuse("source main");
+    assert!(said.contains("binding information, found none"), "{said}");
+    scene.both_pull("--disable-verify-bindings source main");
+    scene.done("--repo=source commit -b main -s y tree");
+    scene.both_pull("source main");
+    let other = "--add-metadata-string=ostree.collection-binding=org.example.Other";
+    scene.done(&format!("--repo=source commit -b main -s z {other} tree"));
+    scene.both_refuse("source main");
+}
+
+#[test]
+fn damaged_commits_are_noticed_when_the_source_is_not_trusted() {
+    let scene = Scene::new();
+    let right = scene.done("--repo=source rev-parse main");
+    let wrong = format!("{}{}", "00".repeat(3), &right.trim()[6..]);
+    let object = |id: &str| scene.path(&format!("source/objects/{}/{}.commit", &id[..2], &id[2..]));
+    fs::create_dir_all(object(&wrong).parent().unwrap()).unwrap();
+    fs::rename(object(right.trim()), object(&wrong)).unwrap();
+    fs::write(scene.path("source/refs/heads/main"), format!("{wrong}\n")).unwrap();
+    let said = scene.both_refuse("--untrusted source main");
+    let expected = format!(
+        "Corrupted commit object; checksum expected='{wrong}' actual='{}'",
+        right.trim()
+    );
+    assert!(said.contains(&expected), "{said}");
+    // Who trusts gets what is there; fsck tells.
+    let [ours, theirs] = scene.twins();
+    let line = |repo: &str| format!("--repo={repo} pull-local source main");
+    answer(&mut scene.ours(&line(ours)));
+    scene.done(&line(theirs));
+    refusal(
+        &mut scene.ours(&format!("--repo={ours} fsck --quiet")),
+        1,
+    );
+}
+
+#[test]
+fn remotes_and_keys_come_from_the_parent_repository() {
+    let scene = Scene::new();
+    scene.init("parent", "archive");
+    let (keys, source) = (scene.path("keys.gpg"), scene.path("source"));
+    scene.done(&format!(
+        "--repo=parent remote add --gpg-import={} origin file://{} main",
+        keys.display(),
+        source.display()
+    ));
+    scene.init("child", "bare-user");
+    let parent = scene.path("parent");
+    scene.done(&format!(
+        "--repo=child config set core.parent {}",
+        parent.display()
+    ));
+    let pull = "--repo=child pull origin";
+    let said = refusal(&mut scene.ours(pull), 1);
+    assert!(said.contains("GPG"), "{said}");
+    scene.sign_commit();
+    answer(&mut scene.ours(pull));
+    let commit = scene.done("--repo=source rev-parse main");
+    assert_eq!(scene.done("--repo=child rev-parse origin:main"), commit);
+    // Objects that the parent has are not fetched again.
+    scene.done("--repo=parent pull-local source main");
+    scene.init("third", "archive");
+    scene.done(&format!(
+        "--repo=third config set core.parent {}",
+        parent.display()
+    ));
+    scene.done("--repo=source commit -b more -s y --tree=ref=main");
+    let said = answer(&mut scene.ours("--repo=third pull-local source more"));
+    assert!(said.contains("1 metadata, 0 content objects imported"), "{said}");
+    scene.done("--repo=third fsck");
+    // What is inherited is not the child's to delete.
+    refusal(&mut scene.ours("--repo=child remote delete origin"), 1);
+}
+
+#[test]
+fn remotes_of_a_deployment_are_pulled_from() {
+    let scene = Scene::new();
+    scene.init("source", "archive");
+    let root = scene.path("root");
+    fs::create_dir_all(root.join("etc/ostree/remotes.d")).unwrap();
+    fs::create_dir_all(root.join("sysroot/ostree")).unwrap();
+    std::os::unix::fs::symlink("sysroot/ostree", root.join("ostree")).unwrap();
+    let remote = format!(
+        "[remote \"out\"]\nurl=file://{}\ngpg-verify=false\n",
+        scene.path("source").display()
+    );
+    fs::write(root.join("etc/ostree/remotes.d/out.conf"), remote).unwrap();
+    scene.init("root/ostree/repo", "bare");
+    answer(&mut scene.ours("pull --sysroot=root out main"));
+    let commit = scene.done("--repo=source rev-parse main");
+    assert_eq!(
+        scene.done("--repo=root/ostree/repo rev-parse out:main"),
+        commit
+    );
+    refusal(&mut scene.ours("pull --repo=root/ostree/repo out main"), 1);
+}
