@@ -203,7 +203,11 @@ fn small_files_are_patched_however_much_of_them_is_found_again() {
         .map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8)
         .collect();
     let commit = |start: &str| {
-        fs::write(repo.path("tree/file"), [start.as_bytes(), &content].concat()).unwrap();
+        fs::write(
+            repo.path("tree/file"),
+            [start.as_bytes(), &content].concat(),
+        )
+        .unwrap();
         let (root, tree) = (repo.path("repo"), repo.path("tree"));
         let line = format!("commit --repo={} -b b {}", root.display(), tree.display());
         answer(&mut ostree(&line));
@@ -216,7 +220,10 @@ fn small_files_are_patched_however_much_of_them_is_found_again() {
         ("--max-bsdiff-size=0", 0),
         ("--max-bsdiff-size=10000", 1),
     ] {
-        let done = repo.ours(&format!("generate {options} b")).output().unwrap();
+        let done = repo
+            .ours(&format!("generate {options} b"))
+            .output()
+            .unwrap();
         let told = said(&done);
         let expected = format!("bsdiff={patched} objects");
         assert!(told.contains(&expected), "{options}: {told}");

@@ -78,9 +78,14 @@ impl Scene {
         let [ours, theirs] = self.twins();
         answer(&mut self.ours(&format!("--repo={ours} pull-local {options}")));
         self.done(&format!("--repo={theirs} pull-local {options}"));
-        let refs = |repo| self.done(&format!("--repo={repo} refs -r"));
+        let refs = |repo| self.done(&format!("--repo={repo} refs"));
         assert_eq!(refs(ours), refs(theirs), "{options}");
         assert!(refs(ours).contains("main"));
+        let commit = |repo| {
+            let name = refs(repo);
+            self.done(&format!("--repo={repo} rev-parse {}", name.trim()))
+        };
+        assert_eq!(commit(ours), commit(theirs), "{options}");
         self.done(&format!("--repo={ours} fsck"));
     }
 
@@ -181,10 +186,7 @@ fn damaged_commits_are_noticed_when_the_source_is_not_trusted() {
     let line = |repo: &str| format!("--repo={repo} pull-local source main");
     answer(&mut scene.ours(&line(ours)));
     scene.done(&line(theirs));
-    refusal(
-        &mut scene.ours(&format!("--repo={ours} fsck --quiet")),
-        1,
-    );
+    refusal(&mut scene.ours(&format!("--repo={ours} fsck --quiet")), 1);
 }
 
 #[test]
@@ -219,7 +221,10 @@ fn remotes_and_keys_come_from_the_parent_repository() {
     ));
     scene.done("--repo=source commit -b more -s y --tree=ref=main");
     let said = answer(&mut scene.ours("--repo=third pull-local source more"));
-    assert!(said.contains("1 metadata, 0 content objects imported"), "{said}");
+    assert!(
+        said.contains("1 metadata, 0 content objects imported"),
+        "{said}"
+    );
     scene.done("--repo=third fsck");
     // What is inherited is not the child's to delete.
     refusal(&mut scene.ours("--repo=child remote delete origin"), 1);

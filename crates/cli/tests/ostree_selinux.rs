@@ -5,8 +5,8 @@ mod support;
 use std::fs;
 use std::path::Path;
 
-use support::twins::Twins;
 use support::answer;
+use support::twins::Twins;
 
 /// A policy of a few lines, with the compiled one that libostree asks for, which nothing reads.
 fn make_policy(root: &Path, etc: &str) {
@@ -38,7 +38,11 @@ fn twins(mode: &str) -> Twins {
 
 #[test]
 fn commits_are_labelled_alike() {
-    for (mode, etc) in [("bare", "etc"), ("bare-user", "usr/etc"), ("archive", "etc")] {
+    for (mode, etc) in [
+        ("bare", "etc"),
+        ("bare-user", "usr/etc"),
+        ("archive", "etc"),
+    ] {
         let twins = twins(mode);
         make_policy(&twins.path("policy"), etc);
         let commit = "commit --timestamp=@100 -s x";
@@ -57,7 +61,9 @@ fn commits_are_labelled_alike() {
         // The policy of what is committed itself.
         make_policy(&twins.path("tree"), "usr/etc");
         twins.same(&format!("{commit} -b self -P tree"));
-        twins.same(&format!("{commit} -b based -P --tree=ref=self --tree=dir=policy"));
+        twins.same(&format!(
+            "{commit} -b based -P --tree=ref=self --tree=dir=policy"
+        ));
         twins.refused(&format!("{commit} -b none -P --tree=tar=policy.tar"));
         twins.refused(&format!("{commit} -b none -P --selinux-policy=policy tree"));
         twins.check();
@@ -105,8 +111,11 @@ fn checkouts_are_labelled_alike() {
     make_policy(&twins.path("policy"), "etc");
     twins.same("commit -b main -s x --timestamp=@100 tree");
     for (name, options) in [
-        ("whole", "--selinux-policy=policy main"),
-        ("prefixed", "--selinux-policy=policy --selinux-prefix=/usr main"),
+        ("whole", "--selinux-policy=policy --selinux-prefix=/ main"),
+        (
+            "prefixed",
+            "--selinux-policy=policy --selinux-prefix=/usr main",
+        ),
         ("below", "--selinux-policy=policy --subpath=/usr main"),
     ] {
         answer(&mut twins.ours(&format!("checkout {options} ours-{name}")));
@@ -122,6 +131,8 @@ fn checkouts_are_labelled_alike() {
         assert!(ours.contains("_t:s0"), "{ours}");
         assert_eq!(ours, labels("theirs"), "{options}");
     }
+    // Without either, the real program of this version dies.
+    answer(&mut twins.ours("checkout --selinux-policy=policy main ours-plain"));
     let line = "checkout --selinux-prefix=/usr main nowhere";
     twins.refused(line);
     twins.refused("checkout -H --selinux-policy=policy main nowhere");

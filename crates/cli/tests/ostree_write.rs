@@ -523,7 +523,11 @@ fn a_message_is_written_in_an_editor() {
         answer(&mut commit(ours, write)),
         answer(&mut commit(theirs, write))
     );
-    assert!(twins.same("show main").contains("    new subject\n\n    first\n    second\n"));
+    assert!(
+        twins
+            .same("show main")
+            .contains("    new subject\n\n    first\n    second\n")
+    );
     for editor in ["false", "true", "nothing-here"] {
         refusal(&mut commit(twins.ours(""), editor), 1);
     }
@@ -531,7 +535,10 @@ fn a_message_is_written_in_an_editor() {
     let mut kept = commit(twins.ours(""), "true");
     answer(kept.args(["-s", "kept subject", "-m", "kept body"]));
     let shown = answer(&mut twins.ours("show main"));
-    assert!(shown.contains("    kept subject\n\n    kept body\n"), "{shown}");
+    assert!(
+        shown.contains("    kept subject\n\n    kept body\n"),
+        "{shown}"
+    );
 }
 
 #[test]
@@ -569,7 +576,12 @@ fn static_deltas_alone_are_pruned() {
         answer(&mut twins.ours(&line));
         answer(&mut twins.theirs(&line));
     }
-    twins.same("prune --static-deltas-only --delete-commit=main");
+    let commit = twins.same("rev-parse main");
+    let delete = format!(
+        "prune --static-deltas-only --delete-commit={}",
+        commit.trim()
+    );
+    twins.same(&delete);
     assert_eq!(twins.same("static-delta list").lines().count(), 1);
     twins.same("log main");
     twins.refused("prune --static-deltas-only");

@@ -119,7 +119,10 @@ fn every_deflate_level_is_readable() {
         let scratch = tempfile::tempdir().unwrap();
         let path = scratch.path().join("repo");
         init(&path, RepoMode::Archive);
-        theirs(&path, &["config", "set", "archive.zlib-level", &level.to_string()]);
+        theirs(
+            &path,
+            &["config", "set", "archive.zlib-level", &level.to_string()],
+        );
         ours(&open(&path), &item);
         assert_clean(&path);
     });

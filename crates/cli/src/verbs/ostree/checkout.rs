@@ -116,9 +116,9 @@ impl Checkout {
         let policy = self.selinux_policy.as_deref();
         let policy = policy.map(selinux::policy_of_directory).transpose()?;
         let policy = policy.flatten();
-        let label = policy.as_ref().map(|policy| {
-            |path: &[u8], mode| policy.commit_label(path, mode).map(xattr_value)
-        });
+        let label = policy
+            .as_ref()
+            .map(|policy| |path: &[u8], mode| policy.commit_label(path, mode).map(xattr_value));
         options.relabel = label.as_ref().map(|label| Relabel {
             prefix: self.prefix(),
             label,

@@ -15,8 +15,8 @@ use clap::Args;
 use error_class::{Classified, ErrorClass};
 use file_contexts::Policy;
 use ostree::{
-    CommitDirOptions, DevInoCache, Expect, LabelledPath, Repo, Stats, Transaction, TransactionOptions, Tree,
-    WriteError,
+    CommitDirOptions, DevInoCache, Expect, LabelledPath, Repo, Stats, Transaction,
+    TransactionOptions, Tree, WriteError,
 };
 use ostree_format::refs::Refspec;
 use ostree_format::{Checksum, Commit as Object, Metadata};

@@ -93,7 +93,10 @@ mod tests {
         })
         .unwrap();
         let label = |epoch, path: &str| label(&policy, epoch, path.as_bytes(), 0o100_644);
-        let (etc, usr) = (Some(b"u:r:etc:s0\0".to_vec()), Some(b"u:r:usr:s0\0".to_vec()));
+        let (etc, usr) = (
+            Some(b"u:r:etc:s0\0".to_vec()),
+            Some(b"u:r:usr:s0\0".to_vec()),
+        );
         assert_eq!(label(0, "/usr/etc/passwd"), usr);
         assert_eq!(label(1, "/usr/etc/passwd"), etc);
         assert_eq!(label(1, "/usr/etc"), etc);

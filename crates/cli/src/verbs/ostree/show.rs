@@ -102,8 +102,9 @@ impl Show {
         if self.print_related {
             self.related(&repo, &mut out)?;
         } else if let Some(of) = &self.print_variant_type {
-            let value = file(of, Path::new(&self.object))?;
-            writeln!(out, "{}", self.form().text(&value))?;
+            // As with `ostree`, whatever --no-byteswap says.
+            let value = variant::byteswapped(&file(of, Path::new(&self.object))?);
+            writeln!(out, "{}", variant::annotated(&value))?;
         } else if self.print_sizes {
             let id = repo.resolve(&self.object)?;
             sizes::print(&repo, id, &repo.load_commit(&id)?, &mut out)?;

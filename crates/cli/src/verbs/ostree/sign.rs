@@ -103,14 +103,12 @@ impl Sign {
             return Err(SignError::NotValid.into());
         }
         let verifier = match &self.keys_file {
-            Some(path) => trusting_file(scheme, path)?,
-            None => {
-                let dir = self
-                    .keys_dir
-                    .as_ref()
-                    .and_then(|d| std::path::absolute(d).ok());
-                trust::system_verifier(scheme, stores, dir.as_deref())?
+            Some(path) => {
+                let mut verifier = Verifier::new(scheme)?;
+                signatures::trust_file(&mut verifier, path)?;
+                verifier
             }
+            None => signatures::system_verifier(scheme, stores, self.keys_dir.as_deref())?,
         };
         Ok(verifier.verify(&data, &metadata)?)
     }
@@ -132,14 +130,4 @@ impl Sign {
         };
         keys.into_iter().find_map(verify)
     }
-}
-
-fn trusting_file(scheme: Scheme, path: &PathBuf) -> Result<Verifier, KeysError> {
-    let bad = |source| KeysError::File {
-        path: path.clone(),
-        source,
-    };
-    let mut verifier = Verifier::new(scheme).map_err(bad)?;
-    verifier.trust_file(&signatures::read(path)?).map_err(bad)?;
-    Ok(verifier)
 }

@@ -1,14 +1,14 @@
 //! What the verbs that sign, or show signatures, have in common.
 
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use chrono::{DateTime, Local, Offset};
 use clap::Args;
 use error_class::{Classified, ErrorClass};
 use ostree_format::Metadata;
 use signature::gpg::{self, Keyring, Verification};
-use signature::{KeyError, Scheme, Signer, detached};
+use signature::{KeyError, Scheme, Signer, Verifier, detached};
 use trust::{GpgHome, KeyStores, Signing};
 
 use crate::outcome::Failure;
@@ -135,7 +135,26 @@ pub(super) fn secret_keys(
     Ok(keys)
 }
 
-pub(super) fn read(path: &PathBuf) -> Result<String, KeysError> {
+/// Trusts the public keys of a file.
+pub(super) fn trust_file(verifier: &mut Verifier, path: &PathBuf) -> Result<(), KeysError> {
+    let trusted = verifier.trust_file(&read(path)?);
+    trusted.map_err(|source| KeysError::File {
+        path: path.clone(),
+        source,
+    })
+}
+
+/// Trusts the keys of the system, or those of the directory `dir` in their place.
+pub(super) fn system_verifier(
+    scheme: Scheme,
+    stores: &KeyStores,
+    dir: Option<&Path>,
+) -> Result<Verifier, Failure> {
+    let dir = dir.map(std::path::absolute).transpose()?;
+    Ok(trust::system_verifier(scheme, stores, dir.as_deref())?)
+}
+
+fn read(path: &PathBuf) -> Result<String, KeysError> {
     std::fs::read_to_string(path).map_err(|source| KeysError::Read {
         path: path.clone(),
         source,

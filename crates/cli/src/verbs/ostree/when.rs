@@ -122,7 +122,10 @@ mod tests {
             ("3 days ago", 1_699_740_800),
             ("yesterday", 1_699_913_600),
             ("1 month ago", 1_697_321_600),
-            ("1955-11-05 00:00:00 +0000", (-446_774_400_i64).cast_unsigned()),
+            (
+                "1955-11-05 00:00:00 +0000",
+                (-446_774_400_i64).cast_unsigned(),
+            ),
         ] {
             assert_eq!(parse(text, now), Ok(expected), "{text}");
         }

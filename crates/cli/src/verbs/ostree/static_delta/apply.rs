@@ -34,7 +34,7 @@ impl ApplyOffline {
     pub(crate) fn run(self, repo: &Repo, context: &Context) -> Result<Exit, Failure> {
         let (bytes, dir) = super::locate(&self.path)?;
         let file = DeltaFile::from_bytes(bytes)?;
-        self.check_signatures(repo, &file)?;
+        self.check_signatures(repo, &file, context)?;
         let delta = Superblock::from_bytes(&file.superblock)?;
         repo.apply_delta(&delta, dir.as_fd(), context.progress(), context.interrupt())?;
         Ok(Exit::Done)
@@ -42,14 +42,19 @@ impl ApplyOffline {
 
     /// A signed delta is verified when there are keys, and must be when the config says so. An unsigned one is
     /// refused then, too, other than by libostree: whoever can change a delta can take its envelope off.
-    fn check_signatures(&self, repo: &Repo, file: &DeltaFile) -> Result<(), Failure> {
+    fn check_signatures(
+        &self,
+        repo: &Repo,
+        file: &DeltaFile,
+        context: &Context,
+    ) -> Result<(), Failure> {
         let config = &repo.config().file;
         let required = config.get_bool("core", "sign-verify-deltas") == Some(true);
         if !file.is_signed() {
             let refused = required.then_some(KeysError::Unsigned);
             return refused.map_or(Ok(()), |error| Err(error.into()));
         }
-        let verifier = match self.keys.verifier() {
+        let verifier = match self.keys.verifier(&context.place().key_stores()?) {
             Ok(verifier) if verifier.is_empty() && !self.keys.are_given() => None,
             Err(_) if !self.keys.are_given() => None,
             other => Some(other?),
@@ -65,7 +70,7 @@ impl ApplyOffline {
 
 impl Verify {
     pub(crate) fn run(self, repo: &Repo, context: &Context) -> Result<Exit, Failure> {
-        let verifier = self.keys.verifier()?;
+        let verifier = self.keys.verifier(&context.place().key_stores()?)?;
         let file = super::load(repo, &self.delta)?;
         let verified = keys::verify(&file, &verifier);
         let mut out = context.results();

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, ValueEnum};
 use error_class::{Classified, ErrorClass};
 use ostree::{DeltaOptions, DeltaStats, Repo};
+use signature::Signer;
 use static_delta::{DeltaName, Superblock};
 
 use super::super::sizes::human;
@@ -105,7 +106,7 @@ impl Generate {
             out.finish()?;
             return Ok(Exit::Done);
         }
-        let signers = keys::signers(&self.sign_type, &self.sign, self.keys_file.as_deref())?;
+        let signers = self.signers(context)?;
         writeln!(out, "Generating static delta:")?;
         match name.from {
             Some(from) => writeln!(out, "  From: {from}")?,
@@ -131,6 +132,16 @@ impl Generate {
         let signed = keys::sign(delta.superblock.to_bytes()?, &signers)?;
         delta.publish(file, &signed)?;
         Ok(Exit::Done)
+    }
+
+    fn signers(&self, context: &Context) -> Result<Vec<Signer>, Failure> {
+        let stores = context.place().key_stores()?;
+        keys::signers(
+            &self.sign_type,
+            &self.sign,
+            self.keys_file.as_ref(),
+            &stores,
+        )
     }
 
     fn name(&self, repo: &Repo) -> Result<DeltaName, Failure> {

@@ -1,23 +1,17 @@
 //! Keys that sign static deltas, and that verify them.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::Args;
 use error_class::{Classified, ErrorClass};
 use ostree_format::Metadata;
-use rustix::fs::CWD;
 use signature::detached::WrongType;
 use signature::{Scheme, Signer, Verifier};
 use static_delta::DeltaFile;
 use trust::{KeyStores, TrustError};
 
-use crate::environment;
 use crate::outcome::Failure;
-use crate::place::open_dir;
 use crate::verbs::ostree::signatures;
-
-/// Largest file with keys.
-const MAX_KEYS: u64 = 64 * 1024 * 1024;
 
 /// Where the keys for verifying come from.
 #[derive(Debug, Args)]
@@ -36,11 +30,9 @@ pub(super) struct VerifyKeys {
     key_ids: Vec<String>,
 }
 
-/// What is wrong with keys or signatures.
+/// What is wrong with signatures.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum KeysError {
-    #[error("{0:?} is not a regular file with keys")]
-    NoFile(PathBuf),
     #[error("no signatures in static-delta")]
     Unsigned,
     #[error("Key is mandatory to check delta signature")]
@@ -54,31 +46,10 @@ pub(super) enum KeysError {
 impl Classified for KeysError {
     fn class(&self) -> ErrorClass {
         match self {
-            Self::NoFile(_) => ErrorClass::NotFound,
             Self::Unsigned | Self::NoKey | Self::NoneOfType(_) => ErrorClass::Denied,
             Self::Rejected(error) => error.class(),
         }
     }
-}
-
-fn scheme(name: &str) -> Result<Scheme, Failure> {
-    let scheme = signatures::scheme(name)?;
-    if scheme == Scheme::Dummy && !stores(Path::new("/"))?.allows_dummy() {
-        return Err(TrustError::DummyNotAllowed.into());
-    }
-    Ok(scheme)
-}
-
-/// What is looked for below `root`.
-fn stores(root: &Path) -> Result<KeyStores, Failure> {
-    let root = open_dir("the directory with keys", root)?;
-    Ok(environment::key_stores(KeyStores::new(root)))
-}
-
-fn read(path: &Path) -> Result<String, Failure> {
-    let missing = || KeysError::NoFile(path.to_owned());
-    let bytes = durable::read_optional(CWD, path, MAX_KEYS)?.ok_or_else(missing)?;
-    Ok(String::from_utf8(bytes).map_err(|_| missing())?)
 }
 
 impl VerifyKeys {
@@ -88,27 +59,23 @@ impl VerifyKeys {
     }
 
     /// The keys that were named, and those of a directory or of the system when none were.
-    pub(super) fn verifier(&self) -> Result<Verifier, Failure> {
-        let scheme = scheme(&self.sign_type)?;
+    pub(super) fn verifier(&self, stores: &KeyStores) -> Result<Verifier, Failure> {
+        let scheme = signatures::scheme(&self.sign_type)?;
+        if scheme == Scheme::Dummy && !stores.allows_dummy() {
+            return Err(TrustError::DummyNotAllowed.into());
+        }
+        if self.key_ids.is_empty() && self.keys_file.is_none() {
+            let dir = self.keys_dir.as_deref();
+            return signatures::system_verifier(scheme, stores, dir);
+        }
         let mut verifier = Verifier::new(scheme)?;
         for key in &self.key_ids {
             verifier.trust(key)?;
         }
         if let Some(file) = &self.keys_file {
-            verifier.trust_file(&read(file)?)?;
-        }
-        if self.key_ids.is_empty() && self.keys_file.is_none() {
-            return self.of_the_system(scheme);
+            signatures::trust_file(&mut verifier, file)?;
         }
         Ok(verifier)
-    }
-
-    fn of_the_system(&self, scheme: Scheme) -> Result<Verifier, Failure> {
-        let (root, instead) = match &self.keys_dir {
-            Some(dir) => (dir.as_path(), Some(Path::new("."))),
-            None => (Path::new("/"), None),
-        };
-        Ok(trust::system_verifier(scheme, &stores(root)?, instead)?)
     }
 }
 
@@ -132,20 +99,15 @@ pub(super) fn verify(
 pub(super) fn signers(
     sign_type: &str,
     keys: &[String],
-    file: Option<&Path>,
+    file: Option<&PathBuf>,
+    stores: &KeyStores,
 ) -> Result<Vec<Signer>, Failure> {
-    if keys.is_empty() && file.is_none() {
+    let files: Vec<PathBuf> = file.into_iter().cloned().collect();
+    if keys.is_empty() && files.is_empty() {
         return Ok(Vec::new());
     }
-    let scheme = scheme(sign_type)?;
-    let mut signers = Vec::new();
-    for key in keys {
-        signers.push(Signer::new(scheme, key)?);
-    }
-    if let Some(file) = file {
-        signers.extend(Signer::from_file(scheme, &read(file)?)?);
-    }
-    Ok(signers)
+    let scheme = signatures::scheme(sign_type)?;
+    Ok(signatures::secret_keys(scheme, keys, &files, stores)?)
 }
 
 /// A superblock with all signatures, or plain when nobody signs.
