@@ -94,3 +94,40 @@ pub(crate) fn mount_overlay(
         source: errno.into(),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A tmpfs in a name space that only this thread has; it goes with the thread.
+    fn mounted(flags: MsFlags) -> &'static str {
+        unshare(CloneFlags::CLONE_NEWNS).unwrap();
+        let private = MsFlags::MS_REC | MsFlags::MS_PRIVATE;
+        mount(None::<&str>, "/", None::<&str>, private, None::<&str>).unwrap();
+        let place = tempfile::tempdir().unwrap().keep();
+        let (tmpfs, none) = (Some("tmpfs"), None::<&str>);
+        mount(tmpfs, &place, tmpfs, flags, none).unwrap();
+        Box::leak(place.display().to_string().into_boxed_str())
+    }
+
+    #[test]
+    fn a_read_only_mount_becomes_writable() {
+        let place = mounted(MsFlags::empty());
+        let flags = MsFlags::MS_REMOUNT | MsFlags::MS_BIND | MsFlags::MS_RDONLY;
+        mount(Some(place), place, None::<&str>, flags, None::<&str>).unwrap();
+        assert!(std::fs::write(format!("{place}/x"), "").is_err());
+        make_writable(&[place, "/no/such"]).unwrap();
+        std::fs::write(format!("{place}/x"), "").unwrap();
+    }
+
+    #[test]
+    fn a_read_only_medium_is_named() {
+        let place = mounted(MsFlags::MS_RDONLY);
+        let refused = make_writable(&[place]).unwrap_err();
+        assert!(
+            matches!(refused, MountError::ReadOnlyMedium { .. }),
+            "{refused}"
+        );
+        assert_eq!(refused.class(), ErrorClass::Unsupported);
+    }
+}

@@ -264,3 +264,90 @@ fn upgrade_and_switch_follow_a_local_repository() {
     twins.refused("upgrade --os=testos");
     twins.step("upgrade --os=testos --allow-downgrade");
 }
+
+#[test]
+fn additional_initrds() {
+    let twins = Twins::new();
+    let initrd = twins.ours.join("overlay.img");
+    fs::write(&initrd, "more for the initramfs").unwrap();
+    let initrd = initrd.display();
+    twins.step("deploy --os=testos --karg=rw os/x");
+    twins.step(&format!(
+        "deploy --os=testos --overlay-initrd={initrd} os/x"
+    ));
+    let entry = |system: &ScratchSysroot| {
+        system
+            .facts()
+            .iter()
+            .any(|f| f.contains("initramfs-overlays"))
+    };
+    assert!(entry(&twins.ours));
+    // Behind the same kernel, one with and one without.
+    twins.step("deploy --os=testos --retain os/x");
+    twins.step("undeploy 1");
+    assert!(!entry(&twins.ours));
+    twins.refused("deploy --os=testos --overlay-initrd=/no/such os/x");
+}
+
+#[test]
+fn what_needs_a_running_system_says_so() {
+    let twins = Twins::new();
+    twins.step("deploy --os=testos --karg=rw os/x");
+    for (line, cause) in [
+        ("unlock", "not booted"),
+        ("unlock --hotfix --transient", "Cannot specify both"),
+        ("state-overlay doc /usr/share/doc", "Must be booted"),
+    ] {
+        let said = refusal(&mut twins.ours(line), 1);
+        assert!(said.contains(cause), "{line}: {said}");
+    }
+    // Nothing to be done without fs-verity.
+    twins.step("cleanup");
+    answer(&mut twins.ours("post-copy"));
+    let config = "--repo=ostree/repo config set ex-integrity.fsverity yes";
+    answer(&mut at(ostree(config), &twins.ours));
+    let said = refusal(&mut twins.ours("post-copy"), 1);
+    assert!(said.contains("fs-verity"), "{said}");
+}
+
+/// Android Boot has no entries of its own: a program writes the image of the first deployment to a partition.
+#[test]
+fn android_boot_is_installed_by_its_program() {
+    let twins = Twins::new();
+    let system = &twins.ours;
+    let tools = system.join("tools");
+    fs::create_dir(&tools).unwrap();
+    let program = tools.join("aboot-deploy");
+    let deploy = |script: &str| {
+        fs::write(&program, format!("#!/bin/sh\n{script}\n")).unwrap();
+        testkit::shell(&format!("chmod +x {}", program.display()));
+        let path = format!("{}:{}", tools.display(), std::env::var("PATH").unwrap());
+        let mut deploy = twins.ours("deploy --os=testos --karg=rw aboot/x");
+        deploy.env("PATH", path);
+        deploy
+    };
+    testkit::shell(&format!(
+        "cd {}; ostree --repo=ostree/repo checkout -U os/x tree; \
+         echo image > tree/usr/lib/modules/6.1/aboot.img; \
+         ostree --repo=ostree/repo commit -b aboot/x --owner-uid=0 --owner-gid=0 --tree=dir=tree",
+        system.path().display()
+    ));
+    // The real program at hand is too old for that value, and reads no such repository.
+    let config = "--repo=ostree/repo config set sysroot.bootloader aboot";
+    answer(&mut at(ostree(config), system));
+    let stamp = system.join("boot/ostree-bootloader-update.stamp");
+    let said = refusal(&mut deploy("echo no partition >&2; exit 3"), 1);
+    assert!(said.contains("no partition"), "{said}");
+    assert!(stamp.exists(), "it is still to be done");
+    answer(&mut deploy("echo \"$@\" > said"));
+    assert!(!stamp.exists());
+    let said = fs::read_to_string(system.join("said")).unwrap();
+    let parts = [
+        "-r . -c /ostree/deploy/testos/deploy/",
+        "-o rw ostree=/ostree/boot.",
+        "aboot-6.1",
+    ];
+    for part in parts {
+        assert!(said.contains(part), "no {part:?} in {said}");
+    }
+}

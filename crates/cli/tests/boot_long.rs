@@ -77,18 +77,18 @@ esac
 #[ignore = "minutes: make boot-test"]
 fn systemd_completes_what_is_staged() {
     let machine = Machine::install(&demo_image(), SYSTEMD);
-    let console = machine.boot("upgrade console=ttyS0");
+    let console = machine.boot("upgrade loglevel=4 systemd.show_status=0");
     assert_has(
         &console,
         &["TEST upgrade: exit 0", "TEST unit: active", "(staged)"],
     );
-    let console = machine.boot("look console=ttyS0");
+    let console = machine.boot("look loglevel=4 systemd.show_status=0");
     assert_has(
         &console,
         &["TEST journal: Finalized deployment os", "TEST files: mine"],
     );
     assert_has(&console, &["TEST rollback: exit 0", "(rollback)"]);
     assert_lacks(&console, &["FAILED-UNIT"]);
-    let console = machine.boot("back console=ttyS0");
+    let console = machine.boot("back loglevel=4 systemd.show_status=0");
     assert_has(&console, &["BOOTROOT-BOOT-OK"]);
 }

@@ -111,6 +111,7 @@ impl Guest {
     pub fn boot(&self, kernel_arguments: &[&str]) -> String {
         let mut boot = script("boot-disk");
         boot.env("DISK_WRITABLE", "1").env("BOOT_ONLINE", "1");
+        boot.env("BOOT_TIMEOUT", "280");
         stdout(boot.arg(&self.disk).args(kernel_arguments))
     }
 }

@@ -16,6 +16,7 @@ pub(crate) fn images(bench: &Bench) -> Vec<Work> {
     } = bench;
     let mut works = pulls(bootroot, image);
     works.extend(deploys(bootroot, image));
+    works.extend(stages(bootroot, image));
     if let Some(importer) = importer {
         works.extend(existing_importer(importer, image));
     }
@@ -58,6 +59,43 @@ fn deploys(bootroot: &str, image: &str) -> Vec<Work> {
             &deployed,
             "OSTREE_SYSROOT_DEBUG=mutable-deployments ostree admin deploy --sysroot=s --os=os \
              $(ostree --repo=s/ostree/repo refs --list ostree/container/image)",
+        ),
+    ]
+}
+
+/// An update of a running system: what is done while it runs, what when it shuts down, and what is looked at and removed
+/// every day. The system is set up by the real `ostree-prepare-root` in a mount namespace, whose time is counted.
+fn stages(bootroot: &str, image: &str) -> Vec<Work> {
+    let scripts = concat!(env!("CARGO_MANIFEST_DIR"), "/../scripts");
+    let booted = |line: &str| format!("{scripts}/fake-boot s /var/bootroot --quiet {line}");
+    let commit = "$(ostree --repo=s/ostree/repo refs --list ostree/container/image | grep v2)";
+    let pulled = format!(
+        "{FRESH}; {bootroot} --quiet --sysroot s deploy oci:{image}:v1 --stateroot os; \
+         {bootroot} --quiet --sysroot s image pull oci:{image}:v2; \
+         cp {bootroot} s/ostree/deploy/os/var/bootroot"
+    );
+    let stage = booted(&format!("ostree admin deploy --stage {commit}"));
+    let staged = format!("{pulled}; {stage}");
+    let complete = booted("finalize-staged >/dev/null");
+    let completed = format!("{staged}; {complete}");
+    let theirs = format!(
+        "OSTREE_SYSROOT_DEBUG=mutable-deployments ostree admin deploy --sysroot=s --os=os {commit}"
+    );
+    let clean = |program: &str| format!("{program} admin cleanup --sysroot=s >/dev/null");
+    let show = |program: &str| format!("{program} admin status --sysroot=s >/dev/null");
+    let ours = format!("{bootroot} ostree");
+    vec![
+        work("stage the update", "bootroot", &pulled, &stage),
+        work("complete it at shutdown", "bootroot", &staged, &complete),
+        work("deploy the update", "ostree admin deploy", &pulled, &theirs),
+        work("status", "bootroot", &completed, &show(&ours)),
+        work("status", "ostree admin status", &completed, &show("ostree")),
+        work("cleanup", "bootroot", &completed, &clean(&ours)),
+        work(
+            "cleanup",
+            "ostree admin cleanup",
+            &completed,
+            &clean("ostree"),
         ),
     ]
 }

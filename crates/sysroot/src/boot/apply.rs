@@ -79,7 +79,8 @@ impl Locked<'_> {
         rustix::fs::renameat(&boot, NEXT_LOADER, &boot, "loader")
             .during("switch", "boot/loader")?;
         durable::sync_dir(boot.as_fd())?;
-        self.settle_boot(boot.as_fd())
+        self.settle_boot(boot.as_fd())?;
+        self.install_loader(plan)
     }
 
     fn install_kernels(

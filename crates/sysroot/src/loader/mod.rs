@@ -1,4 +1,5 @@
-//! Boot loaders that do not read boot entries themselves: their configuration is written from them.
+//! Boot loaders that do not read boot entries themselves: their configuration is written from them, or they are
+//! installed anew.
 //!
 //! It is a file in the set of entries, and the boot loader reads it through `boot/loader`, so it changes
 //! in the same step as the entries. Only GRUB for EFI has a place of its own, which is replaced before.
@@ -6,6 +7,7 @@
 
 mod detect;
 mod grub;
+mod installed;
 mod syslinux;
 mod uboot;
 
@@ -31,7 +33,9 @@ impl Sysroot {
         let served = match loader.kind {
             LoaderKind::Syslinux | LoaderKind::UBoot => true,
             LoaderKind::Grub2 => self.options.grub_generator.is_some() || self.is_running(),
-            LoaderKind::Zipl | LoaderKind::AndroidBoot => false,
+            // `zipl` sees nothing but the running system.
+            LoaderKind::Zipl => self.is_running(),
+            LoaderKind::AndroidBoot => true,
         };
         if served {
             Ok(Some(loader))
@@ -59,6 +63,7 @@ impl Locked<'_> {
         let entries: Vec<&BlsEntry> = plan.entries.iter().map(|entry| &entry.entry).collect();
         let (name, text) = match loader.kind {
             LoaderKind::Grub2 => return self.generate_grub_config(loader, version),
+            kind if installed::is_installed(kind) => return self.stamp_loader(),
             LoaderKind::UBoot => {
                 let own = plan.entries.first().map(|entry| {
                     format!("{}/usr/lib/ostree-boot/uEnv.txt", entry.deployment.path())
