@@ -91,7 +91,7 @@ impl Place {
 
     /// Where the remotes are that the repository knows beside those of its config: those of the deployment
     /// that runs, for the repository of the running system.
-    fn outer_remotes_directory(&self) -> Option<PathBuf> {
+    pub(crate) fn outer_remotes_directory(&self) -> Option<PathBuf> {
         let of_system = Path::new(RUNNING).join(REPOSITORY);
         let is_running = matches!(self, Self::Running) && self.repository_path() == of_system;
         if is_running {

@@ -251,4 +251,9 @@ fn remotes_of_a_deployment_are_pulled_from() {
         commit
     );
     refusal(&mut scene.ours("pull --repo=root/ostree/repo out main"), 1);
+    let list = "remote list --sysroot=root";
+    assert_eq!(answer(&mut scene.ours(list)), "out\n");
+    answer(&mut scene.ours("remote delete --sysroot=root out"));
+    assert_eq!(answer(&mut scene.ours(list)), "");
+    assert!(!root.join("etc/ostree/remotes.d/out.conf").exists());
 }

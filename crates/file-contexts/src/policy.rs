@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fmt;
 
+use crate::config::{Config, ConfigError};
 use crate::kind::{FileKind, applies};
 use crate::literal;
 use crate::pattern::Patterns;
@@ -71,6 +72,35 @@ impl Policy {
             subs: Substitutions::parse(sources.subs.unwrap_or_default()),
             subs_dist: Substitutions::parse(sources.subs_dist.unwrap_or_default()),
         })
+    }
+
+    /// The policy that a tree says its files are labelled by, if any. `read` reads files of the tree by their
+    /// path in a commit ([`Config::PATH`] and those of [`PolicyFiles`](crate::PolicyFiles)).
+    ///
+    /// # Errors
+    /// What `read` said, or a file that is malformed.
+    pub fn of_tree<E: From<ConfigError> + From<ParseError>>(
+        read: impl Fn(&str) -> Result<Option<Vec<u8>>, E>,
+    ) -> Result<Option<Self>, E> {
+        let Some(config) = read(Config::PATH)? else {
+            return Ok(None);
+        };
+        let Some(files) = Config::parse(&config)?.policy_files() else {
+            return Ok(None);
+        };
+        let Some(file_contexts) = read(&files.file_contexts)? else {
+            return Ok(None);
+        };
+        let (homedirs, local) = (read(&files.homedirs)?, read(&files.local)?);
+        let (subs, subs_dist) = (read(&files.subs)?, read(&files.subs_dist)?);
+        let policy = Self::parse(FileContextSources {
+            file_contexts: &file_contexts,
+            homedirs: homedirs.as_deref(),
+            local: local.as_deref(),
+            subs: subs.as_deref(),
+            subs_dist: subs_dist.as_deref(),
+        })?;
+        Ok(Some(policy))
     }
 
     /// The label of the file at `path` (absolute, any bytes) with the type bits of `mode`; a mode of 0

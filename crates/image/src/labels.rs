@@ -1,7 +1,7 @@
 //! The SELinux policy that a tree carries.
 
 use error_class::{Classified, ErrorClass};
-use file_contexts::{Config, ConfigError, FileContextSources, ParseError, Policy};
+use file_contexts::{Config, ConfigError, ParseError, Policy};
 use ostree::{ReadError, Repo, Tree};
 use ostree_format::Checksum;
 
@@ -72,33 +72,7 @@ fn find_in_tree(root: &Tree, path: &str) -> Option<Checksum> {
 }
 
 fn policy(repo: &Repo, find: Find<'_>) -> Result<Option<Policy>, PolicyError> {
-    policy_from(&|path| read_found(repo, find, path))
-}
-
-/// Reads the file at a path, if there is one.
-type Read<'a> = &'a dyn Fn(&str) -> Result<Option<Vec<u8>>, PolicyError>;
-
-/// The policy among the files that `read` reads, by their path in a commit.
-pub(crate) fn policy_from(read: Read<'_>) -> Result<Option<Policy>, PolicyError> {
-    let Some(config) = read(Config::PATH)? else {
-        return Ok(None);
-    };
-    let Some(files) = Config::parse(&config)?.policy_files() else {
-        return Ok(None);
-    };
-    let Some(file_contexts) = read(&files.file_contexts)? else {
-        return Ok(None);
-    };
-    let (homedirs, local) = (read(&files.homedirs)?, read(&files.local)?);
-    let (subs, subs_dist) = (read(&files.subs)?, read(&files.subs_dist)?);
-    let policy = Policy::parse(FileContextSources {
-        file_contexts: &file_contexts,
-        homedirs: homedirs.as_deref(),
-        local: local.as_deref(),
-        subs: subs.as_deref(),
-        subs_dist: subs_dist.as_deref(),
-    })?;
-    Ok(Some(policy))
+    Policy::of_tree(|path| read_found(repo, find, path))
 }
 
 fn read_found(repo: &Repo, find: Find<'_>, path: &str) -> Result<Option<Vec<u8>>, PolicyError> {

@@ -8,7 +8,7 @@ use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use error_class::{Classified, ErrorClass};
-use file_contexts::xattr_value;
+use file_contexts::{Policy, xattr_value};
 use ostree::{CommitDirError, CommitDirOptions, DirectoryScan, ReadError, Tree};
 use ostree_format::gvariant::Value;
 use ostree_format::{Commit, Metadata, ObjectKind};
@@ -19,7 +19,7 @@ use oci::sink::ImageSink;
 
 use super::{EncapsulateError, EncapsulateOptions, Writing, labels, write};
 use crate::keys::BOOTABLE_LABEL;
-use crate::labels::{PolicyError, policy_from};
+use crate::labels::PolicyError;
 use crate::write_image::WrittenImage;
 
 /// Largest policy file that is read.
@@ -87,7 +87,7 @@ pub fn encapsulate_directory(
     progress: &dyn Progress,
     interrupt: &Interrupt,
 ) -> Result<WrittenImage, EncapsulateDirectoryError> {
-    let policy = policy_from(&|path| policy_file(&root, path))?;
+    let policy = Policy::of_tree(|path| policy_file(&root, path))?;
     let label = |path: &Path, mode: u32| {
         let path = in_commit(path);
         let label = policy

@@ -13,6 +13,7 @@ use ostree::{Remote, RemoteError, Repo};
 
 use crate::context::Context;
 use crate::outcome::{Exit, Failure};
+use crate::remotes;
 
 /// Remotes of the repository
 #[derive(Debug, Subcommand)]
@@ -73,7 +74,7 @@ impl RemoteVerb {
         let mut repo = context.place().open_repository()?;
         match self {
             Self::Add(verb) => verb.run(context, &mut repo)?,
-            Self::Delete(verb) => verb.run(&mut repo)?,
+            Self::Delete(verb) => verb.run(context, &mut repo)?,
             Self::GpgImport(verb) => verb.run(context, &repo)?,
             Self::GpgListKeys(verb) => verb.run(context, &repo)?,
             Self::List(verb) => verb.run(context, &repo)?,
@@ -93,7 +94,12 @@ impl RemoteVerb {
 }
 
 impl Delete {
-    fn run(self, repo: &mut Repo) -> Result<(), Failure> {
+    fn run(self, context: &Context, repo: &mut Repo) -> Result<(), Failure> {
+        let directory = context.place().outer_remotes_directory();
+        let is_outer = directory.map(|directory| remotes::delete(&directory, &self.name));
+        if is_outer.transpose()? == Some(true) {
+            return Ok(());
+        }
         match repo.delete_remote(&self.name) {
             Err(RemoteError::NotFound(_)) if self.if_exists => Ok(()),
             other => Ok(other?),

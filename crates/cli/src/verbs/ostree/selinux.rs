@@ -1,10 +1,10 @@
 //! The SELinux policy that a directory carries.
 
-use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::fd::AsFd as _;
 use std::path::{Path, PathBuf};
 
 use error_class::{Classified, ErrorClass};
-use file_contexts::{Config, ConfigError, FileContextSources, ParseError, Policy, xattr_value};
+use file_contexts::{ConfigError, ParseError, Policy, xattr_value};
 
 use crate::outcome::Failure;
 use crate::place::open_dir;
@@ -15,15 +15,28 @@ const MAX_POLICY_FILE: u64 = 64 * 1024 * 1024;
 /// Why the policy of a directory cannot be used.
 #[derive(Debug, thiserror::Error)]
 enum PolicyError {
-    #[error("{} of {}: {source}", Config::PATH, root.display())]
-    Config { root: PathBuf, source: ConfigError },
-    #[error("the SELinux policy of {}: {source}", root.display())]
-    Contexts { root: PathBuf, source: ParseError },
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    #[error(transparent)]
+    Contexts(#[from] ParseError),
+    #[error(transparent)]
+    Io(#[from] durable::Error),
 }
 
-impl Classified for PolicyError {
+/// The directory whose policy cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[error("the SELinux policy of {}: {source}", root.display())]
+struct Unusable {
+    root: PathBuf,
+    source: PolicyError,
+}
+
+impl Classified for Unusable {
     fn class(&self) -> ErrorClass {
-        ErrorClass::InvalidInput
+        match &self.source {
+            PolicyError::Config(_) | PolicyError::Contexts(_) => ErrorClass::InvalidInput,
+            PolicyError::Io(error) => error.class(),
+        }
     }
 }
 
@@ -32,41 +45,18 @@ impl Classified for PolicyError {
 pub(super) fn policy_of_directory(root: &Path) -> Result<Option<Policy>, Failure> {
     let dir = open_dir("the root directory with the SELinux policy", root)?;
     let in_etc = root.join("etc/selinux").exists();
-    let read = |path: &str| read(&dir, path, in_etc);
-    let Some(config) = read(Config::PATH)? else {
-        return Ok(None);
-    };
-    let config = Config::parse(&config).map_err(|source| PolicyError::Config {
-        root: root.to_owned(),
-        source,
-    })?;
-    let Some(files) = config.policy_files() else {
-        return Ok(None);
-    };
-    let Some(file_contexts) = read(&files.file_contexts)? else {
-        return Ok(None);
-    };
-    let (homedirs, local) = (read(&files.homedirs)?, read(&files.local)?);
-    let (subs, subs_dist) = (read(&files.subs)?, read(&files.subs_dist)?);
-    let policy = Policy::parse(FileContextSources {
-        file_contexts: &file_contexts,
-        homedirs: homedirs.as_deref(),
-        local: local.as_deref(),
-        subs: subs.as_deref(),
-        subs_dist: subs_dist.as_deref(),
+    let policy = Policy::of_tree(|path| {
+        let path = match path.strip_prefix("usr/") {
+            Some(below) if in_etc => below,
+            _ => path,
+        };
+        durable::read_optional(dir.as_fd(), Path::new(path), MAX_POLICY_FILE)
+            .map_err(PolicyError::from)
     });
-    Ok(Some(policy.map_err(|source| PolicyError::Contexts {
+    Ok(policy.map_err(|source| Unusable {
         root: root.to_owned(),
         source,
-    })?))
-}
-
-fn read(dir: &OwnedFd, path: &str, in_etc: bool) -> Result<Option<Vec<u8>>, durable::Error> {
-    let path = match path.strip_prefix("usr/") {
-        Some(below) if in_etc => below,
-        _ => path,
-    };
-    durable::read_optional(dir.as_fd(), Path::new(path), MAX_POLICY_FILE)
+    })?)
 }
 
 /// The label of a path of a tree, as it is stored. From the epoch 1 on `/usr/etc` is labelled as the `/etc`
@@ -82,6 +72,8 @@ pub(super) fn label(policy: &Policy, epoch: u8, path: &[u8], mode: u32) -> Optio
 
 #[cfg(test)]
 mod tests {
+    use file_contexts::FileContextSources;
+
     use super::*;
 
     #[test]
