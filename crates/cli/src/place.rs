@@ -93,11 +93,26 @@ impl Place {
     /// that runs, for the repository of the running system.
     pub(crate) fn outer_remotes_directory(&self) -> Option<PathBuf> {
         let of_system = Path::new(RUNNING).join(REPOSITORY);
-        let is_running = matches!(self, Self::Running) && self.repository_path() == of_system;
-        if is_running {
-            return Some(Path::new("/").join(REMOTES));
+        match self {
+            Self::Running if self.repository_path() != of_system => None,
+            _ => self.system_remotes_directory(),
         }
-        self.remotes_directory()
+    }
+
+    fn system_remotes_directory(&self) -> Option<PathBuf> {
+        match self {
+            Self::Running => Some(Path::new("/").join(REMOTES)),
+            _ => self.remotes_directory(),
+        }
+    }
+
+    /// The repository of a system, once more, with the remotes that its deployment has.
+    pub(crate) fn with_remotes(&self, repo: &Repo) -> Result<Repo, Failure> {
+        let mut repo = Repo::open(repo.dir().try_clone_to_owned()?)?;
+        if let Some(directory) = self.system_remotes_directory() {
+            repo.add_outer_remotes(remotes::all(&directory)?);
+        }
+        Ok(repo)
     }
 
     /// Lets this process change the physical root of the running system, which may be mounted read-only

@@ -7,6 +7,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
 
+use support::sysroot::ScratchSysroot;
 use support::{answer, bootroot, ostree, refusal};
 use tempfile::TempDir;
 use testkit::GpgHome;
@@ -256,4 +257,34 @@ fn remotes_of_a_deployment_are_pulled_from() {
     answer(&mut scene.ours("remote delete --sysroot=root out"));
     assert_eq!(answer(&mut scene.ours(list)), "");
     assert!(!root.join("etc/ostree/remotes.d/out.conf").exists());
+}
+
+#[test]
+fn systems_are_upgraded_from_remotes_of_the_deployment() {
+    let system = ScratchSysroot::by_ostree();
+    fs::create_dir_all(system.join("etc/ostree/remotes.d")).unwrap();
+    fs::create_dir(system.join("sysroot")).unwrap();
+    std::os::unix::fs::symlink("../ostree", system.join("sysroot/ostree")).unwrap();
+    system.ostree("--repo=source init --mode=archive");
+    system.ostree("--repo=source pull-local ostree/repo os/x");
+    let deployed = system.ostree("--repo=source rev-parse os/x");
+    system.ostree(&format!(
+        "--repo=ostree/repo refs --create=out:os/x {}",
+        deployed.trim()
+    ));
+    system.ostree("admin deploy --sysroot=. --os=testos out:os/x");
+    system.ostree("--repo=source commit -b os/x -s newer --tree=ref=os/x");
+    let remote = format!(
+        "[remote \"out\"]\nurl=file://{}\ngpg-verify=false\n",
+        system.join("source").display()
+    );
+    fs::write(system.join("etc/ostree/remotes.d/out.conf"), remote).unwrap();
+    let root = system.path().display();
+    answer(&mut bootroot(&format!(
+        "ostree admin upgrade --sysroot={root} --os=testos"
+    )));
+    let newer = system.ostree("--repo=source rev-parse os/x");
+    assert_eq!(system.ostree("--repo=ostree/repo rev-parse out:os/x"), newer);
+    let status = system.ostree("admin status --sysroot=.");
+    assert!(status.contains(newer.trim()), "{status}");
 }

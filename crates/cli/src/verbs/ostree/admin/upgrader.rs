@@ -228,8 +228,10 @@ fn fetch(
     rev: &str,
     older_than: Option<Checksum>,
 ) -> Result<(), Failure> {
+    let place = context.place().of_admin();
+    let repo = &place.with_remotes(repo)?;
     let remote = Remote::find(repo, name)?;
-    let access = RemoteAccess::new(&context.place().of_admin(), repo, &remote, None)?;
+    let access = RemoteAccess::new(&place, repo, &remote, None)?;
     let mut options = Options::default();
     match rev.parse() {
         Ok(commit) => options.commits.push(commit),
