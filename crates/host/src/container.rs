@@ -50,6 +50,9 @@ pub enum ContainerError {
     /// The tag names another image by now than the one that was verified.
     #[error("{0} names another image since it was verified; run the same command again")]
     Moved(ImageReference),
+    /// The image could not be copied.
+    #[error(transparent)]
+    Copy(#[from] oci::copy::CopyError),
     /// The directory cannot be read.
     #[error(transparent)]
     Directory(#[from] Box<EncapsulateDirectoryError>),
@@ -77,6 +80,7 @@ impl Classified for ContainerError {
             Self::Trust(error) => error.class(),
             Self::RemoteSignature(error) => error.class(),
             Self::Moved(_) => ErrorClass::Untrusted,
+            Self::Copy(error) => error.class(),
             Self::Directory(error) => error.class(),
             Self::Encapsulate(error) => error.class(),
             Self::Unencapsulate(error) => error.class(),
@@ -102,6 +106,19 @@ pub struct Unwrapped {
     /// The digest of the image's manifest.
     #[serde(serialize_with = "text")]
     pub digest: Digest,
+}
+
+/// An image that was copied (`docs/container-copy.schema.json`).
+#[derive(Debug, Clone, Serialize)]
+pub struct CopiedImage {
+    schema: &'static str,
+    /// The digest of its manifest.
+    #[serde(serialize_with = "text")]
+    pub digest: Digest,
+    /// Bytes of layers that were sent.
+    pub bytes_sent: u64,
+    /// Bytes of layers that the destination had, or got by itself.
+    pub bytes_present: u64,
 }
 
 /// A manifest, fetched.
@@ -261,6 +278,36 @@ pub fn replace_detached_metadata(
         interrupt,
     );
     Ok(written.map_err(Box::new)?)
+}
+
+/// Copies an image from where it is to somewhere else, byte for byte. It must be signed as the policy asks,
+/// at the time `now` (seconds since 1970).
+///
+/// # Errors
+/// [`ContainerError`]; the destination shows no new image then.
+pub fn copy_image(
+    image: &OstreeImageReference,
+    destination: &ImageReference,
+    access: &Access,
+    now: u64,
+    progress: &dyn Progress,
+    interrupt: &Interrupt,
+) -> Result<CopiedImage, ContainerError> {
+    let context = access.context(&image.imgref, interrupt)?;
+    let source = open(&image.imgref, &context).map_err(Box::new)?;
+    let source = source.as_ref();
+    let admitted = admit(image, source, access, &context, now)?;
+    let Destination { sink, tag } = create(destination, access, None, interrupt)?;
+    let copied = oci::copy::copy(source, sink, tag.as_deref(), progress, interrupt)?;
+    if copied.digest != admitted {
+        return Err(ContainerError::Moved(image.imgref.clone()));
+    }
+    Ok(CopiedImage {
+        schema: "bootroot.container-copy/1",
+        digest: copied.digest,
+        bytes_sent: copied.sent,
+        bytes_present: copied.present,
+    })
 }
 
 /// Opens the destination. With a repository, large blobs are kept there until it is known whether a

@@ -41,8 +41,8 @@ pub use auth_check::{AuthCheck, AuthCheckError, AuthPlace, auth_check};
 pub use change::{BootedEntry, Change, ChangeError, ChangeOptions};
 pub use cleanup::{Cleaned, cleanup};
 pub use container::{
-    ContainerError, FoundManifest, Unwrapped, encapsulate, encapsulate_directory, fetch_manifest,
-    image_export, replace_detached_metadata, unencapsulate,
+    ContainerError, CopiedImage, FoundManifest, Unwrapped, copy_image, encapsulate,
+    encapsulate_directory, fetch_manifest, image_export, replace_detached_metadata, unencapsulate,
 };
 pub use deploy::{DeployImageError, DeployOptions, Deployed, deploy};
 pub use deploy_revision::{DeployedRevision, Revision, deploy_revision};

@@ -14,6 +14,7 @@ pub mod archive;
 pub mod canonical;
 pub mod certs;
 pub mod context;
+pub mod copy;
 pub mod credentials;
 pub mod destination;
 pub mod digest;

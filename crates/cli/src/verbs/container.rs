@@ -4,6 +4,7 @@
 pub(crate) mod clear_cached_update;
 pub(crate) mod compare;
 pub(crate) mod copy;
+mod copy_image;
 mod encapsulate;
 mod encapsulate_directory;
 mod image_options;
@@ -35,6 +36,7 @@ pub(crate) enum Container {
     EncapsulateDirectory(Box<encapsulate_directory::EncapsulateDirectory>),
     Unencapsulate(unencapsulate::Unencapsulate),
     Info(info::Info),
+    Copy(copy_image::CopyImage),
     Compare(compare::Compare),
     /// Work with stored images
     #[command(subcommand)]
@@ -64,6 +66,7 @@ impl Container {
             Self::EncapsulateDirectory(verb) => verb.run(context),
             Self::Unencapsulate(verb) => verb.run(context),
             Self::Info(verb) => verb.run(context),
+            Self::Copy(verb) => verb.run(context),
             Self::Compare(verb) => verb.run(context),
             Self::Image(verb) => verb.run(context),
         }

@@ -6,7 +6,7 @@ use std::process::Command;
 use testkit::{HTPASSWD_PASSWORD, HTPASSWD_USER, Registry};
 
 use crate::bench::Bench;
-use crate::support::{answer, refusal};
+use crate::support::{answer, assert_valid, refusal};
 
 /// Content that does not get smaller, so that layers have more than what goes out at once.
 fn noise(seed: u64, size: usize) -> Vec<u8> {
@@ -137,4 +137,60 @@ fn a_stored_image_goes_to_a_registry_as_it_came() {
     let pushed = scene.image("org/pushed:1");
     let text = answer(&mut scene.run(&format!("container image push {image} {pushed}")));
     assert_eq!(text, format!("Exported: {digest}"));
+}
+
+#[test]
+fn an_image_is_copied_byte_for_byte() {
+    let scene = Scene::new();
+    let (image, copy) = (scene.bench.image("image"), scene.image("org/copy:1"));
+    let digest = answer(
+        &mut scene
+            .bench
+            .run(&format!("container encapsulate --chunked os {image}")),
+    );
+    let copied = |from: &str, to: &str| {
+        let text = answer(&mut scene.run(&format!("container copy --json {from} {to}")));
+        let value: serde_json::Value = serde_json::from_str(&text).unwrap();
+        assert_valid("container-copy", &value);
+        assert_eq!(value["digest"], digest.trim());
+        (
+            value["bytes_sent"].as_u64(),
+            value["bytes_present"].as_u64(),
+        )
+    };
+    let (sent, present) = copied(&image, &copy);
+    assert!(sent > Some(10 << 20) && present == Some(0));
+    // Now it is there, and another repository of the registry gets it without us.
+    assert_eq!(copied(&image, &copy), (Some(0), sent));
+    assert_eq!(copied(&copy, &scene.image("org/more:1")), (Some(0), sent));
+    let archive = format!("oci-archive:{}", scene.bench.path("image.tar").display());
+    assert_eq!(copied(&copy, &archive), (sent, Some(0)));
+    let mut skopeo = testkit::command("skopeo");
+    let seen = testkit::stdout(skopeo.args(["inspect", "--format", "{{.Digest}}", &archive]));
+    assert_eq!(seen.trim(), digest.trim());
+
+    let policy = scene.bench.path("policy.json");
+    fs::write(&policy, r#"{"default": [{"type": "reject"}]}"#).unwrap();
+    let line = format!(
+        "container copy {image} {} --signature-policy {}",
+        scene.bench.image("new"),
+        policy.display()
+    );
+    refusal(&mut scene.run(&line), 10);
+    assert!(!scene.bench.path("new").exists());
+    // A damaged layer does not get through.
+    let blobs = scene.bench.path("image/blobs/sha256");
+    let largest = testkit::shell(&format!("ls -S {} | head -1", blobs.display()));
+    let largest = blobs.join(largest.trim());
+    let mut bytes = fs::read(&largest).unwrap();
+    bytes[5_000_000] ^= 1;
+    fs::write(&largest, bytes).unwrap();
+    refusal(
+        &mut scene.run(&format!(
+            "container copy {image} {}",
+            scene.bench.image("new")
+        )),
+        4,
+    );
+    assert!(!scene.bench.path("new/index.json").exists());
 }
