@@ -4,7 +4,6 @@ use std::path::PathBuf;
 
 use clap::Args;
 use error_class::{Classified, ErrorClass};
-use ostree::{Repo, TransactionOptions};
 use sysroot::{
     ArgsBase, DeployRequest, KernelArgsEdit, MergeFrom, Origin, OverlayInitrd, Retain, State,
     StaterootName,
@@ -86,8 +85,6 @@ enum DeployUsageError {
     Stage(&'static str),
     #[error("{} is no origin file: {cause}", path.display())]
     OriginFile { path: PathBuf, cause: String },
-    #[error("OSTREE_REPO_TEST_ERROR_PRE_COMMIT specified")]
-    Interrupted,
     #[error("cannot read the initrd {}", path.display())]
     Initrd {
         path: PathBuf,
@@ -100,20 +97,9 @@ impl Classified for DeployUsageError {
     fn class(&self) -> ErrorClass {
         match self {
             Self::Initrd { source, .. } => source.class(),
-            Self::Interrupted => ErrorClass::Interrupted,
             Self::Both(..) | Self::Stage(_) | Self::OriginFile { .. } => ErrorClass::InvalidInput,
         }
     }
-}
-
-/// Remove what transactions that died have left in the repository, as a transaction does when it begins.
-fn reclaim(repo: &Repo) -> Result<(), Failure> {
-    let transaction = repo.begin(TransactionOptions::default())?;
-    if let Some(boot) = environment::interrupted_commit() {
-        transaction.leave_staged(&boot)?;
-        return Err(DeployUsageError::Interrupted.into());
-    }
-    Ok(())
 }
 
 impl Deploy {
@@ -123,7 +109,6 @@ impl Deploy {
         self.check()?;
         let system = System::open_writable(context)?;
         let locked = system.lock(context)?;
-        reclaim(locked.repo())?;
         let state = locked.load()?;
         let request = self.request(&system, &state)?;
         let policy = host::policy_of_commit(locked.repo(), &request.commit)?;
