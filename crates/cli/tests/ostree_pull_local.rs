@@ -284,7 +284,10 @@ fn systems_are_upgraded_from_remotes_of_the_deployment() {
         "ostree admin upgrade --sysroot={root} --os=testos"
     )));
     let newer = system.ostree("--repo=source rev-parse os/x");
-    assert_eq!(system.ostree("--repo=ostree/repo rev-parse out:os/x"), newer);
+    assert_eq!(
+        system.ostree("--repo=ostree/repo rev-parse out:os/x"),
+        newer
+    );
     let status = system.ostree("admin status --sysroot=.");
     assert!(status.contains(newer.trim()), "{status}");
 }

@@ -8,6 +8,7 @@ mod error;
 mod lock;
 mod publish;
 mod tree;
+mod verity;
 
 pub use crash::crash_point;
 pub use error::{Error, IoContext};
@@ -16,3 +17,4 @@ pub use publish::{
     publish, publish_no_sync, read_optional, replace_symlink, sync_dir, sync_filesystem, write_all,
 };
 pub use tree::{create_dir_all, remove_all};
+pub use verity::{enable_verity, verity_digest};

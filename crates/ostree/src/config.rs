@@ -24,8 +24,24 @@ pub struct RepoConfig {
     pub zlib_level: u32,
     /// Whether extended attributes are ignored (`core.disable-xattrs`).
     pub disable_xattrs: bool,
+    /// Whether the kernel verifies objects (`ex-integrity.fsverity`).
+    pub fsverity: Wanted,
+    /// Whether deployments get an image for composefs (`ex-integrity.composefs`).
+    pub composefs: Wanted,
     /// The file itself.
     pub file: KeyFile,
+}
+
+/// Something that not every file system can do.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Wanted {
+    /// Left out.
+    #[default]
+    No,
+    /// Done where it can be done.
+    Maybe,
+    /// Refused where it cannot be done.
+    Yes,
 }
 
 /// Space that must stay free on the repository's file system.
@@ -114,10 +130,45 @@ impl RepoConfig {
                 number(&file, "core", "tmp-expiry-secs", "core.tmp-expiry-secs")?.unwrap_or(86_400),
             ),
             zlib_level: zlib_level(&file)?,
+            fsverity: fsverity(&file)?,
+            composefs: wanted(&file, "composefs", "ex-integrity.composefs")?.unwrap_or_default(),
             disable_xattrs: file.get_bool("core", "disable-xattrs").unwrap_or(false),
             file,
         })
     }
+}
+
+/// A key of the group `ex-integrity`.
+fn wanted(file: &KeyFile, key: &str, name: &'static str) -> Result<Option<Wanted>, ConfigError> {
+    let Some(value) = file.get("ex-integrity", key) else {
+        return Ok(None);
+    };
+    match value.trim() {
+        "yes" | "true" | "1" => Ok(Some(Wanted::Yes)),
+        "no" | "false" | "0" => Ok(Some(Wanted::No)),
+        "maybe" => Ok(Some(Wanted::Maybe)),
+        _ => Err(ConfigError::Value {
+            key: name,
+            value,
+            expected: "yes, no or maybe",
+        }),
+    }
+}
+
+/// Where composefs is wanted, so is this, if it can be had. The group `ex-fsverity` is the older way to say it.
+fn fsverity(file: &KeyFile) -> Result<Wanted, ConfigError> {
+    let composefs = wanted(file, "composefs", "ex-integrity.composefs")?.unwrap_or_default();
+    let own = wanted(file, "fsverity", "ex-integrity.fsverity")?;
+    let by_composefs = match composefs {
+        Wanted::No => Wanted::No,
+        Wanted::Maybe | Wanted::Yes => Wanted::Maybe,
+    };
+    let older = |key| file.get_bool("ex-fsverity", key).unwrap_or(false);
+    Ok(match own.unwrap_or(by_composefs) {
+        Wanted::No if older("required") => Wanted::Yes,
+        Wanted::No if older("opportunistic") => Wanted::Maybe,
+        wanted => wanted,
+    })
 }
 
 /// A negative number of seconds waits for ever.
@@ -204,6 +255,27 @@ mod tests {
         assert_eq!(config.reserve, Reserve::Percent(3));
         assert!(config.fsync && config.locking);
         assert_eq!(config.zlib_level, 6);
+    }
+
+    #[test]
+    fn verity_follows_composefs_and_the_older_group() {
+        let with = |lines: &str| {
+            let text = format!("[core]\nrepo_version=1\n{lines}\n");
+            RepoConfig::from_bytes(text.as_bytes()).map(|config| config.fsverity)
+        };
+        let wanted = [
+            ("", Wanted::No),
+            ("[ex-integrity]\ncomposefs=yes", Wanted::Maybe),
+            ("[ex-integrity]\ncomposefs=yes\nfsverity=no", Wanted::No),
+            ("[ex-integrity]\nfsverity=yes", Wanted::Yes),
+            ("[ex-fsverity]\nrequired=true", Wanted::Yes),
+            ("[ex-fsverity]\nopportunistic=true", Wanted::Maybe),
+        ];
+        for (lines, expected) in wanted {
+            assert_eq!(with(lines).unwrap(), expected, "{lines}");
+        }
+        let bad = with("[ex-integrity]\nfsverity=perhaps");
+        assert!(matches!(bad, Err(ConfigError::Value { .. })), "{bad:?}");
     }
 
     #[test]

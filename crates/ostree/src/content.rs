@@ -71,20 +71,28 @@ impl Repo {
     /// # Errors
     /// [`ReadError`].
     pub fn open_file(&self, checksum: &Checksum) -> Result<FileObject, ReadError> {
-        let name = ObjectName::new(*checksum, ObjectKind::File);
-        let path = name.loose_path(self.mode());
-        let opened = match self.mode() {
-            RepoMode::Archive => self.open_archived(name, &path),
-            RepoMode::BareUser => self.open_bare_user(name, &path),
-            RepoMode::Bare | RepoMode::BareUserOnly | RepoMode::BareSplitXattrs => {
-                self.open_bare(name, &path)
-            }
-        };
-        match (opened, self.parent()) {
-            (Err(ReadError::Missing(missing)), Some(parent)) if missing == name => {
+        match (self.open_file_in(self.objects(), checksum), self.parent()) {
+            (Err(ReadError::Missing(missing)), Some(parent)) if missing.checksum == *checksum => {
                 parent.open_file(checksum)
             }
             (opened, _) => opened,
+        }
+    }
+
+    /// The same in a directory of objects other than the repository's own.
+    pub(crate) fn open_file_in(
+        &self,
+        objects: BorrowedFd<'_>,
+        checksum: &Checksum,
+    ) -> Result<FileObject, ReadError> {
+        let name = ObjectName::new(*checksum, ObjectKind::File);
+        let path = name.loose_path(self.mode());
+        match self.mode() {
+            RepoMode::Archive => open_archived(objects, name, &path),
+            RepoMode::BareUser => open_bare_user(objects, name, &path),
+            RepoMode::Bare | RepoMode::BareUserOnly | RepoMode::BareSplitXattrs => {
+                self.open_bare(objects, name, &path)
+            }
         }
     }
 
@@ -96,36 +104,32 @@ impl Repo {
         Ok(self.open_file(checksum)?.header)
     }
 
-    fn open_object(&self, name: ObjectName, path: &str) -> Result<File, ReadError> {
-        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        match rustix::fs::openat(self.objects(), path, flags, Mode::empty()) {
-            Ok(file) => Ok(File::from(file)),
-            Err(Errno::NOENT) => Err(ReadError::Missing(name)),
-            Err(Errno::LOOP) => Err(bad(name, "a symbolic link where a file is expected")),
-            Err(error) => Err(error).during("open object", path).map_err(Into::into),
-        }
-    }
-
-    fn open_bare(&self, name: ObjectName, path: &str) -> Result<FileObject, ReadError> {
-        let stat = match rustix::fs::statat(self.objects(), path, AtFlags::SYMLINK_NOFOLLOW) {
+    fn open_bare(
+        &self,
+        objects: BorrowedFd<'_>,
+        name: ObjectName,
+        path: &str,
+    ) -> Result<FileObject, ReadError> {
+        let stat = match rustix::fs::statat(objects, path, AtFlags::SYMLINK_NOFOLLOW) {
             Err(Errno::NOENT) => return Err(ReadError::Missing(name)),
             other => other.during("look at object", path)?,
         };
         match FileType::from_raw_mode(stat.st_mode) {
             FileType::RegularFile => {
-                let file = self.open_object(name, path)?;
+                let file = open_object(objects, name, path)?;
                 let xattrs =
                     self.bare_xattrs(&name, || descriptor_xattrs(file.as_fd(), Path::new(path)))?;
                 let header = self.bare_header(&stat, xattrs, None);
                 Ok(plain(header, file, &stat))
             }
             FileType::Symlink => {
-                let target = rustix::fs::readlinkat(self.objects(), path, Vec::new())
-                    .during("read link", path)?;
+                let target =
+                    rustix::fs::readlinkat(objects, path, Vec::new()).during("read link", path)?;
                 let target = target
                     .into_string()
                     .map_err(|_| bad(name, "its target is not UTF-8"))?;
-                let xattrs = self.bare_xattrs(&name, || self.link_xattrs(path))?;
+                let xattrs =
+                    self.bare_xattrs(&name, || link_xattrs_at(objects, Path::new(path)))?;
                 let header = self.bare_header(&stat, xattrs, Some(target));
                 Ok(linked(header))
             }
@@ -169,70 +173,82 @@ impl Repo {
             symlink,
         }
     }
+}
 
-    /// Attributes of a symbolic link; there is no call for a link relative to a directory, so its
-    /// path goes through the descriptor's entry in `/proc`, as in libostree.
-    fn link_xattrs(&self, path: &str) -> Result<Xattrs, durable::Error> {
-        link_xattrs_at(self.objects(), Path::new(path))
+fn open_object(objects: BorrowedFd<'_>, name: ObjectName, path: &str) -> Result<File, ReadError> {
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    match rustix::fs::openat(objects, path, flags, Mode::empty()) {
+        Ok(file) => Ok(File::from(file)),
+        Err(Errno::NOENT) => Err(ReadError::Missing(name)),
+        Err(Errno::LOOP) => Err(bad(name, "a symbolic link where a file is expected")),
+        Err(error) => Err(error).during("open object", path).map_err(Into::into),
     }
+}
 
-    fn open_bare_user(&self, name: ObjectName, path: &str) -> Result<FileObject, ReadError> {
-        let mut file = self.open_object(name, path)?;
-        let stat = rustix::fs::fstat(&file).during("look at object", path)?;
-        let mut value = vec![0; MAX_XATTR];
-        let length = match rustix::fs::fgetxattr(&file, OSTREEMETA, &mut value[..]) {
-            Err(Errno::NODATA) => return Err(bad(name, "it has no user.ostreemeta attribute")),
-            other => other.during("read user.ostreemeta of", path)?,
-        };
-        value.truncate(length);
-        let damaged = |source| ReadError::Damaged { name, source };
-        // The mode says whether the content is a link's target, so it is read first, as a file.
-        let is_link = value.get(8..12).is_some_and(|m| {
-            m.try_into()
-                .is_ok_and(|m| mode::is_symlink(u32::from_be_bytes(m)))
-        });
-        if !is_link {
-            let header = FileHeader::from_ostreemeta(&value, None).map_err(damaged)?;
-            return Ok(plain(header, file, &stat));
-        }
-        let mut target = String::new();
-        (&mut file)
-            .take(limits::MAX_SYMLINK_TARGET as u64 + 2)
-            .read_to_string(&mut target)
-            .map_err(|error| unreadable(name, path, error))?;
-        let target = target.trim_end_matches('\0').to_owned();
-        let header = FileHeader::from_ostreemeta(&value, Some(target)).map_err(damaged)?;
-        Ok(linked(header))
+fn open_bare_user(
+    objects: BorrowedFd<'_>,
+    name: ObjectName,
+    path: &str,
+) -> Result<FileObject, ReadError> {
+    let mut file = open_object(objects, name, path)?;
+    let stat = rustix::fs::fstat(&file).during("look at object", path)?;
+    let mut value = vec![0; MAX_XATTR];
+    let length = match rustix::fs::fgetxattr(&file, OSTREEMETA, &mut value[..]) {
+        Err(Errno::NODATA) => return Err(bad(name, "it has no user.ostreemeta attribute")),
+        other => other.during("read user.ostreemeta of", path)?,
+    };
+    value.truncate(length);
+    let damaged = |source| ReadError::Damaged { name, source };
+    // The mode says whether the content is a link's target, so it is read first, as a file.
+    let is_link = value.get(8..12).is_some_and(|m| {
+        m.try_into()
+            .is_ok_and(|m| mode::is_symlink(u32::from_be_bytes(m)))
+    });
+    if !is_link {
+        let header = FileHeader::from_ostreemeta(&value, None).map_err(damaged)?;
+        return Ok(plain(header, file, &stat));
     }
+    let mut target = String::new();
+    (&mut file)
+        .take(limits::MAX_SYMLINK_TARGET as u64 + 2)
+        .read_to_string(&mut target)
+        .map_err(|error| unreadable(name, path, error))?;
+    let target = target.trim_end_matches('\0').to_owned();
+    let header = FileHeader::from_ostreemeta(&value, Some(target)).map_err(damaged)?;
+    Ok(linked(header))
+}
 
-    fn open_archived(&self, name: ObjectName, path: &str) -> Result<FileObject, ReadError> {
-        let mut file = BufReader::new(self.open_object(name, path)?);
-        let mut frame = [0u8; 8];
-        file.read_exact(&mut frame)
-            .map_err(|error| unreadable(name, path, error))?;
-        let [a, b, c, d, ..] = frame;
-        let length = u64::from(u32::from_be_bytes([a, b, c, d]));
-        if length > limits::MAX_METADATA_SIZE {
-            return Err(bad(name, "its header is too long"));
-        }
-        let mut header = Vec::new();
-        (&mut file)
-            .take(length)
-            .read_to_end(&mut header)
-            .map_err(|error| unreadable(name, path, error))?;
-        let (header, size) = FileHeader::from_archive_header(&header)
-            .map_err(|source| ReadError::Damaged { name, source })?;
-        let (size, content) = if header.is_symlink() {
-            (0, Inner::Empty)
-        } else {
-            (size, Inner::Deflated(Box::new(DeflateDecoder::new(file))))
-        };
-        Ok(FileObject {
-            header,
-            size,
-            content: ContentReader(content),
-        })
+fn open_archived(
+    objects: BorrowedFd<'_>,
+    name: ObjectName,
+    path: &str,
+) -> Result<FileObject, ReadError> {
+    let mut file = BufReader::new(open_object(objects, name, path)?);
+    let mut frame = [0u8; 8];
+    file.read_exact(&mut frame)
+        .map_err(|error| unreadable(name, path, error))?;
+    let [a, b, c, d, ..] = frame;
+    let length = u64::from(u32::from_be_bytes([a, b, c, d]));
+    if length > limits::MAX_METADATA_SIZE {
+        return Err(bad(name, "its header is too long"));
     }
+    let mut header = Vec::new();
+    (&mut file)
+        .take(length)
+        .read_to_end(&mut header)
+        .map_err(|error| unreadable(name, path, error))?;
+    let (header, size) = FileHeader::from_archive_header(&header)
+        .map_err(|source| ReadError::Damaged { name, source })?;
+    let (size, content) = if header.is_symlink() {
+        (0, Inner::Empty)
+    } else {
+        (size, Inner::Deflated(Box::new(DeflateDecoder::new(file))))
+    };
+    Ok(FileObject {
+        header,
+        size,
+        content: ContentReader(content),
+    })
 }
 
 /// The content of a link is its target, which the header has.
@@ -279,7 +295,8 @@ pub(crate) fn proc_path(dir: BorrowedFd<'_>, path: &Path) -> PathBuf {
     PathBuf::from(format!("/proc/self/fd/{}", dir.as_raw_fd())).join(path)
 }
 
-/// Attributes of the symbolic link at `path` below `dir`.
+/// Attributes of the symbolic link at `path` below `dir`. There is no call for a link relative to a directory,
+/// so its path goes through the descriptor's entry in `/proc`, as in libostree.
 pub(crate) fn link_xattrs_at(dir: BorrowedFd<'_>, path: &Path) -> Result<Xattrs, durable::Error> {
     let path = proc_path(dir, path);
     read_xattrs(

@@ -11,6 +11,7 @@ mod checkout;
 mod checksum_path;
 mod collection_refs;
 mod commit_dir;
+mod composefs;
 mod config;
 mod content;
 mod delta;
@@ -32,6 +33,7 @@ mod staging;
 mod summary;
 mod transaction;
 mod trees;
+mod verity;
 mod write_adopted;
 mod write_content;
 mod write_metadata;
@@ -45,7 +47,8 @@ pub use commit_dir::{
     CommitDirError, CommitDirOptions, CommittedDir, DevInoCache, DirectoryObjects, DirectoryScan,
     LabelledPath, Unmatched,
 };
-pub use config::{ConfigError, RepoConfig};
+pub use composefs::{COMPOSEFS_DIGEST_KEY, ComposefsError, VerityDigests};
+pub use config::{ConfigError, RepoConfig, Wanted};
 pub use content::{ContentReader, FileObject};
 pub use delta::{DeltaApplyError, DeltaMakeError, DeltaOptions, DeltaStats, NewDelta};
 pub use diff::{TreeDiff, diff_trees};
@@ -62,5 +65,6 @@ pub use static_delta::DeltaName;
 pub use summary::{Summary, SummaryBytes, SummaryError, SummaryRef};
 pub use transaction::{Expect, Stats, Transaction, TransactionOptions, WriteError};
 pub use trees::{Tree, TreeConflict, merge_trees};
+pub use verity::VerityError;
 pub use write_content::ContentWriter;
 pub use write_packed::PackedWriter;

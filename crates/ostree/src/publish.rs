@@ -3,16 +3,19 @@
 //! Commits come last: whoever dies half-way leaves objects that nothing names, never a commit whose
 //! tree is not there.
 
-use std::ffi::{CStr, CString};
+use std::ffi::{CStr, CString, OsStr};
 use std::os::fd::{AsFd as _, BorrowedFd};
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::Path;
 
 use durable::{IoContext as _, crash_point};
 use progress::{Progress, Task, TaskKind};
 use rustix::fs::{AtFlags, Dir, FileType, Mode, RenameFlags};
 use rustix::io::Errno;
 
+use crate::config::Wanted;
 use crate::repo::open_dir;
-use crate::{Transaction, WriteError};
+use crate::{Transaction, VerityError, WriteError};
 
 impl Transaction<'_> {
     /// Move every staged object; `count` is how many there are about, for the progress.
@@ -37,6 +40,23 @@ impl Transaction<'_> {
             crash_point("transaction:commit-published");
         }
         task.done();
+        Ok(())
+    }
+
+    /// Let the kernel verify what is staged, where the config wants that.
+    pub(crate) fn protect(&self) -> Result<(), VerityError> {
+        if self.repo.config().fsverity == Wanted::No {
+            return Ok(());
+        }
+        for head in 0..=u8::MAX {
+            let head = format!("{head:02x}");
+            for name in self.staged_in(&head)? {
+                let path = Path::new(&head).join(OsStr::from_bytes(name.as_bytes()));
+                if !self.repo.enable_verity_of(self.staging.dir(), &path)? {
+                    return Ok(());
+                }
+            }
+        }
         Ok(())
     }
 

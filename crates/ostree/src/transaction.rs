@@ -12,7 +12,7 @@ use progress::{Interrupt, Interrupted, Progress};
 use crate::ref_edit::{MirrorRef, is_collection};
 use crate::space::Space;
 use crate::staging::Staging;
-use crate::{RefEdit, RefError, Repo};
+use crate::{RefEdit, RefError, Repo, VerityError};
 
 /// Choices of a transaction.
 #[derive(Debug, Clone, Default)]
@@ -169,6 +169,9 @@ pub enum WriteError {
     /// Stop was asked for.
     #[error(transparent)]
     Interrupted(#[from] Interrupted),
+    /// The kernel cannot be made to verify an object.
+    #[error(transparent)]
+    Verity(#[from] VerityError),
     /// A system call failed.
     #[error(transparent)]
     Io(#[from] durable::Error),
@@ -181,6 +184,7 @@ impl Classified for WriteError {
             Self::ModeForbidden { .. } | Self::OwnerForbidden { .. } | Self::UnsupportedMode(_) => {
                 ErrorClass::Unsupported
             }
+            Self::Verity(error) => error.class(),
             Self::NameNotUtf8 { .. } => ErrorClass::InvalidInput,
             Self::SizeMismatch { .. } | Self::ChecksumMismatch { .. } => ErrorClass::Corrupt,
             Self::RefChanged { .. } => ErrorClass::Locked,
@@ -350,6 +354,7 @@ impl Transaction<'_> {
         let stats = self.counters.stats();
         let fsync = self.repo.config().fsync && !self.options.no_sync;
         if stats.content_written + stats.metadata_written > 0 {
+            self.protect()?;
             if fsync {
                 durable::sync_filesystem(self.staging.dir())?;
             }

@@ -62,6 +62,8 @@ pub enum TaskKind {
     Publish,
     /// Checking a tree out by hard link; counts files.
     Checkout,
+    /// Computing the digests by which composefs verifies files; counts files.
+    VerityDigests,
     /// Copying what a checkout cannot link: `/etc`, and across file systems; counts files.
     CopyFiles,
     /// Copying the kernel and what belongs to it to `/boot`; counts bytes.
@@ -94,6 +96,7 @@ impl TaskKind {
             Self::FetchObjects { .. } => "fetch-objects",
             Self::Publish => "publish",
             Self::Checkout => "checkout",
+            Self::VerityDigests => "verity-digests",
             Self::CopyFiles => "copy-files",
             Self::InstallKernel => "install-kernel",
             Self::Label => "label",
@@ -133,6 +136,7 @@ impl fmt::Display for TaskKind {
             Self::FetchObjects { remote } => write!(f, "objects of {remote}"),
             Self::Publish => f.write_str("publishing objects"),
             Self::Checkout => f.write_str("checking out"),
+            Self::VerityDigests => f.write_str("computing digests"),
             Self::CopyFiles => f.write_str("copying files"),
             Self::InstallKernel => f.write_str("installing the kernel"),
             Self::Label => f.write_str("labelling"),

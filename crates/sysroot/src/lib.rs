@@ -22,9 +22,8 @@
 //! - `bls-append-except-default` is taken back from an entry that becomes the default.
 //! - Of several kernels in `usr/lib/modules` the newest is taken, not the first in directory order.
 //! - A default entry of `syslinux.cfg` that is somebody else's stays the default.
-//! - No image for composefs is written ([`UnfitCommit::Composefs`]), and no configuration of GRUB where no
-//!   generator is known ([`BootError::Loader`]); `zipl` is run on the running system only, and not for Secure
-//!   Execution.
+//! - No configuration of GRUB is written where no generator is known ([`BootError::Loader`]); `zipl` is run on
+//!   the running system only, and not for Secure Execution.
 
 mod attributes;
 mod boot;

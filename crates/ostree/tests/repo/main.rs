@@ -1,6 +1,7 @@
 //! The repository against the real `ostree`: what they write we read, what we write they read.
 
 mod commit_dir;
+mod composefs;
 mod crash;
 mod damage;
 mod delta;

@@ -108,6 +108,7 @@ impl Locked<'_> {
         self.remove_deployment(id)?;
         self.check_out(id, step)?;
         crash_point("sysroot:checked-out");
+        self.make_image(id, step)?;
         Ok(())
     }
 

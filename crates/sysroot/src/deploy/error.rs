@@ -1,6 +1,6 @@
 use boot_format::KernelArgError;
 use error_class::{Classified, ErrorClass};
-use ostree::{CheckoutError, ReadError};
+use ostree::{CheckoutError, ComposefsError, ReadError};
 use ostree_format::{Checksum, RepoMode};
 use progress::Interrupted;
 
@@ -68,6 +68,9 @@ pub enum DeployError {
     /// The tree could not be read or written.
     #[error(transparent)]
     Tree(#[from] CheckoutError),
+    /// The image by which composefs mounts the root could not be made.
+    #[error(transparent)]
+    Image(#[from] ComposefsError),
 }
 
 /// Why a commit cannot be booted.
@@ -83,12 +86,14 @@ pub enum UnfitCommit {
     /// Its configuration is not where it belongs.
     #[error("it has files in /etc; they belong in /usr/etc")]
     EtcNotInUsr,
-    /// It asks for a root of composefs, and none is written.
+    /// How its root is to be mounted is not understood.
     #[error(
-        "its root is to be mounted by composefs (usr/lib/ostree/prepare-root.conf), for which no image \
-         is written yet"
+        "composefs.enabled={value:?} in usr/lib/ostree/prepare-root.conf is none of yes, no, maybe, verity and signed"
     )]
-    Composefs,
+    PrepareRoot {
+        /// What is said there.
+        value: String,
+    },
 }
 
 /// Why something cannot be inherited from another deployment.
@@ -160,6 +165,7 @@ impl Classified for DeployError {
             Self::Boot(error) => error.class(),
             Self::Cleanup(error) => error.class(),
             Self::Tree(error) => error.class(),
+            Self::Image(error) => error.class(),
         }
     }
 }
@@ -170,7 +176,7 @@ impl Classified for UnfitCommit {
             Self::Partial => ErrorClass::Corrupt,
             Self::Kernel(error) => error.class(),
             Self::EtcNotInUsr => ErrorClass::InvalidInput,
-            Self::Composefs => ErrorClass::Unsupported,
+            Self::PrepareRoot { .. } => ErrorClass::InvalidInput,
         }
     }
 }

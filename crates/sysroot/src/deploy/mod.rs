@@ -4,6 +4,7 @@ mod apply;
 mod commit;
 mod error;
 mod etc;
+mod image;
 mod plan;
 mod request;
 mod select;

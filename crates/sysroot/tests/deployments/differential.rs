@@ -86,11 +86,12 @@ impl Pair {
 }
 
 /// A listing without what ostree 2022.7 does differently from later versions, whose ways are ours: it
-/// fills `/var` when the stateroot is made, and knows no backing directories.
+/// fills `/var` when the stateroot is made, and knows neither backing directories nor composefs.
 fn comparable(root: &Path) -> Vec<Line> {
     let newer = |line: &Line| {
         line.path.starts_with("ostree/deploy/os/backing")
             || line.path.starts_with("ostree/deploy/os/var/")
+            || line.path.ends_with("/.ostree.cfs")
     };
     listing(root)
         .into_iter()
@@ -327,7 +328,7 @@ fn what_cannot_be_deployed_is_refused_and_nothing_is_left() {
         assert_eq!(listing(&lab.root), before, "{error}");
         error
     };
-    let composefs = "mkdir -p usr/lib/ostree; printf '[composefs]\\nenabled=yes\\n' > usr/lib/ostree/prepare-root.conf";
+    let composefs = "mkdir -p usr/lib/ostree; printf '[composefs]\\nenabled=perhaps\\n' > usr/lib/ostree/prepare-root.conf";
     for (script, cause) in [
         (
             "rm -r usr/lib/modules",
@@ -340,7 +341,7 @@ fn what_cannot_be_deployed_is_refused_and_nothing_is_left() {
         ("rm usr/lib/os-release", "has no PRETTY_NAME or ID"),
         (
             composefs,
-            "cannot be deployed: its root is to be mounted by composefs",
+            "cannot be deployed: composefs.enabled=\"perhaps\" in usr/lib/ostree/prepare-root.conf",
         ),
     ] {
         let error = refuse(script).to_string();

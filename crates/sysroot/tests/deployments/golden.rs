@@ -9,18 +9,13 @@ use ostree_format::Checksum;
 use testkit::{command, golden, run};
 
 /// What is compared of a listing: the golden one goes no deeper into deployments than `/etc`, and has
-/// what libostree writes for composefs and how the commits were fetched.
+/// how the commits were fetched.
 fn shown(line: &Line) -> Option<String> {
     let path = &line.path;
     let in_deployment = path.split('/').skip(5).collect::<Vec<_>>();
     let too_deep = path.starts_with("ostree/deploy/golden/deploy/")
         && matches!(in_deployment[..], [first, _, ..] if first != "etc");
-    let other = [
-        "/refs/remotes/",
-        ".ostree.cfs",
-        "repo/tmp/",
-        "repo/uncompressed",
-    ];
+    let other = ["/refs/remotes/", "repo/tmp/", "repo/uncompressed"];
     if too_deep || other.iter().any(|part| path.contains(part)) {
         return None;
     }
@@ -32,7 +27,7 @@ fn shown(line: &Line) -> Option<String> {
 
 fn golden_tree(step: &str) -> Vec<String> {
     let text = fs::read_to_string(golden("sysroot").join(format!("{step}.tree"))).unwrap();
-    let other = ["/refs/remotes/", ".ostree.cfs", "repo/tmp/"];
+    let other = ["/refs/remotes/", "repo/tmp/"];
     let lines = text
         .lines()
         .filter(|line| !other.iter().any(|part| line.contains(part)) && !line.starts_with(". "));

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use error_class::{Classified, ErrorClass};
 use file_contexts::xattr_value;
-use ostree::{CheckoutOptions, Existing, Relabel, Repo};
+use ostree::{CheckoutOptions, Existing, Relabel, Repo, VerityDigests};
 use rustix::fs::CWD;
 
 use super::commit::lists;
@@ -65,6 +65,12 @@ pub(crate) struct Checkout {
     /// Do not fall back to full copies if hard links are not possible
     #[arg(short = 'H', long)]
     require_hardlinks: bool,
+    /// Write an image for composefs instead of a directory; every file in it has a digest
+    #[arg(long, group = "image")]
+    composefs: bool,
+    /// The same without digests
+    #[arg(long, group = "image")]
+    composefs_noverity: bool,
     /// Never make hard links
     #[arg(short = 'C', long, conflicts_with = "require_hardlinks")]
     force_copy: bool,
@@ -88,6 +94,9 @@ enum CheckoutArgument {
     NeedsHardlinks,
     #[error("COMMIT must be specified")]
     NoCommit,
+    // An image is always of the whole commit as it is.
+    #[error("Specified options are incompatible with --composefs")]
+    NotForImage,
     #[error("cannot read {}", path.display())]
     List {
         path: PathBuf,
@@ -98,7 +107,7 @@ enum CheckoutArgument {
 impl Classified for CheckoutArgument {
     fn class(&self) -> ErrorClass {
         match self {
-            Self::NeedsHardlinks | Self::NoCommit => ErrorClass::InvalidInput,
+            Self::NeedsHardlinks | Self::NoCommit | Self::NotForImage => ErrorClass::InvalidInput,
             Self::List { source, .. } => source.class(),
         }
     }
@@ -110,6 +119,9 @@ impl Checkout {
             return Err(CheckoutArgument::NeedsHardlinks.into());
         }
         let repo = context.place().open_repository()?;
+        if self.composefs || self.composefs_noverity {
+            return self.image(context, &repo);
+        }
         let skip = self.skip_list.as_deref().map(read).transpose()?;
         let skip = skip.map(|text| lists::paths(&String::from_utf8_lossy(&text)));
         let mut options = self.options(skip.as_ref());
@@ -142,6 +154,37 @@ impl Checkout {
     fn prefix(&self) -> &str {
         let prefix = self.selinux_prefix.as_deref().or(self.subpath.as_deref());
         prefix.unwrap_or("/")
+    }
+
+    /// Writes the image of the commit.
+    fn image(&self, context: &Context, repo: &Repo) -> Result<Exit, Failure> {
+        let changed = self.disable_cache
+            || self.whiteouts
+            || self.process_passthrough_whiteouts
+            || self.require_hardlinks
+            || self.force_copy
+            || self.force_copy_zerosized
+            || self.bareuseronly_dirs
+            || self.existing() != Existing::Refuse
+            || self.skip_list.is_some()
+            || self.selinux_policy.is_some()
+            || self.selinux_prefix.is_some()
+            || self.subpath.is_some()
+            || self.from_stdin
+            || self.from_file.is_some();
+        if changed {
+            return Err(CheckoutArgument::NotForImage.into());
+        }
+        let rev = self.commit.as_deref().ok_or(CheckoutArgument::NoCommit)?;
+        let destination = self.destination.as_deref().unwrap_or(Path::new(rev));
+        let digests = match self.composefs_noverity {
+            true => VerityDigests::None,
+            false => VerityDigests::All,
+        };
+        let (progress, interrupt) = (context.progress(), context.interrupt());
+        let commit = repo.resolve(rev)?;
+        repo.checkout_composefs(&commit, (CWD, destination), digests, progress, interrupt)?;
+        Ok(Exit::Done)
     }
 
     /// Pairs of commits and subpaths, when there are many.

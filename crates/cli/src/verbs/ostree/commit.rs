@@ -220,6 +220,9 @@ impl Commit {
         }
         let mut object = self.object(repo, parent, contents, &tree)?;
         (object.subject, object.body) = message.clone();
+        let written = (&transaction, &tree);
+        self.about
+            .add_digest(context, written, &mut object.metadata)?;
         if self.generate_sizes {
             let sizes = transaction.object_sizes(&contents, &tree)?;
             object.metadata.insert("ostree.sizes", sizes);

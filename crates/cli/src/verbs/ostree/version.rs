@@ -7,6 +7,7 @@ pub(super) const LIKE: &str = "2026.4";
 /// by them what they may ask for: a name is added when everything behind it works.
 const FEATURES: &[&str] = &[
     "inode64",
+    "composefs",
     "libarchive",
     "gpgme",
     "sign-ed25519",

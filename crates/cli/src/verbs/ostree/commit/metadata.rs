@@ -2,11 +2,13 @@
 
 use clap::Args;
 use error_class::{Classified, ErrorClass};
-use ostree::{Repo, Tree};
+use ostree::{COMPOSEFS_DIGEST_KEY, Repo, Transaction, Tree};
 use ostree_format::gvariant::{TextError, Type, Value};
 use ostree_format::refs::Refspec;
 use ostree_format::{Checksum, Metadata};
 use tree::{Dir, Node};
+
+use crate::context::Context;
 
 const REF_BINDING: &str = "ostree.ref-binding";
 const COLLECTION_BINDING: &str = "ostree.collection-binding";
@@ -35,6 +37,9 @@ pub(super) struct About {
     /// Say that the commit can be booted, and the version of its kernel
     #[arg(long)]
     bootable: bool,
+    /// Say which digest the image for composefs has, so that it can be verified at boot
+    #[arg(long)]
+    generate_composefs_metadata: bool,
 }
 
 /// Why the metadata could not be made.
@@ -96,6 +101,23 @@ impl About {
             self.bind(repo, branch, &mut metadata);
         }
         Ok(metadata)
+    }
+
+    /// Adds the digest of the tree's image, where that is asked for.
+    pub(super) fn add_digest(
+        &self,
+        context: &Context,
+        (transaction, tree): (&Transaction<'_>, &Tree),
+        metadata: &mut Metadata,
+    ) -> Result<(), crate::outcome::Failure> {
+        if self.generate_composefs_metadata {
+            let (progress, interrupt) = (context.progress(), context.interrupt());
+            let digest = transaction.composefs_digest(tree, progress, interrupt)?;
+            let bytes = digest.as_bytes().to_vec();
+            metadata.insert(COMPOSEFS_DIGEST_KEY, Value::Bytes(bytes));
+            *metadata = super::glib_order::reorder(metadata);
+        }
+        Ok(())
     }
 
     /// What is said about the commit beside it.
