@@ -3,7 +3,7 @@
 use std::io::Read as _;
 
 use durable::IoContext as _;
-use ostree_format::{Checksum, ObjectKind, ObjectName, RepoMode, mode};
+use ostree_format::{Checksum, FileHeader, ObjectKind, ObjectName, RepoMode, Xattrs, mode};
 use progress::{Share, Task};
 use rustix::fs::AtFlags;
 use rustix::io::Errno;
@@ -133,7 +133,7 @@ impl<'a> Importer<'a> {
                 return Err(PullError::Mode { checksum, mode });
             }
         }
-        if self.may_link() {
+        if self.may_link(&name)? {
             if self.untrusted {
                 self.verify(&name, buffer)?;
             }
@@ -152,9 +152,28 @@ impl<'a> Importer<'a> {
     }
 
     /// Whether an object of the source is the very file that this repository would have.
-    fn may_link(&self) -> bool {
-        let mode = self.txn.repo.mode();
-        mode == self.source.mode() && mode != RepoMode::BareSplitXattrs
+    fn may_link(&self, name: &ObjectName) -> Result<bool, PullError> {
+        match (self.source.mode(), self.txn.repo.mode()) {
+            (RepoMode::BareSplitXattrs, _) => Ok(false),
+            (RepoMode::BareUser, RepoMode::BareUserOnly) => self.shows_its_header(name),
+            (from, to) => Ok(from == to),
+        }
+    }
+
+    /// Whether the file of a bare-user object says all that its header does: then a bare-user-only repository
+    /// can have it, which does not look at attributes.
+    fn shows_its_header(&self, name: &ObjectName) -> Result<bool, PullError> {
+        let header = self.source.load_file_header(&name.checksum)?;
+        let canonical = FileHeader::regular(0, 0, header.mode & USER_ONLY_BITS, Xattrs::new());
+        if header != canonical {
+            return Ok(false);
+        }
+        let path = name.loose_path(self.source.mode());
+        match rustix::fs::statat(self.source.objects(), &path, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(stat) => Ok(stat.st_mode == header.mode),
+            Err(Errno::NOENT) => Ok(false),
+            Err(error) => Err(error).during("look at", &path).map_err(Into::into),
+        }
     }
 
     /// What is linked without trust is read first; a link to it is the very file that was read.

@@ -214,6 +214,30 @@ fn what_bare_user_only_cannot_hold_is_refused() {
     }
 }
 
+#[test]
+fn plain_files_of_bare_user_are_linked_into_bare_user_only() {
+    let source = testkit::golden_copy("repos");
+    let at = |name: &str| source.path().join(name);
+    let plain = PullLocalOptions::default();
+    init(&at("user"), RepoMode::BareUser);
+    pull(&at("user"), &at("bare-user-only"), "golden/v", &plain).unwrap();
+    init(&at("only"), RepoMode::BareUserOnly);
+    pull(&at("only"), &at("user"), "golden/v", &plain).unwrap();
+    assert_clean(&at("only"));
+    let files = object_files(&at("only"));
+    let linked = |file: &&fs::Metadata| file.nlink() > 1;
+    assert!(files.iter().filter(linked).count() > 0);
+    // Symbolic links are files in the one and links in the other.
+    assert!(
+        files
+            .iter()
+            .filter(|file| file.is_symlink())
+            .all(|file| file.nlink() == 1)
+    );
+    assert!(files.iter().any(fs::Metadata::is_symlink));
+    same(RepoMode::BareUserOnly, &at("user"), "golden/v", &plain, &[]);
+}
+
 fn damaged(mode: RepoMode, harm: impl Fn(&Path)) -> (tempfile::TempDir, PathBuf, PathBuf) {
     let source = testkit::golden_copy("repos");
     let from = source.path().join(directory(mode));
