@@ -1,9 +1,9 @@
 //! `grub.cfg`, which a program writes: a generator of the distribution, or `grub2-mkconfig`, whose hook
 //! asks for the entries of the set that is named in its environment.
 
-use std::os::fd::{AsFd as _, AsRawFd as _};
+use std::os::fd::AsFd as _;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use boot_format::BootVersion;
 use durable::IoContext as _;
@@ -54,27 +54,13 @@ impl Locked<'_> {
         let mkconfig = Path::new("grub2-mkconfig");
         let program = self.options.grub_generator.as_deref().unwrap_or(mkconfig);
         let mut command = Command::new(program);
-        // The target is below the physical root, whatever that is called.
-        command.current_dir(format!("/proc/self/fd/{}", self.dir().as_raw_fd()));
         command
             .args(["-o", target])
             .env(BOOT_VERSION, version.to_string());
         if efi {
             command.env(IS_EFI, "1");
         }
-        command.stdin(Stdio::null()).stdout(Stdio::null());
-        let failed = |cause: String| BootError::Generator {
-            program: program.display().to_string(),
-            cause,
-        };
-        let output = command
-            .output()
-            .map_err(|error| failed(error.to_string()))?;
-        if output.status.success() {
-            return Ok(());
-        }
-        let said = String::from_utf8_lossy(&output.stderr);
-        Err(failed(format!("{}: {}", output.status, said.trim())))
+        self.run_loader_program(command)
     }
 
     /// Put the configuration that EFI reads in its place, and keep the one before as `grub.cfg.old`.

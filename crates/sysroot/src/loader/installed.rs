@@ -4,9 +4,8 @@
 //! A stamp is set with the new entries and goes when the program has succeeded: as long as it is there, what boots is not
 //! what the entries say.
 
-use std::os::fd::AsRawFd as _;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use super::LoaderKind;
 use crate::boot::BootError;
@@ -48,26 +47,8 @@ impl Locked<'_> {
             LoaderKind::Zipl => zipl(),
             _ => aboot(first)?,
         };
-        self.run_installer(command)?;
+        self.run_loader_program(command)?;
         Ok(dir::unlink_optional(self.dir(), STAMP)?)
-    }
-
-    fn run_installer(&self, mut command: Command) -> Result<(), BootError> {
-        let program = command.get_program().to_string_lossy().into_owned();
-        let failed = |cause: String| BootError::Generator {
-            program: program.clone(),
-            cause,
-        };
-        command.current_dir(format!("/proc/self/fd/{}", self.dir().as_raw_fd()));
-        command.stdin(Stdio::null()).stdout(Stdio::null());
-        let output = command
-            .output()
-            .map_err(|error| failed(error.to_string()))?;
-        if output.status.success() {
-            return Ok(());
-        }
-        let said = String::from_utf8_lossy(&output.stderr);
-        Err(failed(format!("{}: {}", output.status, said.trim())))
     }
 }
 

@@ -11,8 +11,9 @@ mod installed;
 mod syslinux;
 mod uboot;
 
-use std::os::fd::AsFd as _;
+use std::os::fd::{AsFd as _, AsRawFd as _};
 use std::path::Path;
+use std::process::{Command, Stdio};
 
 use boot_format::{BlsEntry, BootVersion};
 
@@ -51,6 +52,24 @@ impl Sysroot {
 }
 
 impl Locked<'_> {
+    /// Run a program that belongs to the boot loader, in the physical root, whatever that is called. What it says is
+    /// told only when it fails.
+    fn run_loader_program(&self, mut command: Command) -> Result<(), BootError> {
+        let program = command.get_program().to_string_lossy().into_owned();
+        let failed = |cause: String| BootError::Generator { program, cause };
+        command.current_dir(format!("/proc/self/fd/{}", self.dir().as_raw_fd()));
+        command.stdin(Stdio::null()).stdout(Stdio::null());
+        let output = match command.output() {
+            Ok(output) => output,
+            Err(error) => return Err(failed(error.to_string())),
+        };
+        if output.status.success() {
+            return Ok(());
+        }
+        let said = String::from_utf8_lossy(&output.stderr);
+        Err(failed(format!("{}: {}", output.status, said.trim())))
+    }
+
     /// Write the configuration that belongs to the planned entries into their set.
     pub(crate) fn write_loader_config(
         &self,

@@ -139,6 +139,16 @@ fn boot_that_fills_up_meanwhile_changes_nothing() {
     lab.locked(|locked| assert!(locked.cleanup().unwrap().is_empty()));
 }
 
+fn three_of_which_two_are_deployed(
+    scratch: &tempfile::TempDir,
+    lab: &Lab,
+) -> [ostree_format::Checksum; 3] {
+    let commits = ["1", "2", "3"].map(|version| commit(scratch, lab, version));
+    lab.deploy(&request("os", commits[0], "b1")).unwrap();
+    lab.deploy(&request("os", commits[1], "b2")).unwrap();
+    commits
+}
+
 /// What would be removed afterwards goes first where `/boot` is too small, and only then.
 #[test]
 fn a_small_boot_is_made_room_in() {
@@ -146,9 +156,7 @@ fn a_small_boot_is_made_room_in() {
     let disk = testkit::disk::scratch_fs(32 * MIB);
     let lab = lab(&scratch);
     let _boot = mount(&disk, &lab);
-    let [one, two, three] = ["1", "2", "3"].map(|version| commit(&scratch, &lab, version));
-    lab.deploy(&request("os", one, "b1")).unwrap();
-    lab.deploy(&request("os", two, "b2")).unwrap();
+    let [_, two, three] = three_of_which_two_are_deployed(&scratch, &lab);
     let old = lab.id(1);
     let plan = |lab: &Lab| {
         let sysroot = lab.open();
@@ -183,9 +191,7 @@ fn a_small_boot_is_made_room_in_at_shutdown() {
     let disk = testkit::disk::scratch_fs(32 * MIB);
     let lab = lab(&scratch);
     let _boot = mount(&disk, &lab);
-    let [one, two, three] = ["1", "2", "3"].map(|version| commit(&scratch, &lab, version));
-    lab.deploy(&request("os", one, "b1")).unwrap();
-    lab.deploy(&request("os", two, "b2")).unwrap();
+    let [one, _, three] = three_of_which_two_are_deployed(&scratch, &lab);
     disk.fill_leaving(3 * MIB);
     // The last one runs, and the first one would boot next.
     let staged = lab.stage(&request("os", three, "b3"), false);
