@@ -106,6 +106,14 @@ impl Invocation {
         })
     }
 
+    /// How much is logged: of `status`, the first `-v` is about the answer.
+    pub(crate) fn log_level(&self) -> u8 {
+        match self.verb {
+            Verb::Status(_) => self.options.verbose.saturating_sub(1),
+            _ => self.options.verbose,
+        }
+    }
+
     /// How errors of this command are shown.
     pub(crate) fn reporting(&self) -> Reporting {
         self.reporting

@@ -4,6 +4,7 @@ use host::Storage;
 use progress::{Interrupt, Progress};
 
 use crate::arguments::Invocation;
+use crate::journal::Journal;
 use crate::outcome::Failure;
 use crate::place::Place;
 use crate::render::{self, Board};
@@ -15,6 +16,8 @@ pub(crate) struct Context {
     board: Board,
     interrupt: Interrupt,
     quiet: bool,
+    verbose: bool,
+    journal: Journal,
 }
 
 impl Context {
@@ -28,6 +31,8 @@ impl Context {
             board: Board::start(painters, interrupt.clone()),
             interrupt,
             quiet: options.quiet,
+            verbose: options.verbose > 0,
+            journal: Journal::of(options),
         })
     }
 
@@ -54,6 +59,16 @@ impl Context {
     /// Whether the user asked for silence.
     pub(crate) fn quiet(&self) -> bool {
         self.quiet
+    }
+
+    /// Whether the user asked to see more.
+    pub(crate) fn verbose(&self) -> bool {
+        self.verbose
+    }
+
+    /// The system's journal.
+    pub(crate) fn journal(&self) -> &Journal {
+        &self.journal
     }
 
     /// Standard output, for results. Progress ends here: a bar must not run through an answer.

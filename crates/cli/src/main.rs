@@ -3,6 +3,7 @@
 mod arguments;
 mod context;
 mod environment;
+mod journal;
 mod outcome;
 mod personality;
 mod place;
@@ -41,6 +42,6 @@ fn run(invocation: Invocation) -> ExitCode {
 fn prepare(invocation: &Invocation, interrupt: &Interrupt) -> Result<Context, outcome::Failure> {
     environment::arm_crash_point()?;
     signals::install(interrupt)?;
-    environment::start_log(invocation.options.verbose);
+    environment::start_log(invocation.log_level());
     Context::new(invocation, interrupt.clone())
 }

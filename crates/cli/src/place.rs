@@ -4,7 +4,7 @@ use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
 use error_class::{Classified, ErrorClass};
-use host::{RunningSystem, Storage, StorageError};
+use host::{RunningFacts, RunningSystem, Storage, StorageError};
 use ostree::Repo;
 use rustix::fs::{CWD, Mode, OFlags};
 use rustix::io::Errno;
@@ -18,6 +18,12 @@ use crate::remotes;
 
 /// The physical root of a running system.
 const RUNNING: &str = "/sysroot";
+
+/// What a service manager has that can change to another root.
+const SOFT_REBOOT: &str = "/usr/lib/systemd/system/soft-reboot.target";
+
+/// Is there when the kernel has SELinux switched on.
+const SELINUX: &str = "/sys/fs/selinux/status";
 
 /// The repository below a physical root.
 const REPOSITORY: &str = "ostree/repo";
@@ -153,6 +159,18 @@ impl Place {
             Self::Repository(_) => {
                 Err(StorageError::NoSystem).hint("use --sysroot DIR instead of --repo DIR")
             }
+        }
+    }
+
+    /// What the running system can do, as far as it is the place.
+    pub(crate) fn running_facts(&self) -> RunningFacts {
+        if !matches!(self, Self::Running) {
+            return RunningFacts::default();
+        }
+        RunningFacts {
+            soft_reboot: Path::new(SOFT_REBOOT).exists(),
+            selinux: Path::new(SELINUX).exists(),
+            read_only: private_mounts::is_read_only_medium(Path::new(RUNNING)),
         }
     }
 

@@ -66,6 +66,20 @@ fn is_read_only(place: &str) -> bool {
     statvfs(place).is_ok_and(|stat| stat.f_flag.contains(StatVfsMountFlags::RDONLY))
 }
 
+/// Whether what is mounted at `place` takes no writes, however it is mounted: what `/proc/self/mountinfo` says behind
+/// the dash of its line.
+pub(crate) fn is_read_only_medium(place: &Path) -> bool {
+    let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+    let mut lines = mounts.lines().filter_map(|line| {
+        let (mount, medium) = line.split_once(" - ")?;
+        let at = mount.split(' ').nth(4)?;
+        (Path::new(at) == place).then(|| medium.split(' ').nth(2).unwrap_or_default())
+    });
+    // The last one lies on top.
+    let options = lines.next_back();
+    options.is_some_and(|options| options.split(',').any(|option| option == "ro"))
+}
+
 fn remount(place: &Path) -> nix::Result<()> {
     let flags = MsFlags::MS_REMOUNT | MsFlags::MS_BIND | MsFlags::MS_SILENT;
     mount(Some(place), place, None::<&str>, flags, None::<&str>)

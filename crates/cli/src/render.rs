@@ -7,6 +7,7 @@ mod jsonl;
 mod plain;
 mod table;
 mod warnings;
+pub(crate) mod yaml;
 
 use std::io::IsTerminal;
 use std::time::Instant;

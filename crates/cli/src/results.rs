@@ -33,6 +33,13 @@ impl Results {
         self.finish()
     }
 
+    /// Writes `answer` as YAML.
+    pub(crate) fn yaml(mut self, answer: &impl Serialize) -> io::Result<()> {
+        let text = crate::render::yaml::to_yaml(answer)?;
+        self.inner.write_all(text.as_bytes())?;
+        self.finish()
+    }
+
     /// Writes `bytes`, and nothing after them.
     pub(crate) fn all(mut self, bytes: &[u8]) -> io::Result<()> {
         self.inner.write_all(bytes)?;

@@ -6,6 +6,7 @@ mod cleanup;
 mod completions;
 mod container;
 mod deploy;
+mod edit;
 mod etc;
 mod following;
 mod image;
@@ -15,12 +16,14 @@ mod osbuild;
 mod ostree;
 mod pin;
 mod reference;
+mod reset;
 mod rollback;
 mod source;
 mod status;
 mod switch;
 mod undeploy;
 mod upgrade;
+mod usr_overlay;
 
 use clap::Subcommand;
 
@@ -45,7 +48,11 @@ pub(crate) enum Verb {
     Status(status::Status),
     Upgrade(upgrade::Upgrade),
     Switch(switch::Switch),
+    Edit(Box<edit::Edit>),
     Rollback(rollback::Rollback),
+    Reset(Box<reset::Reset>),
+    #[command(visible_alias = "usroverlay")]
+    UsrOverlay(usr_overlay::UsrOverlay),
     Kargs(kargs::Kargs),
     Pin(pin::Pin),
     Unpin(pin::Unpin),
@@ -76,7 +83,10 @@ impl Verb {
             Self::Status(verb) => verb.run(context),
             Self::Upgrade(verb) => verb.run(context),
             Self::Switch(verb) => verb.run(context),
+            Self::Edit(verb) => verb.run(context),
             Self::Rollback(verb) => verb.run(context),
+            Self::Reset(verb) => verb.run(context),
+            Self::UsrOverlay(verb) => verb.run(context),
             Self::Kargs(verb) => verb.run(context),
             Self::Pin(verb) => verb.run(context),
             Self::Unpin(verb) => verb.run(context),

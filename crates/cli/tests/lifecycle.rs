@@ -5,118 +5,8 @@ mod support;
 use std::fs;
 
 use serde_json::{Value, json};
-use support::sysroot::ScratchSysroot;
-use support::{answer, assert_valid, bootroot, refusal};
-use tempfile::TempDir;
-use testkit::oci::{Image, Layer, LayoutBuilder};
-use testkit::tar::TarWriter;
-
-/// A system that follows an image, and a place for newer images.
-struct Host {
-    dir: TempDir,
-    sysroot: ScratchSysroot,
-}
-
-impl Host {
-    fn new() -> Self {
-        let host = Self {
-            dir: tempfile::tempdir().unwrap(),
-            sysroot: ScratchSysroot::empty(),
-        };
-        host.publish("latest", "1", &["quiet", "console=tty0"]);
-        let image = host.image("latest");
-        host.run(&format!(
-            "deploy {image} --stateroot os --karg rw --karg quiet --karg console=tty0"
-        ));
-        host
-    }
-
-    /// Let the tag be an image of this version, which brings kernel arguments along.
-    fn publish(&self, tag: &str, version: &str, args: &[&str]) {
-        let mut layout = LayoutBuilder::new(self.dir.path());
-        layout.tag(tag, &system(version, args));
-    }
-
-    fn image(&self, tag: &str) -> String {
-        format!("oci:{}:{tag}", self.dir.path().display())
-    }
-
-    fn line(&self, line: &str) -> String {
-        format!("-q --sysroot {} {line}", self.sysroot.path().display())
-    }
-
-    #[track_caller]
-    fn run(&self, line: &str) -> String {
-        answer(&mut bootroot(&self.line(line)))
-    }
-
-    #[track_caller]
-    fn json(&self, schema: &str, line: &str) -> Value {
-        let value = serde_json::from_str(&self.run(&format!("{line} --json"))).unwrap();
-        assert_valid(schema, &value);
-        value
-    }
-
-    #[track_caller]
-    fn refused(&self, line: &str, code: i32) -> String {
-        refusal(&mut bootroot(&self.line(line)), code)
-    }
-
-    /// What the boot loader offers, as the real program lists it: versions in order.
-    fn versions(&self) -> Vec<String> {
-        let status = self.sysroot.ostree("admin status --sysroot=.");
-        let lines = status.lines().filter(|line| line.starts_with("  os "));
-        lines
-            .map(|line| {
-                let name = line.split_whitespace().nth(1).unwrap();
-                let root = self.sysroot.join("ostree/deploy/os/deploy").join(name);
-                let text = fs::read_to_string(root.join("usr/lib/os-release")).unwrap();
-                text.trim_start_matches("PRETTY_NAME=\"Small ")
-                    .trim_end_matches("\"\n")
-                    .to_owned()
-            })
-            .collect()
-    }
-
-    fn args(&self) -> String {
-        self.run("kargs").trim_end().to_owned()
-    }
-}
-
-fn system(version: &str, args: &[&str]) -> Image {
-    let base = TarWriter::new()
-        .dir("etc", 0o755)
-        .file("etc/version", 0o644, format!("{version}\n"))
-        .dir("usr", 0o755)
-        .dir("usr/lib", 0o755)
-        .file(
-            "usr/lib/os-release",
-            0o644,
-            format!("PRETTY_NAME=\"Small {version}\"\n"),
-        )
-        .dir("usr/lib/bootc", 0o755)
-        .dir("usr/lib/bootc/kargs.d", 0o755)
-        .file(
-            "usr/lib/bootc/kargs.d/10.toml",
-            0o644,
-            format!("kargs = {args:?}\n"),
-        )
-        .file(
-            "usr/lib/bootc/kargs.d/20.toml",
-            0o644,
-            "kargs = [\"other=1\"]\nmatch-architectures = [\"s390x\"]\n",
-        )
-        .dir("usr/lib/modules", 0o755)
-        .dir("usr/lib/modules/6.1", 0o755)
-        .file(
-            "usr/lib/modules/6.1/vmlinuz",
-            0o644,
-            format!("kernel {version}"),
-        )
-        .file("usr/lib/modules/6.1/initramfs.img", 0o644, "an initramfs");
-    let image = Image::bootable().label("org.opencontainers.image.version", version);
-    image.layer(Layer::new(base.finish()))
-}
+use support::host::Host;
+use support::{assert_valid, bootroot};
 
 #[test]
 fn upgrade_carries_over_what_is_local() {
@@ -156,6 +46,7 @@ fn upgrade_carries_over_what_is_local() {
         "image-check",
         &serde_json::from_slice(&available.stdout).unwrap(),
     );
+    host.run("upgrade --download-only");
     let planned = host.json("upgrade", "upgrade --dry-run");
     assert_eq!(
         (&planned["deployed"], &planned["change"]["made"]),

@@ -11,6 +11,7 @@ use sysroot::{
     SysrootLockError,
 };
 
+use crate::reboot_required::require_no_reboot;
 use crate::{PullError, Selector};
 
 /// Choices of a change.
@@ -113,6 +114,21 @@ pub enum ChangeError {
     /// The image's SELinux policy cannot be used.
     #[error(transparent)]
     Policy(#[from] ::image::PolicyError),
+    /// A commit cannot be read.
+    #[error(transparent)]
+    Read(#[from] ostree::ReadError),
+    /// A stored image cannot be described.
+    #[error(transparent)]
+    Query(#[from] Box<::image::QueryError>),
+    /// There is no such tag.
+    #[error(transparent)]
+    Retag(#[from] crate::RetagError),
+    /// The bases of derived commits cannot be kept.
+    #[error(transparent)]
+    Derived(#[from] crate::DerivedError),
+    /// The stateroot is there already.
+    #[error(transparent)]
+    Stateroot(#[from] sysroot::StaterootError),
     /// A system call failed.
     #[error(transparent)]
     Io(#[from] durable::Error),
@@ -134,6 +150,11 @@ impl Classified for ChangeError {
             Self::Prune(error) => error.class(),
             Self::Pull(error) => error.class(),
             Self::Policy(error) => error.class(),
+            Self::Read(error) => error.class(),
+            Self::Query(error) => error.class(),
+            Self::Retag(error) => error.class(),
+            Self::Derived(error) => error.class(),
+            Self::Stateroot(error) => error.class(),
             Self::Io(error) => error.class(),
         }
     }
@@ -178,6 +199,7 @@ pub(crate) fn discard_stage(
     let state = locked.load()?;
     if !options.dry_run {
         locked.discard_stage()?;
+        require_no_reboot(locked)?;
     }
     let boot = sysroot.plan_all_kernel_args(&state, &|_| None)?.boot;
     Ok(Change {

@@ -6,6 +6,7 @@ use progress::{Interrupt, Progress};
 use serde::Serialize;
 use sysroot::{CleanupPlan, Sysroot};
 
+use crate::derived::keep_bases;
 use crate::{ChangeError, ChangeOptions};
 
 /// What a clean-up removes, or has removed (`docs/cleanup.schema.json`).
@@ -41,6 +42,8 @@ pub fn cleanup(
     let plan = if options.dry_run {
         locked.plan_cleanup(&locked.load()?)?
     } else {
+        let commits: Vec<_> = locked.load()?.listed().iter().map(|one| one.id().commit).collect();
+        keep_bases(locked.repo(), &commits)?;
         locked.cleanup()?
     };
     let unreachable = PruneOptions::without_ancestors();

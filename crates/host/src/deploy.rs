@@ -8,12 +8,14 @@ use ostree_format::Checksum;
 use progress::{Interrupt, Progress};
 use serde::Serialize;
 use sysroot::{
-    ArgsBase, DeployError, DeployPlan, DeployRequest, KernelArgsEdit, LoadError, Origin,
+    ArgsBase, DeployError, DeployPlan, DeployRequest, Deployment, KernelArgsEdit, LoadError, Origin,
     StaterootName, Sysroot, SysrootLockError,
 };
 
 use crate::text::text;
-use crate::{Access, PullError, PullOptions, Pulled, pull};
+use crate::{
+    Access, ImageArgsError, PullError, PullOptions, Pulled, argument_changes, image_arguments, pull,
+};
 
 /// What is to be deployed.
 #[derive(Debug, Clone)]
@@ -23,8 +25,11 @@ pub struct DeployOptions {
     pub stateroot: StaterootName,
     /// The reference that the deployment follows from then on, instead of the one it is fetched by.
     pub target: Option<OstreeImageReference>,
-    /// The kernel arguments. When there are none, those of the deployment that this one follows are kept.
+    /// The kernel arguments, to which those of the image are added. When there are none, those of the deployment
+    /// that this one follows are kept, but for what the image changes.
     pub kernel_arguments: Vec<String>,
+    /// The processor, as the kernel calls it.
+    pub architecture: String,
     /// How long to wait for the lock of the system.
     pub lock_timeout: Duration,
     /// The current time in seconds since 1970, for images that do not say when they were made.
@@ -34,11 +39,12 @@ pub struct DeployOptions {
 impl DeployOptions {
     /// Deploy to `stateroot`, with everything else as usual.
     #[must_use]
-    pub fn new(stateroot: StaterootName) -> Self {
+    pub fn new(stateroot: StaterootName, architecture: &str) -> Self {
         Self {
             stateroot,
             target: None,
             kernel_arguments: Vec::new(),
+            architecture: architecture.to_owned(),
             lock_timeout: Duration::from_secs(60),
             now: 0,
         }
@@ -91,6 +97,9 @@ pub enum DeployImageError {
     /// The stateroot cannot be made.
     #[error(transparent)]
     Stateroot(#[from] durable::Error),
+    /// Kernel arguments of an image cannot be understood.
+    #[error(transparent)]
+    ImageArgs(#[from] ImageArgsError),
     /// The image's SELinux policy cannot be used.
     #[error(transparent)]
     Policy(#[from] ::image::PolicyError),
@@ -111,6 +120,7 @@ impl Classified for DeployImageError {
             Self::Lock(error) => error.class(),
             Self::Load(error) => error.class(),
             Self::Stateroot(error) => error.class(),
+            Self::ImageArgs(error) => error.class(),
             Self::Policy(error) => error.class(),
             Self::Deploy { source, .. } => source.class(),
         }
@@ -146,9 +156,12 @@ pub fn deploy(
         image: Box::new(image.clone()),
         source: Box::new(source),
     };
-    let plan = locked
-        .plan_deploy(&state, &request(&pulled, follows, options))
-        .map_err(failed)?;
+    let merge = state.merge_deployment(&options.stateroot);
+    let request = DeployRequest {
+        kernel_args: kernel_arguments(sysroot, merge, &pulled.commit, options)?,
+        ..request(&pulled, follows, options)
+    };
+    let plan = locked.plan_deploy(&state, &request).map_err(failed)?;
     locked
         .apply_deploy(&plan, policy.as_ref(), progress, interrupt)
         .map_err(failed)?;
@@ -172,20 +185,41 @@ fn request(
 ) -> DeployRequest {
     let mut request = DeployRequest::new(options.stateroot.clone(), pulled.commit);
     request.origin = Some(Origin::from_image(&follows.to_string()));
-    request.kernel_args = kernel_arguments(&options.kernel_arguments);
     request
 }
 
-fn kernel_arguments(given: &[String]) -> KernelArgsEdit {
-    KernelArgsEdit {
-        base: if given.is_empty() {
-            ArgsBase::Merge
-        } else {
-            ArgsBase::Nothing
-        },
-        append: given.to_vec(),
-        ..KernelArgsEdit::default()
+/// Those that were given and those of the image; or those of the deployment before, with what the image changes.
+fn kernel_arguments(
+    sysroot: &Sysroot,
+    merge: Option<&Deployment>,
+    commit: &Checksum,
+    options: &DeployOptions,
+) -> Result<KernelArgsEdit, ImageArgsError> {
+    let of_image = |commit| image_arguments(sysroot.repo(), commit, &options.architecture);
+    let new = of_image(commit)?;
+    let given = &options.kernel_arguments;
+    let is_new = |arg: &String| !given.contains(arg);
+    if !given.is_empty() || merge.is_none() {
+        let added = new.into_iter().filter(is_new);
+        return Ok(KernelArgsEdit {
+            base: ArgsBase::Nothing,
+            append: given.iter().cloned().chain(added).collect(),
+            ..KernelArgsEdit::default()
+        });
     }
+    let old = merge.map(|merge| of_image(&merge.id.commit));
+    // What cannot be read any more has added nothing that could be told.
+    let old = old.and_then(Result::ok).unwrap_or_default();
+    let there = merge.map(Deployment::kernel_args).unwrap_or_default();
+    let (mut append, mut delete) = argument_changes(&old, &new);
+    let is_there = |arg: &String| there.iter().any(|other| other.to_string() == *arg);
+    append.retain(|arg| !is_there(arg));
+    delete.retain(is_there);
+    Ok(KernelArgsEdit {
+        append,
+        delete,
+        ..KernelArgsEdit::default()
+    })
 }
 
 fn describe(

@@ -8,7 +8,7 @@ use std::io::Read as _;
 use error_class::{Classified, ErrorClass};
 use ostree::{ReadError, Repo};
 use ostree_format::Checksum;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 /// Where images keep them.
 const DIRECTORY: &str = "usr/lib/bootc/kargs.d";
@@ -93,6 +93,23 @@ pub fn argument_changes(old: &[String], new: &[String]) -> (Vec<String>, Vec<Str
         others.cloned().collect()
     };
     (without(new, old), without(old, new))
+}
+
+/// How kernel arguments change.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[expect(clippy::exhaustive_structs, reason = "there are these two changes")]
+pub struct ArgumentChanges {
+    /// Those that come.
+    pub added: Vec<String>,
+    /// Those that go.
+    pub removed: Vec<String>,
+}
+
+impl ArgumentChanges {
+    pub(crate) fn between(old: &[String], new: &[String]) -> Self {
+        let (added, removed) = argument_changes(old, new);
+        Self { added, removed }
+    }
 }
 
 #[cfg(test)]

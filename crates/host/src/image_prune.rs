@@ -7,6 +7,7 @@ use ostree::{PruneError, PruneOptions, Repo};
 use progress::{Interrupt, Progress};
 use serde::Serialize;
 
+use crate::derived::base_commit;
 use crate::{Storage, StorageError};
 
 /// What stays and what goes (`docs/image-prune.schema.json`).
@@ -132,6 +133,10 @@ fn usage(storage: &Storage) -> Result<Option<Usage>, PruneImagesError> {
             .commits
             .entry(deployment.commit)
             .or_insert_with(|| who.clone());
+        // The base of a derived commit is the image that the deployment follows.
+        if let Ok(Some(base)) = base_commit(storage.repo(), &deployment.commit) {
+            usage.commits.entry(base).or_insert_with(|| who.clone());
+        }
         let image = deployment.image_reference.as_deref();
         if let Some(image) = image.and_then(|text| text.parse::<OstreeImageReference>().ok()) {
             usage.images.entry(image.imgref.to_string()).or_insert(who);

@@ -11,6 +11,10 @@ mod cleanup;
 mod container;
 mod deploy;
 mod deploy_revision;
+mod derived;
+mod edit;
+mod fstab;
+mod host_document;
 mod image_args;
 mod image_check;
 mod image_compare;
@@ -23,17 +27,24 @@ mod image_prune;
 mod image_remove;
 mod kernel_arguments;
 mod layer_sum;
+mod packages;
 mod pin;
 mod pull;
+mod reboot_required;
 mod remote_signature;
+mod reset;
+mod retag;
 mod rollback;
 mod selector;
 mod status;
 mod storage;
 mod stored;
+mod switch_in_place;
 mod text;
 mod undeploy;
 mod upgrade;
+mod upgrade_plan;
+mod wipe;
 
 pub use ::image::{PolicyError, policy_of_commit};
 pub use access::{Access, AccessError};
@@ -46,7 +57,14 @@ pub use container::{
 };
 pub use deploy::{DeployImageError, DeployOptions, Deployed, deploy};
 pub use deploy_revision::{DeployedRevision, Revision, deploy_revision};
-pub use image_args::{ImageArgsError, argument_changes, image_arguments};
+pub use derived::{BOOTC_DERIVED_KEY, DerivedError, base_commit};
+pub use edit::{SpecChange, SpecError};
+pub use fstab::fixup_etc_fstab;
+pub use host_document::{
+    BootEntry, BootOrder, EntryImage, Host, HostImage, HostSpec, HostStatus, ImageSignature,
+    OstreeEntry, RequiredHostSpec, UsrOverlayStatus,
+};
+pub use image_args::{ArgumentChanges, ImageArgsError, argument_changes, image_arguments};
 pub use image_check::{DamagedLayer, Verified, VerifyError, image_check, image_repair};
 pub use image_compare::{CompareError, Compared, image_compare};
 pub use image_copy::{image_clear_cached_update, image_copy};
@@ -57,15 +75,22 @@ pub use image_metadata::{Document, image_metadata, image_verdict};
 pub use image_prune::{PruneDepth, PruneImagesError, Pruned, image_prune, image_prune_layers};
 pub use image_remove::{Removal, RemoveError, image_remove, image_remove_only};
 pub use kernel_arguments::{ArgsChange, change_kernel_arguments, kernel_arguments};
+pub use packages::PackageChanges;
 pub use pin::{Pinned, pin};
 pub use pull::{Check, LayerCount, PullError, PullOptions, Pulled, check, pull};
 pub use remote_signature::RemoteSignatureError;
+pub use reset::{ResetDone, ResetOptions, reset};
+pub use retag::{RetagError, retag};
 pub use rollback::rollback;
 pub use selector::Selector;
 pub use status::{
-    DamagedEntryStatus, DeploymentStatus, Fixable, ImageStatus, Status, Update, status,
+    DamagedEntryStatus, DeploymentStatus, Fixable, ImageStatus, RunningFacts, Status, Update,
+    status,
 };
 pub use storage::{RunningSystem, Storage, StorageError};
 pub use stored::StoredError;
+pub use switch_in_place::{SwitchedInPlace, switch_origin_inplace};
 pub use undeploy::undeploy;
 pub use upgrade::{UpgradeOptions, Upgraded, check_upgrade, switch, upgrade};
+pub use upgrade_plan::{FileSystemPlan, UpgradePlan};
+pub use wipe::wipe_ostree;

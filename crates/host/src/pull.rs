@@ -142,6 +142,21 @@ pub enum PullError {
     /// It cannot be done.
     #[error(transparent)]
     Import(#[from] Box<ImportError>),
+    /// There is not enough space for what would be fetched.
+    #[error(
+        "not enough space: at least {needed} bytes are new on {place}, and {available} bytes are free there; \
+         space can be made by {}", frees.join(", ")
+    )]
+    NoSpace {
+        /// The file system.
+        place: &'static str,
+        /// What is needed at least.
+        needed: u64,
+        /// What is free.
+        available: u64,
+        /// Commands that free some.
+        frees: Vec<String>,
+    },
 }
 
 impl Classified for PullError {
@@ -154,6 +169,7 @@ impl Classified for PullError {
             Self::Trust(error) => error.class(),
             Self::Plan(error) => error.class(),
             Self::Import(error) => error.class(),
+            Self::NoSpace { .. } => ErrorClass::NoSpace,
         }
     }
 }
@@ -169,6 +185,19 @@ pub fn pull(
     options: &PullOptions,
     progress: &dyn Progress,
     interrupt: &Interrupt,
+) -> Result<Pulled, PullError> {
+    pull_if(repo, image, access, options, progress, interrupt, |_| Ok(()))
+}
+
+/// As [`pull`]; `agree` sees what would be fetched before anything is, and may refuse.
+pub(crate) fn pull_if(
+    repo: &Repo,
+    image: &OstreeImageReference,
+    access: &Access,
+    options: &PullOptions,
+    progress: &dyn Progress,
+    interrupt: &Interrupt,
+    agree: impl FnOnce(&ImportPlan) -> Result<(), PullError>,
 ) -> Result<Pulled, PullError> {
     let remote = remote_signature(repo, image, access)?;
     let mut context = access.context(&image.imgref, interrupt)?;
@@ -192,6 +221,7 @@ pub fn pull(
             already_present(image, stored_as, &state)
         }
         Prepared::Ready(plan) => {
+            agree(&plan)?;
             let sum = LayerSum::new(progress, whole(image, &plan), plan.bytes_to_fetch());
             let source = source.as_ref();
             let imported = match &remote {
@@ -291,16 +321,28 @@ pub fn check(
     progress: &dyn Progress,
     interrupt: &Interrupt,
 ) -> Result<Check, PullError> {
-    remote_signature(repo, image, access)?;
-    let mut context = access.context(&image.imgref, interrupt)?;
-    context.scratch = scratch(repo);
-    let source = open(&image.imgref, &context).map_err(Box::new)?;
-    let prepared =
-        prepare(repo, source.as_ref(), &import_options(options), progress).map_err(Box::new)?;
+    let prepared = look(repo, image, access, options, progress, interrupt)?;
     Ok(match prepared {
         Prepared::AlreadyPresent(state) => up_to_date(image, &state),
         Prepared::Ready(plan) => available(image, &plan),
     })
+}
+
+/// What a pull would do; fetches no layer.
+pub(crate) fn look(
+    repo: &Repo,
+    image: &OstreeImageReference,
+    access: &Access,
+    options: &PullOptions,
+    progress: &dyn Progress,
+    interrupt: &Interrupt,
+) -> Result<Prepared, PullError> {
+    remote_signature(repo, image, access)?;
+    let mut context = access.context(&image.imgref, interrupt)?;
+    context.scratch = scratch(repo);
+    let source = open(&image.imgref, &context).map_err(Box::new)?;
+    let options = import_options(options);
+    Ok(prepare(repo, source.as_ref(), &options, progress).map_err(Box::new)?)
 }
 
 /// The keys that the commit in the image must be signed with, if its reference names a remote.
@@ -344,7 +386,7 @@ fn whole(image: &OstreeImageReference, plan: &ImportPlan) -> TaskKind {
     }
 }
 
-fn already_present(
+pub(crate) fn already_present(
     image: &OstreeImageReference,
     stored_as: Option<ImageReference>,
     state: &LayeredImageState,

@@ -2,18 +2,40 @@
 
 use std::collections::HashSet;
 
-use image::{cached_update, query_image_commit};
+use image::{CREATED_LABEL, cached_update, label_of, query_image_commit, recorded_verdict};
+use image_trust::Verdict;
+use oci::spec::ImageConfiguration;
 use ostree::Repo;
 use ostree_format::Checksum;
 use serde::Serialize;
 use sysroot::{LoadError, Problem, Sysroot, Unlocked};
 
-use crate::text::text;
+use crate::derived::base_commit;
+use crate::host_document::Host;
+use crate::text::{text, text_or_null};
+
+/// Where a policy of SELinux is.
+const SELINUX: &str = "usr/etc/selinux";
+
+/// What is known of the running system itself, which decides what can be done with deployments.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[expect(clippy::exhaustive_structs, reason = "three independent facts")]
+pub struct RunningFacts {
+    /// Its service manager can change to another root without starting the kernel anew.
+    pub soft_reboot: bool,
+    /// SELinux is switched on: such a change keeps the policy that is loaded.
+    pub selinux: bool,
+    /// The medium cannot be written.
+    pub read_only: bool,
+}
 
 /// What is deployed (`docs/status.schema.json`).
 #[derive(Debug, Clone, Serialize)]
 pub struct Status {
     schema: &'static str,
+    /// The same in the fields that bootc has.
+    #[serde(flatten)]
+    pub host: Host,
     /// Whether this is the running system.
     pub running: bool,
     /// The stateroots that exist, with or without deployments.
@@ -51,6 +73,13 @@ pub struct DeploymentStatus {
     pub pinned: bool,
     /// Whether it was made writable.
     pub unlocked: Unlocked,
+    /// Whether the running system can change to it without starting the kernel anew.
+    pub soft_reboot_capable: bool,
+    /// Whether another program has added packages to it, so that no image describes it.
+    pub incompatible: bool,
+    /// The commit that it was derived from on this machine.
+    #[serde(serialize_with = "text_or_null")]
+    pub base_commit: Option<Checksum>,
     /// The version that the image or the commit says it has.
     pub version: Option<String>,
     /// The image it came from.
@@ -74,6 +103,12 @@ pub struct ImageStatus {
     pub digest: Option<String>,
     /// When it was made, by its own words (RFC 3339).
     pub created: Option<String>,
+    /// The version that it says it has.
+    pub version: Option<String>,
+    /// The processor that it is for, as images call it.
+    pub architecture: Option<String>,
+    /// Who vouched for it when it was pulled; nothing when nobody was asked.
+    pub verdict: Option<Verdict>,
     /// A newer image that was seen, but not pulled.
     pub update: Option<Update>,
 }
@@ -85,6 +120,10 @@ pub struct Update {
     pub digest: String,
     /// The version that it says it has.
     pub version: Option<String>,
+    /// When it was made, by its own words (RFC 3339).
+    pub created: Option<String>,
+    /// The processor that it is for, as images call it.
+    pub architecture: Option<String>,
 }
 
 /// Something that is wrong, and what helps.
@@ -110,13 +149,15 @@ pub struct DamagedEntryStatus {
 ///
 /// # Errors
 /// [`LoadError`] when it cannot even be told which boot entries are active.
-pub fn status(sysroot: &Sysroot) -> Result<Status, LoadError> {
+pub fn status(sysroot: &Sysroot, facts: RunningFacts) -> Result<Status, LoadError> {
     let found = sysroot.status()?;
     let describe = |deployment| describe(sysroot.repo(), deployment);
     let mut deployments: Vec<_> = found.deployments.into_iter().map(describe).collect();
     forget_deployed_updates(&mut deployments);
+    forbid_soft_reboots(sysroot.repo(), &mut deployments, facts);
     Ok(Status {
         schema: "bootroot.status/1",
+        host: Host::new(&deployments, facts),
         running: sysroot.is_running(),
         stateroots: found.stateroots.iter().map(ToString::to_string).collect(),
         deployments,
@@ -124,13 +165,24 @@ pub fn status(sysroot: &Sysroot) -> Result<Status, LoadError> {
     })
 }
 
+impl Status {
+    /// The same, with nothing but what runs; what is damaged stays.
+    #[must_use]
+    pub fn only_booted(mut self) -> Self {
+        self.deployments.retain(|deployment| deployment.booted);
+        self.host.only_booted();
+        self
+    }
+}
+
 fn describe(repo: &Repo, deployment: sysroot::DeploymentStatus) -> DeploymentStatus {
     let commit = &deployment.commit;
     let arguments = deployment.kernel_args.without_ostree();
-    let described = deployment
+    let base_commit = base_commit(repo, commit).ok().flatten();
+    let image = deployment
         .image_reference
-        .map(|reference| describe_image(repo, reference, commit));
-    let (image, image_version) = described.unzip();
+        .map(|reference| describe_image(repo, reference, &base_commit.unwrap_or(*commit)));
+    let image_version = image.as_ref().and_then(|image| image.version.clone());
     DeploymentStatus {
         index: deployment.index,
         stateroot: deployment.stateroot.to_string(),
@@ -143,7 +195,10 @@ fn describe(repo: &Repo, deployment: sysroot::DeploymentStatus) -> DeploymentSta
         finalization_locked: deployment.finalization_locked,
         pinned: deployment.pinned,
         unlocked: deployment.unlocked,
-        version: image_version.flatten().or(deployment.version),
+        soft_reboot_capable: deployment.same_kernel,
+        incompatible: deployment.layered,
+        base_commit,
+        version: image_version.or(deployment.version),
         refspec: deployment.refspec.filter(|_| image.is_none()),
         image,
         boot_checksum: deployment.boot_checksum.to_string(),
@@ -152,29 +207,51 @@ fn describe(repo: &Repo, deployment: sysroot::DeploymentStatus) -> DeploymentSta
     }
 }
 
-/// What is known of an image, as far as its commit can be read, and its version.
-fn describe_image(
-    repo: &Repo,
-    reference: String,
-    commit: &Checksum,
-) -> (ImageStatus, Option<String>) {
+/// What is known of an image, as far as its commit can be read.
+fn describe_image(repo: &Repo, reference: String, commit: &Checksum) -> ImageStatus {
     let state = query_image_commit(repo, commit).ok();
     let newer = cached_update(repo, commit).ok().flatten();
-    let version = state
-        .as_ref()
-        .and_then(|state| state.version().map(str::to_owned));
-    let image = ImageStatus {
+    let config = state.as_ref().map(|state| &state.configuration);
+    let version = state.as_ref().and_then(|state| state.version());
+    // What is not understood was not written here.
+    let verdict = recorded_verdict(repo, commit).ok().flatten();
+    let verdict = verdict.and_then(|text| serde_json::from_str(&text).ok());
+    ImageStatus {
         reference,
+        version: version.map(str::to_owned),
         digest: state
             .as_ref()
             .map(|state| state.manifest_digest.to_string()),
-        created: state.and_then(|state| state.configuration.created().clone()),
+        created: config.and_then(created),
+        architecture: config.map(|config| config.architecture().to_string()),
+        verdict,
         update: newer.map(|newer| Update {
             digest: newer.manifest_digest.to_string(),
             version: newer.version().map(str::to_owned),
+            created: created(&newer.config),
+            architecture: Some(newer.config.architecture().to_string()),
         }),
+    }
+}
+
+/// When an image was made: its label says it better than the program that packed it.
+fn created(config: &ImageConfiguration) -> Option<String> {
+    let label = label_of(config, CREATED_LABEL).map(str::to_owned);
+    label.or_else(|| config.created().clone())
+}
+
+/// Without starting the kernel anew, the policy of SELinux that is loaded stays, so it must be the same.
+fn forbid_soft_reboots(repo: &Repo, deployments: &mut [DeploymentStatus], facts: RunningFacts) {
+    let policy = |commit: &Checksum| {
+        let tree = repo.subtree(commit, SELINUX).ok().flatten();
+        tree.map(|(contents, _)| contents)
     };
-    (image, version)
+    let booted = deployments.iter().find(|deployment| deployment.booted);
+    let booted = booted.map(|deployment| deployment.commit);
+    for deployment in deployments {
+        let fits = || booted.is_some_and(|booted| policy(&booted) == policy(&deployment.commit));
+        deployment.soft_reboot_capable &= facts.soft_reboot && (!facts.selinux || fits());
+    }
 }
 
 /// What was an update for an older deployment is none any more when a newer one has it.

@@ -4,7 +4,8 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
 use error_class::{Classified, ErrorClass};
-use ostree::{OpenError, Repo};
+use ostree::{ConfigError, OpenError, Repo};
+use rustix::fs::AtFlags;
 use sysroot::{Layout, OpenSysrootError, Running, Sysroot, SysrootOptions};
 
 /// The repository below a physical root.
@@ -35,6 +36,9 @@ pub enum StorageError {
     /// The repository cannot be opened.
     #[error(transparent)]
     Repository(#[from] OpenError),
+    /// The configuration of a new repository cannot be written.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
     /// What was asked for needs deployments, but there is only a repository.
     #[error("this needs a system, not only a repository")]
     NoSystem,
@@ -53,6 +57,7 @@ impl Classified for StorageError {
     fn class(&self) -> ErrorClass {
         match self {
             Self::Repository(error) => error.class(),
+            Self::Config(error) => error.class(),
             Self::NoSystem => ErrorClass::InvalidInput,
             Self::Sysroot(error) => error.class(),
             Self::Running(error) => error.class(),
@@ -77,13 +82,21 @@ impl Storage {
         })
     }
 
-    /// Makes what is missing of a system in `root`, for its first deployment, and opens its stores.
+    /// Makes what is missing of a system in `root`, for its first deployment, and opens its stores. Of a new one,
+    /// `/sysroot` is mounted read-only when it runs, as on systems that bootc installs.
     ///
     /// # Errors
     /// [`StorageError::Sysroot`]; what was made until then stays and is completed by calling again.
     pub fn create(root: OwnedFd) -> Result<Self, StorageError> {
+        let there = rustix::fs::statat(&root, "ostree/repo/config", AtFlags::empty()).is_ok();
         Sysroot::create(copy(&root)?, Layout::Modern, SysrootOptions::default())?;
-        Self::open(root, None)
+        let mut storage = Self::open(root, None)?;
+        if !there {
+            let mut config = storage.repo.config().file.clone();
+            config.set("sysroot", "readonly", "true");
+            storage.repo.write_config(&config)?;
+        }
+        Ok(storage)
     }
 
     /// A repository that has no system around it.

@@ -42,5 +42,11 @@ pub const VERSION_LABEL: &str = "org.opencontainers.image.version";
 /// Image label: the version, as it was called before.
 pub const LEGACY_VERSION_LABEL: &str = "version";
 
+/// Image label: when it was made, as the OCI specification calls it.
+pub const CREATED_LABEL: &str = "org.opencontainers.image.created";
+
+/// Image label: the version of its kernel, as rpm-ostree and bootc write it.
+pub const LINUX_LABEL: &str = "ostree.linux";
+
 /// Annotation of a layer: the components in it, separated by commas.
 pub const COMPONENTS_ANNOTATION: &str = "ostree.components";

@@ -43,6 +43,12 @@ pub(crate) fn label<'a>(config: &'a ImageConfiguration, key: &str) -> Option<&'a
     labels.get(key).map(String::as_str)
 }
 
+/// The label `key` of an image, if it has one.
+#[must_use]
+pub fn label_of<'a>(config: &'a ImageConfiguration, key: &str) -> Option<&'a str> {
+    label(config, key)
+}
+
 /// The role of each layer, by the diff_ids in the config.
 pub(crate) fn roles(
     config: &ImageConfiguration,

@@ -49,11 +49,11 @@ pub use export::{ExportImageError, ExportToOCIOpts, export};
 pub use import::Imported;
 pub use import_error::ImportError;
 pub use keys::{
-    BASE_IMAGE_PREFIX, BOOTABLE_LABEL, BOOTC_LABEL, COMPONENTS_ANNOTATION, FINAL_DIFFID_LABEL,
-    LEGACY_VERSION_LABEL, OSTREE_COMMIT_LABEL, VERSION_LABEL,
+    BASE_IMAGE_PREFIX, BOOTABLE_LABEL, BOOTC_LABEL, COMPONENTS_ANNOTATION, CREATED_LABEL,
+    FINAL_DIFFID_LABEL, LEGACY_VERSION_LABEL, LINUX_LABEL, OSTREE_COMMIT_LABEL, VERSION_LABEL,
 };
 pub use labels::{PolicyError, policy_of_commit};
-pub use layout::{LayerRole, LayoutError};
+pub use layout::{LayerRole, LayoutError, label_of};
 pub use list::list_images;
 pub use manifest_diff::{LayerTotal, ManifestDiff};
 pub use merge::MergeError;

@@ -47,6 +47,7 @@ mod listed;
 mod load;
 mod loader;
 mod lock;
+mod newest;
 mod origin;
 mod overlay_initrd;
 mod refs;

@@ -84,6 +84,17 @@ impl Sysroot {
         self.plan_list(state, others.cloned().collect())
     }
 
+    /// Plan to remove all deployments. Nothing boots any more then.
+    ///
+    /// # Errors
+    /// [`ListError`]; not while one of them is running.
+    pub fn plan_undeploy_all(&self, state: &State) -> Result<ListPlan, ListError> {
+        match state.booted() {
+            Some(booted) => Err(ListError::Running(Box::new(booted.id.clone()))),
+            None => self.plan_list(state, Vec::new()),
+        }
+    }
+
     /// Plan to let a deployment boot by default: it moves to the front.
     ///
     /// # Errors

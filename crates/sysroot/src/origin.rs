@@ -69,6 +69,19 @@ impl Origin {
         self.0.get(ORIGIN, "unlocked").as_deref() == Some("hotfix")
     }
 
+    /// Whether rpm-ostree has added or replaced packages: no image describes the deployment then.
+    #[must_use]
+    pub fn is_layered(&self) -> bool {
+        let mut groups = ["rpmostree", "packages", "overrides", "modules"].into_iter();
+        groups.any(|group| self.0.has_group(group))
+    }
+
+    /// Follow a container image from now on, and no ref.
+    pub fn follow_image(&mut self, reference: &str) {
+        self.0.remove(ORIGIN, "refspec");
+        self.0.set(ORIGIN, IMAGE, reference);
+    }
+
     /// Pin or unpin; whether that changed anything.
     pub fn set_pinned(&mut self, pinned: bool) -> bool {
         if self.is_pinned() == pinned {

@@ -101,6 +101,11 @@ impl Running {
         Ok(was)
     }
 
+    /// `/run`.
+    pub(crate) fn run(&self) -> BorrowedFd<'_> {
+        self.run.as_fd()
+    }
+
     /// Whether the deployment carries this mark until the next boot, for example
     /// `unlocked-development`.
     pub(crate) fn has_mark(&self, id: &DeploymentId, mark: &str) -> Result<bool, durable::Error> {

@@ -63,6 +63,10 @@ pub struct DeploymentStatus {
     pub refspec: Option<String>,
     /// The container image that it follows.
     pub image_reference: Option<String>,
+    /// Whether another program has added packages to it, by what its origin file says.
+    pub layered: bool,
+    /// Whether it has the kernel and the arguments that are running.
+    pub same_kernel: bool,
     /// Its kernel arguments.
     pub kernel_args: KernelArgs,
     /// What is wrong with it.
@@ -120,6 +124,13 @@ impl Sysroot {
                 rollback: rollback == Some(place),
                 ..self.deployment_status(deployment)
             });
+        }
+        if let Some(booted) = state.booted() {
+            let args = booted.kernel_args().without_ostree();
+            for deployment in &mut deployments {
+                deployment.same_kernel = deployment.boot_checksum == booted.boot_checksum
+                    && deployment.kernel_args.without_ostree() == args;
+            }
         }
         Ok(Status {
             boot_version: state.boot_version,
@@ -192,6 +203,8 @@ impl Sysroot {
             has_origin: origin.is_some(),
             refspec: origin.and_then(Origin::refspec),
             image_reference: origin.and_then(Origin::image_reference),
+            layered: origin.is_some_and(Origin::is_layered),
+            same_kernel: false,
             kernel_args: KernelArgs::new(),
             problems: Vec::new(),
         }

@@ -157,6 +157,12 @@ impl Sysroot {
         self.running.is_some()
     }
 
+    /// `/run`, when this is the sysroot of the running system.
+    #[must_use]
+    pub fn run(&self) -> Option<BorrowedFd<'_>> {
+        self.running.as_ref().map(Running::run)
+    }
+
     /// Take the lock that everything needs that changes something, waiting up to `timeout`.
     ///
     /// # Errors

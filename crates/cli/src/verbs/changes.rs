@@ -7,6 +7,7 @@ use host::{Change, ChangeOptions};
 
 use crate::arguments::Format;
 use crate::context::Context;
+use crate::journal::Event;
 use crate::outcome::{Exit, Failure};
 
 /// How such a verb works and answers.
@@ -32,7 +33,19 @@ impl ChangeArgs {
         Ok(context.storage()?.sysroot()?)
     }
 
-    pub(crate) fn report(self, context: &Context, change: &Change) -> Result<Exit, Failure> {
+    /// Answers, and tells the journal.
+    pub(crate) fn report(
+        self,
+        context: &Context,
+        change: &Change,
+        event: Event,
+    ) -> Result<Exit, Failure> {
+        if change.made && change.changed {
+            let first = change.boots.first().map(|entry| entry.deployment.as_str());
+            let first = first.unwrap_or("nothing");
+            let fields = [("BOOTROOT_DEPLOYMENT", first)];
+            context.journal().tell(event, &format!("{first} boots next"), &fields);
+        }
         let mut out = context.results();
         if self.format.json {
             out.json(change)?;

@@ -7,6 +7,7 @@ use indicatif::HumanBytes;
 
 use super::changes::ChangeArgs;
 use crate::context::Context;
+use crate::journal::Event;
 use crate::outcome::{Exit, Failure};
 
 /// Remove what is left over: deployments that nothing boots, their kernels, unreachable objects
@@ -21,6 +22,10 @@ impl Cleanup {
         let sysroot = self.change.sysroot(context)?;
         let options = self.change.options();
         let cleaned = host::cleanup(&sysroot, &options, context.progress(), context.interrupt())?;
+        if cleaned.made {
+            let message = format!("Removed {} objects that nothing needs", cleaned.objects);
+            context.journal().tell(Event::CleanedUp, &message, &[]);
+        }
         let mut out = context.results();
         if self.change.format.json {
             out.json(&cleaned)?;

@@ -11,6 +11,7 @@ use sysroot::StaterootName;
 use crate::arguments::Format;
 use crate::context::Context;
 use crate::environment;
+use crate::journal::Event;
 use crate::outcome::{Exit, Failure};
 use crate::verbs::reference;
 use crate::verbs::source::SourceOptions;
@@ -32,7 +33,7 @@ pub(crate) struct Deploy {
     /// The reference to follow from then on, instead of IMGREF
     #[arg(long, value_name = "IMGREF", value_parser = reference::image)]
     target_imgref: Option<OstreeImageReference>,
-    /// A kernel argument, once for each [default: those of the deployment before]
+    /// A kernel argument beside those of the image, once for each [default: those of the deployment before]
     #[arg(long, value_name = "KARG", allow_hyphen_values = true)]
     karg: Vec<String>,
     #[command(flatten)]
@@ -55,11 +56,16 @@ impl Deploy {
             progress,
             interrupt,
         )?;
+        let image = deployed.image.to_string();
+        let digest = deployed.pull.digest.to_string();
+        let fields = [("BOOTROOT_IMAGE", &*image), ("BOOTROOT_DIGEST", &*digest)];
+        let message = format!("Deployed {image}");
+        context.journal().tell(Event::Deployed, &message, &fields);
         self.report(context, &deployed)
     }
 
     fn options(&self) -> DeployOptions {
-        let mut options = DeployOptions::new(self.stateroot.clone());
+        let mut options = DeployOptions::new(self.stateroot.clone(), std::env::consts::ARCH);
         options.target.clone_from(&self.target_imgref);
         options.kernel_arguments.clone_from(&self.karg);
         options.now = environment::now();

@@ -1,20 +1,47 @@
 //! `bootroot etc`
 
 use std::io::Write;
+use std::path::Path;
 
 use clap::{Args, Subcommand};
 use error_class::{Classified, ErrorClass};
 use serde::Serialize;
-use sysroot::{EtcChanges, StaterootName};
+use sysroot::{DeploymentId, EtcChanges, StaterootName, Sysroot};
 
+use super::changes::ChangeArgs;
 use crate::arguments::Format;
 use crate::context::Context;
 use crate::outcome::{Exit, Failure};
+
+/// Largest `/etc/fstab` that is read.
+const MAX_FSTAB: u64 = 1024 * 1024;
 
 /// Look at the configuration of the system
 #[derive(Debug, Subcommand)]
 pub(crate) enum Etc {
     Diff(Diff),
+    FixFstab(FixFstab),
+}
+
+/// Add `ro` to the entry of / in /etc/fstab
+///
+/// Installers write entries that want the root file system writable; where it is an image that cannot be, the boot
+/// fails then.
+#[derive(Debug, Args)]
+pub(crate) struct FixFstab {
+    /// The stateroot [default: that of the running deployment, or of the first one]
+    #[arg(long, visible_alias = "os", value_name = "NAME")]
+    stateroot: Option<StaterootName>,
+    #[command(flatten)]
+    change: ChangeArgs,
+}
+
+#[derive(Serialize)]
+struct Fixed {
+    schema: &'static str,
+    deployment: String,
+    made: bool,
+    changed: bool,
 }
 
 /// List what was changed in /etc since its deployment was made
@@ -52,6 +79,7 @@ impl Etc {
     pub(crate) fn run(self, context: &Context) -> Result<Exit, Failure> {
         match self {
             Self::Diff(verb) => verb.run(context),
+            Self::FixFstab(verb) => verb.run(context),
         }
     }
 }
@@ -59,12 +87,7 @@ impl Etc {
 impl Diff {
     fn run(self, context: &Context) -> Result<Exit, Failure> {
         let sysroot = context.storage()?.sysroot()?;
-        let state = sysroot.load()?;
-        let deployment = match &self.stateroot {
-            Some(stateroot) => state.merge_deployment(stateroot),
-            None => state.booted().or(state.deployments.first()),
-        };
-        let id = &deployment.ok_or(NothingDeployed)?.id;
+        let id = &deployment(&sysroot, self.stateroot.as_ref())?;
         let changes = sysroot.etc_changes(id)?;
         let mut out = context.results();
         if self.format.json {
@@ -76,6 +99,52 @@ impl Diff {
             return Ok(Exit::Done);
         }
         print(&mut out, &changes)?;
+        out.finish()?;
+        Ok(Exit::Done)
+    }
+}
+
+/// The deployment whose `/etc` is meant.
+fn deployment(
+    sysroot: &Sysroot,
+    stateroot: Option<&StaterootName>,
+) -> Result<DeploymentId, Failure> {
+    let state = sysroot.load()?;
+    let deployment = match stateroot {
+        Some(stateroot) => state.merge_deployment(stateroot),
+        None => state.booted().or(state.deployments.first()),
+    };
+    Ok(deployment.ok_or(NothingDeployed)?.id.clone())
+}
+
+impl FixFstab {
+    fn run(self, context: &Context) -> Result<Exit, Failure> {
+        let sysroot = self.change.sysroot(context)?;
+        let id = deployment(&sysroot, self.stateroot.as_ref())?;
+        let path = format!("{}/etc/fstab", id.path());
+        let text = durable::read_optional(sysroot.dir(), Path::new(&path), MAX_FSTAB)?;
+        let text = String::from_utf8_lossy(&text.unwrap_or_default()).into_owned();
+        let fixed = host::fixup_etc_fstab(&text);
+        if let Some(text) = fixed.as_ref().filter(|_| !self.change.dry_run) {
+            durable::publish(sysroot.dir(), Path::new(&path), text.as_bytes(), 0o644)?;
+        }
+        let mut out = context.results();
+        let changed = fixed.is_some();
+        if self.change.format.json {
+            out.json(&Fixed {
+                schema: "bootroot.etc-fix-fstab/1",
+                deployment: id.to_string(),
+                made: !self.change.dry_run,
+                changed,
+            })?;
+            return Ok(Exit::Done);
+        }
+        let said = match (changed, self.change.dry_run) {
+            (false, _) => "nothing to change",
+            (true, true) => "ro to be added to the entry of /",
+            (true, false) => "ro was added to the entry of /",
+        };
+        writeln!(out, "{path}: {said}")?;
         out.finish()?;
         Ok(Exit::Done)
     }

@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use clap::Args;
-use host::{Check, UpgradeOptions, Upgraded};
+use host::{Check, FileSystemPlan, UpgradeOptions, UpgradePlan, Upgraded};
 use indicatif::HumanBytes;
 use sysroot::{StaterootName, Sysroot};
 
@@ -12,6 +12,7 @@ use super::source::SourceOptions;
 use crate::arguments::Format;
 use crate::context::Context;
 use crate::environment;
+use crate::journal::Event;
 use crate::outcome::{Exit, Failure};
 
 #[derive(Debug, Args)]
@@ -19,10 +20,11 @@ pub(crate) struct FollowArgs {
     /// The stateroot [default: that of the running deployment]
     #[arg(long, visible_alias = "os", value_name = "NAME")]
     stateroot: Option<StaterootName>,
-    /// Fetch the image, but do not deploy it
+    /// Fetch the image, but do not let it boot: on the running system it is staged, and waits for
+    /// `upgrade --from-downloaded`
     #[arg(long)]
-    download_only: bool,
-    /// Fetch the image, and only say what deploying it would do
+    pub(crate) download_only: bool,
+    /// Fetch nothing but manifest and config, and only say what would be done
     #[arg(long)]
     dry_run: bool,
     /// Reboot into it when it was deployed
@@ -40,6 +42,10 @@ impl FollowArgs {
         Ok(context.storage()?.sysroot()?)
     }
 
+    pub(crate) fn dry_run(&self) -> bool {
+        self.dry_run
+    }
+
     pub(crate) fn options(&self, sysroot: &Sysroot) -> UpgradeOptions {
         let mut options = UpgradeOptions::new(std::env::consts::ARCH);
         options.download_only = self.download_only;
@@ -50,12 +56,17 @@ impl FollowArgs {
         options
     }
 
+    /// Answers, tells the journal, and reboots if that was asked for.
     pub(crate) fn finish(
         &self,
         context: &Context,
         sysroot: &Sysroot,
         upgraded: &Upgraded,
+        event: Event,
     ) -> Result<Exit, Failure> {
+        if upgraded.deployed {
+            tell(context, upgraded, event);
+        }
         let mut out = context.results();
         if self.format.json {
             out.json(upgraded)?;
@@ -70,23 +81,94 @@ impl FollowArgs {
     }
 }
 
-fn print(out: &mut dyn Write, upgraded: &Upgraded) -> std::io::Result<()> {
-    let pull = &upgraded.pull;
-    let (image, bytes) = (&pull.image, HumanBytes(pull.bytes_fetched));
-    writeln!(out, "{image}: {} ({bytes} fetched)", pull.digest)?;
-    if let Some(version) = &pull.version {
-        writeln!(out, "  version: {version}")?;
-    }
-    let Some(change) = &upgraded.change else {
-        return writeln!(out, "nothing to deploy");
+fn tell(context: &Context, upgraded: &Upgraded, event: Event) {
+    let digest = upgraded.plan.as_ref().map(|plan| plan.digest.as_str());
+    let fields = [
+        ("BOOTROOT_IMAGE", upgraded.image.as_str()),
+        ("BOOTROOT_DIGEST", digest.unwrap_or_default()),
+    ];
+    let image = &upgraded.image;
+    let (event, message) = match (upgraded.held, upgraded.staged) {
+        (true, _) => (Event::Staged, format!("Staged {image}, which waits for a release")),
+        (false, true) => (event, format!("Staged {image} for the next boot")),
+        (false, false) => (event, format!("Deployed {image}")),
     };
+    context.journal().tell(event, &message, &fields);
+}
+
+fn print(out: &mut dyn Write, upgraded: &Upgraded) -> std::io::Result<()> {
+    let digest = upgraded.pull.as_ref().map(|pull| pull.digest.to_string());
+    let planned = upgraded.plan.as_ref();
+    let digest = digest.or_else(|| planned.map(|plan| plan.digest.clone()));
+    let fetched = upgraded.pull.as_ref().map_or(0, |pull| pull.bytes_fetched);
+    writeln!(
+        out,
+        "{}: {} ({} fetched)",
+        upgraded.image,
+        digest.as_deref().unwrap_or("what is staged"),
+        HumanBytes(fetched)
+    )?;
+    if let Some(plan) = planned {
+        print_plan(out, plan)?;
+    }
     for conflict in upgraded.etc.iter().flat_map(|etc| &etc.conflicts) {
         writeln!(out, "/etc: {conflict}")?;
     }
-    if upgraded.staged {
+    if upgraded.held {
+        writeln!(out, "staged: waits for `bootroot upgrade --from-downloaded`")?;
+    } else if upgraded.staged {
         writeln!(out, "staged: completed when the system shuts down")?;
     }
-    changes::print(out, change)
+    match (&upgraded.change, planned) {
+        (Some(change), _) => changes::print(out, change),
+        (None, Some(plan)) => {
+            let removed = plan.removed.iter();
+            removed.into_iter().try_for_each(|id| writeln!(out, "to be removed: {id}"))
+        }
+        (None, None) if upgraded.staged => Ok(()),
+        (None, None) => writeln!(out, "nothing to deploy"),
+    }
+}
+
+fn print_plan(out: &mut dyn Write, plan: &UpgradePlan) -> std::io::Result<()> {
+    let unknown = || "unknown until it is fetched".to_owned();
+    let step = |old: &Option<String>, new: &Option<String>| match (old, new) {
+        (Some(old), Some(new)) if old == new => new.clone(),
+        (Some(old), Some(new)) => format!("{old} -> {new}"),
+        (_, new) => new.clone().unwrap_or_else(unknown),
+    };
+    if plan.version.is_some() {
+        writeln!(out, "  version:    {}", step(&plan.current_version, &plan.version))?;
+    }
+    let (layers, bytes) = (plan.layers, HumanBytes(plan.bytes_to_fetch));
+    writeln!(out, "  layers:     {} of {} new, {bytes} to fetch", layers.fetched, layers.total)?;
+    plan.space.iter().try_for_each(|place| print_space(out, place))?;
+    writeln!(out, "  kernel:     {}", step(&plan.current_kernel, &plan.kernel))?;
+    match &plan.kernel_arguments {
+        Some(arguments) => {
+            let added = arguments.added.iter().map(|argument| format!("+{argument}"));
+            let removed = arguments.removed.iter().map(|argument| format!("-{argument}"));
+            let all: Vec<String> = added.chain(removed).collect();
+            if !all.is_empty() {
+                writeln!(out, "  arguments:  {}", all.join(" "))?;
+            }
+        }
+        None => writeln!(out, "  arguments:  {}", unknown())?,
+    }
+    let Some(packages) = &plan.packages else {
+        return Ok(());
+    };
+    for (sign, list) in [('+', &packages.added), ('-', &packages.removed), ('~', &packages.changed)] {
+        list.iter().try_for_each(|package| writeln!(out, "  package:    {sign} {package}"))?;
+    }
+    Ok(())
+}
+
+fn print_space(out: &mut dyn Write, place: &FileSystemPlan) -> std::io::Result<()> {
+    let about = if place.estimate { "about " } else { "" };
+    let (needed, available) = (HumanBytes(place.needed), HumanBytes(place.available));
+    let place = place.place;
+    writeln!(out, "  {:<11} {about}{needed} new, {available} free", format!("{place}:"))
 }
 
 pub(crate) fn report_check(

@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use super::changes::ChangeArgs;
 use crate::context::Context;
+use crate::journal::Event;
 use crate::outcome::{Exit, Failure};
 
 /// Show or change the kernel arguments of the deployment that boots first
@@ -53,7 +54,7 @@ impl Kargs {
         let (progress, interrupt) = (context.progress(), context.interrupt());
         let changed =
             host::change_kernel_arguments(&sysroot, &change, &options, progress, interrupt)?;
-        self.change.report(context, &changed)
+        self.change.report(context, &changed, Event::Changed)
     }
 
     fn show(&self, context: &Context) -> Result<Exit, Failure> {

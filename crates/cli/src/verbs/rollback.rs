@@ -5,6 +5,8 @@ use host::Selector;
 
 use super::changes::ChangeArgs;
 use crate::context::Context;
+use crate::environment;
+use crate::journal::Event;
 use crate::outcome::{Exit, Failure};
 
 /// Let the deployment before boot next, or take that back
@@ -18,6 +20,9 @@ pub(crate) struct Rollback {
     /// cut short
     #[arg(value_name = "DEPLOYMENT")]
     deployment: Option<Selector>,
+    /// Reboot into it
+    #[arg(long, conflicts_with = "dry_run")]
+    apply: bool,
     #[command(flatten)]
     change: ChangeArgs,
 }
@@ -28,6 +33,10 @@ impl Rollback {
         let options = self.change.options();
         let (wanted, progress) = (self.deployment.as_ref(), context.progress());
         let change = host::rollback(&sysroot, wanted, &options, progress)?;
-        self.change.report(context, &change)
+        let exit = self.change.report(context, &change, Event::RolledBack)?;
+        if self.apply && change.changed && sysroot.is_running() {
+            environment::reboot()?;
+        }
+        Ok(exit)
     }
 }

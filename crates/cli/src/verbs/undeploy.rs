@@ -5,6 +5,7 @@ use host::Selector;
 
 use super::changes::ChangeArgs;
 use crate::context::Context;
+use crate::journal::Event;
 use crate::outcome::{Exit, Failure};
 
 /// Remove a deployment, or give up what is staged
@@ -14,8 +15,11 @@ use crate::outcome::{Exit, Failure};
 pub(crate) struct Undeploy {
     /// The deployment: its index, `pending`, `rollback`, or the digest of its image or commit, which may be
     /// cut short
-    #[arg(value_name = "DEPLOYMENT")]
-    deployment: Selector,
+    #[arg(value_name = "DEPLOYMENT", required_unless_present = "all")]
+    deployment: Option<Selector>,
+    /// Remove all, so that nothing boots any more; not on a running system
+    #[arg(long, conflicts_with = "deployment")]
+    all: bool,
     #[command(flatten)]
     change: ChangeArgs,
 }
@@ -24,7 +28,11 @@ impl Undeploy {
     pub(crate) fn run(self, context: &Context) -> Result<Exit, Failure> {
         let sysroot = self.change.sysroot(context)?;
         let options = self.change.options();
-        let change = host::undeploy(&sysroot, &self.deployment, &options, context.progress())?;
-        self.change.report(context, &change)
+        let progress = context.progress();
+        let change = match &self.deployment {
+            Some(deployment) => host::undeploy(&sysroot, deployment, &options, progress)?,
+            None => host::wipe_ostree(&sysroot, &options, progress)?,
+        };
+        self.change.report(context, &change, Event::Changed)
     }
 }

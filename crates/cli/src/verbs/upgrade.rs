@@ -4,6 +4,7 @@ use clap::Args;
 
 use super::following::{self, FollowArgs};
 use crate::context::Context;
+use crate::journal::Event;
 use crate::outcome::{Exit, Failure};
 
 /// Fetch what is newer of the image that is followed, and deploy it
@@ -13,8 +14,14 @@ use crate::outcome::{Exit, Failure};
 #[derive(Debug, Args)]
 pub(crate) struct Upgrade {
     /// Only find out whether there is something newer: exit code 77 if so, 0 if not
-    #[arg(long, conflicts_with_all = ["download_only", "dry_run", "apply"])]
+    #[arg(long, conflicts_with_all = ["download_only", "dry_run", "apply", "from_downloaded"])]
     check: bool,
+    /// Ask no registry: let what was fetched with --download-only boot
+    #[arg(long, conflicts_with = "download_only")]
+    from_downloaded: bool,
+    /// Follow another tag of the same image from now on
+    #[arg(long, value_name = "TAG", conflicts_with = "from_downloaded")]
+    tag: Option<String>,
     #[command(flatten)]
     follow: FollowArgs,
 }
@@ -22,7 +29,9 @@ pub(crate) struct Upgrade {
 impl Upgrade {
     pub(crate) fn run(self, context: &Context) -> Result<Exit, Failure> {
         let sysroot = self.follow.sysroot(context)?;
-        let options = self.follow.options(&sysroot);
+        let mut options = self.follow.options(&sysroot);
+        options.from_downloaded = self.from_downloaded;
+        options.tag.clone_from(&self.tag);
         let access = self.follow.source.access()?;
         let (progress, interrupt) = (context.progress(), context.interrupt());
         if self.check {
@@ -30,6 +39,7 @@ impl Upgrade {
             return following::report_check(context, &check, self.follow.format);
         }
         let upgraded = host::upgrade(&sysroot, &access, &options, progress, interrupt)?;
-        self.follow.finish(context, &sysroot, &upgraded)
+        let event = Event::Upgraded;
+        self.follow.finish(context, &sysroot, &upgraded, event)
     }
 }

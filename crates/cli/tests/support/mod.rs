@@ -2,6 +2,8 @@
 
 #![allow(dead_code, reason = "every test file uses a part of this")]
 
+pub(crate) mod booted;
+pub(crate) mod host;
 pub(crate) mod machine;
 pub(crate) mod sysroot;
 pub(crate) mod twins;

@@ -1,7 +1,7 @@
 //! Which deployments stay when one is added, and in which order.
 
 use super::request::Retain;
-use crate::{Deployment, DeploymentId, StaterootName};
+use crate::{Deployment, DeploymentId, StaterootName, State};
 
 /// A list of deployments as it will be: indices of those that stay, and where the new one goes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,6 +19,30 @@ pub(crate) struct Rules<'a> {
     pub(crate) merge: Option<&'a DeploymentId>,
     pub(crate) retain: Retain,
     pub(crate) not_default: bool,
+}
+
+impl State {
+    /// Deployments that would no longer boot once another one is deployed in front.
+    #[must_use]
+    pub fn dropped_by(
+        &self,
+        stateroot: &StaterootName,
+        merge: Option<&DeploymentId>,
+        retain: Retain,
+    ) -> Vec<&DeploymentId> {
+        let rules = Rules {
+            stateroot,
+            booted: self.booted().map(|booted| &booted.id),
+            merge,
+            retain,
+            not_default: false,
+        };
+        let kept = select(&self.deployments, rules).kept;
+        let all = self.deployments.iter().enumerate();
+        all.filter(|(index, _)| !kept.contains(index))
+            .map(|(_, deployment)| &deployment.id)
+            .collect()
+    }
 }
 
 /// The rules of libostree's `ostree_sysroot_simple_write_deployment`.

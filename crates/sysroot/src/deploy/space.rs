@@ -1,7 +1,10 @@
+use std::os::fd::AsFd as _;
+use std::path::Path;
+
 use serde::Serialize;
 
 use crate::boot::room::BootRoom;
-use crate::{Sysroot, dir};
+use crate::{BootError, Deployment, Sysroot, copy, dir};
 
 /// Space that a deployment takes on each file system, in bytes. Directories are not counted, nor is
 /// what is linked.
@@ -39,6 +42,27 @@ impl SpacePlan {
 }
 
 impl Sysroot {
+    /// What is free, and what a deployment takes whose kernel is as large as that of `like`, as an estimate
+    /// before it is known what is to be deployed.
+    ///
+    /// # Errors
+    /// [`BootError`].
+    pub fn space_like(&self, like: &Deployment) -> Result<SpacePlan, BootError> {
+        let boot = self.boot()?;
+        let separate = dir::device(boot.as_fd())? != dir::device(self.repo().dir())?;
+        let kernel = format!("ostree/{}-{}", like.id.stateroot, like.boot_checksum);
+        let boot_needed = match separate && dir::exists(boot.as_fd(), &kernel)? {
+            true => copy::size_of_tree(copy::Place::new(boot.as_fd(), Path::new(&kernel)))?,
+            false => 0,
+        };
+        Ok(SpacePlan {
+            root_needed: 0,
+            root_available: dir::free_space(self.repo().dir())?,
+            boot_needed,
+            boot_available: dir::free_space(boot.as_fd())?,
+        })
+    }
+
     pub(super) fn plan_space(
         &self,
         root_needed: u64,

@@ -31,6 +31,7 @@ use clap::{Args, Subcommand};
 use error_class::{Classified, ErrorClass};
 
 pub(crate) use self::finalize_staged::FinalizeStaged;
+pub(crate) use self::unlock::unlock_usr;
 use self::system::System;
 use crate::context::Context;
 use crate::outcome::{Exit, Failure};

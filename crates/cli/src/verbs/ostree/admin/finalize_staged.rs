@@ -7,6 +7,7 @@ use sysroot::Finalized;
 
 use super::system::System;
 use crate::context::Context;
+use crate::journal::Event;
 use crate::outcome::{Exit, Failure};
 
 /// Complete the staged deployment; called when the system shuts down
@@ -41,7 +42,12 @@ impl FinalizeStaged {
         match finalized {
             Finalized::Nothing => writeln!(out, "No deployment staged for finalization")?,
             Finalized::Locked(id) => writeln!(out, "Not finalizing; {id} is locked")?,
-            Finalized::Done(id) => writeln!(out, "Finalized deployment {id}")?,
+            Finalized::Done(id) => {
+                let message = format!("Finalized deployment {id}");
+                let fields = [("BOOTROOT_DEPLOYMENT", &*id.to_string())];
+                context.journal().tell(Event::Finalized, &message, &fields);
+                writeln!(out, "{message}")?;
+            }
         }
         out.finish()?;
         Ok(Exit::Done)

@@ -9,6 +9,7 @@ use sysroot::{UnlockError, UnlockFor};
 
 use super::system::System;
 use crate::context::Context;
+use crate::journal::Event;
 use crate::outcome::{Exit, Failure};
 use crate::private_mounts;
 
@@ -73,5 +74,8 @@ pub(crate) fn unlock_usr(context: &Context, unlock: UnlockFor) -> Result<(), Fai
     let overlay = locked.prepare_unlock(unlock, policy.as_ref(), progress, interrupt)?;
     rustix::process::fchdir(&overlay.root).map_err(std::io::Error::from)?;
     private_mounts::mount_overlay(Path::new("/usr"), &overlay.options, overlay.read_only)?;
-    Ok(locked.mark_unlocked(&overlay.deployment, unlock)?)
+    locked.mark_unlocked(&overlay.deployment, unlock)?;
+    let message = format!("/usr of {} is writable", overlay.deployment);
+    context.journal().tell(Event::Unlocked, &message, &[]);
+    Ok(())
 }

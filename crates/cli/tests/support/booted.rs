@@ -1,0 +1,75 @@
+//! Commands that take a sysroot for that of the running system: in a mount namespace with a root of its own, where
+//! `/sysroot` is the sysroot, `/run` is empty but for what says what was booted, and the rest is that of this machine.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use ostree_format::Metadata;
+use ostree_format::gvariant::Value;
+use tempfile::TempDir;
+
+use super::said;
+
+/// A system that pretends to run.
+pub(crate) struct Booted {
+    /// What is `/run`; it stays between commands.
+    run: TempDir,
+    sysroot: std::path::PathBuf,
+}
+
+/// `$1` is the sysroot, `$2` what is `/run`; what follows is the command.
+const SCRIPT: &str = r#"set -e
+sysroot=$1 run=$2; shift 2
+root=$run/newroot; mkdir -p "$root"; mount -t tmpfs none "$root"
+for dir in /*; do
+    case $dir in /run|/sysroot|/boot) continue;; esac
+    if [ -L "$dir" ]; then cp -P "$dir" "$root$dir"
+    elif [ -d "$dir" ]; then mkdir "$root$dir"; mount --rbind "$dir" "$root$dir"; fi
+done
+mkdir "$root/run" "$root/sysroot" "$root/boot"
+mount --bind "$sysroot" "$root/sysroot"
+mount --bind "$sysroot/boot" "$root/boot"
+mount --bind "$run/run" "$root/run"
+exec chroot "$root" "$@""#;
+
+impl Booted {
+    /// Lets the deployment in this directory of the sysroot be the one that runs.
+    pub(crate) fn new(sysroot: &Path, deployment: &Path) -> Self {
+        let run = tempfile::tempdir().unwrap();
+        let stat = fs::metadata(deployment).unwrap();
+        let mut dict = Metadata::new();
+        let root = Value::Tuple(vec![Value::U64(stat.dev()), Value::U64(stat.ino())]);
+        dict.insert("backing-root-device-inode", root);
+        fs::create_dir(run.path().join("run")).unwrap();
+        fs::write(run.path().join("run/ostree-booted"), dict.to_bytes()).unwrap();
+        let sysroot = sysroot.to_owned();
+        Self { run, sysroot }
+    }
+
+    /// A file in `/run`.
+    pub(crate) fn run_file(&self, name: &str) -> std::path::PathBuf {
+        self.run.path().join("run").join(name)
+    }
+
+    /// Runs a shell script in it; `bootroot` is the program that is tested.
+    pub(crate) fn try_shell(&self, script: &str) -> Output {
+        let script = script.replace("bootroot ", concat!(env!("CARGO_BIN_EXE_bootroot"), " "));
+        Command::new("unshare")
+            .args(["-m", "--propagation", "private", "bash", "-c", SCRIPT, "booted"])
+            .arg(&self.sysroot)
+            .arg(self.run.path())
+            .args(["bash", "-c", &script])
+            .output()
+            .unwrap()
+    }
+
+    /// What a script prints that succeeds.
+    #[track_caller]
+    pub(crate) fn shell(&self, script: &str) -> String {
+        let output = self.try_shell(script);
+        assert!(output.status.success(), "{script}: {}", said(&output));
+        String::from_utf8(output.stdout).unwrap()
+    }
+}

@@ -1,0 +1,348 @@
+//! What an upgrade would do, from manifest and config alone, and from the tree as far as it is stored already.
+
+use error_class::{Classified as _, ErrorClass};
+use image::{ImportPlan, LINUX_LABEL, LayeredImageState, label_of};
+use oci::media_type::Compression;
+use oci::manifest::Layer;
+use ostree::{PruneOptions, ReadError, Repo};
+use ostree_format::Checksum;
+use progress::Interrupt;
+use rustix::fs::{AtFlags, OFlags};
+use serde::Serialize;
+use sysroot::{DeployPlan, Deployment, Retain, SpacePlan, State, Sysroot};
+
+use crate::packages::{PackageChanges, components, packages};
+use crate::{ArgumentChanges, ChangeError, LayerCount};
+
+/// Annotation of a layer: its size as an archive, as eStargz has it.
+const UNPACKED_SIZE: &str = "io.containers.estargz.uncompressed-size";
+
+/// How much larger a layer is taken to be unpacked where nothing tells. Layers of distributions give 2.2 to 3.
+const USUAL_RATIO: u64 = 3;
+
+/// Where kernels are.
+const MODULES: &str = "usr/lib/modules";
+
+/// What an upgrade does, as far as that is known before anything is fetched.
+#[derive(Debug, Clone, Serialize)]
+pub struct UpgradePlan {
+    /// The digest of the manifest that is deployed afterwards.
+    pub digest: String,
+    /// The version that the image says it has.
+    pub version: Option<String>,
+    /// The digest that was deployed until now.
+    pub current_digest: Option<String>,
+    /// The version that was deployed until now.
+    pub current_version: Option<String>,
+    /// The layers, and how many of them have to be fetched.
+    pub layers: LayerCount,
+    /// Compressed bytes that have to be fetched.
+    pub bytes_to_fetch: u64,
+    /// What is new on each file system.
+    pub space: Vec<FileSystemPlan>,
+    /// The version of the kernel until now.
+    pub current_kernel: Option<String>,
+    /// The version of the kernel afterwards; unknown when the image does not say it and is not stored.
+    pub kernel: Option<String>,
+    /// How kernel arguments change; unknown until the image is stored.
+    pub kernel_arguments: Option<ArgumentChanges>,
+    /// Which packages change; without versions where only the manifest tells, unknown where nothing does.
+    pub packages: Option<PackageChanges>,
+    /// Deployments that no longer boot and are removed, as `STATEROOT COMMIT.SERIAL`.
+    pub removed: Vec<String>,
+    /// Whether the image is stored, so that nothing about it is unknown or an estimate.
+    pub stored: bool,
+}
+
+/// What is new on a file system, in bytes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct FileSystemPlan {
+    /// `/`, `/boot`, or where the EFI system partition is.
+    pub place: &'static str,
+    /// What is new there, unpacked.
+    pub needed: u64,
+    /// What is needed at least.
+    pub at_least: u64,
+    /// What is free.
+    pub available: u64,
+    /// Whether `needed` is an estimate.
+    pub estimate: bool,
+}
+
+/// Bytes of layers, unpacked.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Unpacked {
+    likely: u64,
+    at_least: u64,
+    estimate: bool,
+}
+
+impl UpgradePlan {
+    /// What is known of an image that is not stored.
+    pub(crate) fn before_fetch(
+        sysroot: &Sysroot,
+        state: &State,
+        merge: &Deployment,
+        plan: &ImportPlan,
+    ) -> Result<Self, ChangeError> {
+        let repo = sysroot.repo();
+        let current = image::query_image_commit(repo, &merge.id.commit).ok();
+        let layers = plan.manifest.layers();
+        let fetched = plan.to_fetch().filter_map(|(index, _)| layers.get(index));
+        let root = unpacked(fetched, ratio(repo, current.as_ref()));
+        let like_before = sysroot.space_like(merge).map_err(sysroot::DeployError::from)?;
+        let old = current.as_ref().map(|state| state.manifest.layers());
+        let old = old.and_then(|layers| components(layers));
+        let new = components(plan.manifest.manifest().layers());
+        let packages = old.zip(new);
+        Ok(Self {
+            digest: plan.manifest.digest().to_string(),
+            version: plan.version().map(str::to_owned),
+            current_digest: current.as_ref().map(|state| state.manifest_digest.to_string()),
+            current_version: current.as_ref().and_then(|state| state.version().map(str::to_owned)),
+            layers: LayerCount {
+                total: layers.len(),
+                fetched: plan.to_fetch().count(),
+            },
+            bytes_to_fetch: plan.bytes_to_fetch(),
+            space: file_systems(sysroot, root, like_before, true)?,
+            current_kernel: kernel_of(repo, &merge.id.commit)?,
+            kernel: label_of(plan.config.config(), LINUX_LABEL).map(str::to_owned),
+            kernel_arguments: None,
+            packages: packages.map(|(old, new)| PackageChanges::between(&old, &new)),
+            removed: removed(state, merge),
+            stored: false,
+        })
+    }
+
+    /// What is known of an image that is stored.
+    pub(crate) fn of_stored(
+        sysroot: &Sysroot,
+        merge: &Deployment,
+        plan: &DeployPlan,
+        stored: &LayeredImageState,
+    ) -> Result<Self, ChangeError> {
+        let repo = sysroot.repo();
+        let current = image::query_image_commit(repo, &merge.id.commit).ok();
+        let (old, new) = (packages(repo, &merge.id.commit)?, packages(repo, &plan.deployment.commit)?);
+        let args = |args: &boot_format::KernelArgs| args.without_ostree().to_strings();
+        let root = Unpacked {
+            likely: plan.space.root_needed,
+            at_least: plan.space.root_needed,
+            estimate: false,
+        };
+        Ok(Self {
+            digest: stored.manifest_digest.to_string(),
+            version: stored.version().map(str::to_owned),
+            current_digest: current.as_ref().map(|state| state.manifest_digest.to_string()),
+            current_version: current.as_ref().and_then(|state| state.version().map(str::to_owned)),
+            layers: LayerCount {
+                total: stored.manifest.layers().len(),
+                fetched: 0,
+            },
+            bytes_to_fetch: 0,
+            space: file_systems(sysroot, root, plan.space, false)?,
+            current_kernel: kernel_of(repo, &merge.id.commit)?,
+            kernel: plan.kernel.version.clone(),
+            kernel_arguments: Some(ArgumentChanges::between(
+                &args(&merge.kernel_args()),
+                &args(&plan.kernel_args),
+            )),
+            packages: old.zip(new).map(|(old, new)| PackageChanges::between(&old, &new)),
+            removed: plan.dropped.iter().map(ToString::to_string).collect(),
+            stored: true,
+        })
+    }
+
+    /// The file system on which there is not enough space, whatever the estimates are worth.
+    pub(crate) fn shortage(&self) -> Option<&FileSystemPlan> {
+        let mut places = self.space.iter();
+        places.find(|place| place.at_least > place.available)
+    }
+
+    /// File systems on which there is not enough space if the estimates are right.
+    pub(crate) fn doubtful(&self) -> impl Iterator<Item = &FileSystemPlan> {
+        let places = self.space.iter();
+        places.filter(|place| place.needed > place.available)
+    }
+}
+
+fn removed(state: &State, merge: &Deployment) -> Vec<String> {
+    let dropped = state.dropped_by(&merge.id.stateroot, Some(&merge.id), Retain::default());
+    dropped.iter().map(ToString::to_string).collect()
+}
+
+/// The bytes of layers as archives. What is in them and stored already is counted, too: nothing tells before
+/// they are fetched.
+fn unpacked<'a>(layers: impl Iterator<Item = &'a Layer>, ratio: u64) -> Unpacked {
+    let mut sum = Unpacked::default();
+    for layer in layers {
+        let annotations = layer.descriptor.annotations().as_ref();
+        let told = annotations.and_then(|all| all.get(UNPACKED_SIZE)?.parse().ok());
+        let exact = match layer.compression {
+            Compression::None => Some(layer.size),
+            _ => told,
+        };
+        sum.likely = sum.likely.saturating_add(exact.unwrap_or(layer.size.saturating_mul(ratio)));
+        sum.at_least = sum.at_least.saturating_add(exact.unwrap_or(layer.size));
+        sum.estimate |= exact.is_none();
+    }
+    sum
+}
+
+/// How much larger the image before is unpacked than packed.
+fn ratio(repo: &Repo, current: Option<&LayeredImageState>) -> u64 {
+    let measured = current.and_then(|state| {
+        let packed: u64 = state.manifest.layers().iter().map(|layer| layer.size()).sum();
+        let commit = repo.load_commit(&state.merge_commit).ok()?;
+        let bytes = bytes_below(repo, &commit.contents).ok()?;
+        bytes.checked_div(packed)
+    });
+    measured.map_or(USUAL_RATIO, |ratio| ratio.clamp(1, 20))
+}
+
+fn bytes_below(repo: &Repo, contents: &Checksum) -> Result<u64, ReadError> {
+    let tree = repo.load_dirtree(contents)?;
+    let mut bytes = 0_u64;
+    for (_, file) in &tree.files {
+        bytes = bytes.saturating_add(repo.open_file(file)?.size);
+    }
+    for entry in &tree.dirs {
+        bytes = bytes.saturating_add(bytes_below(repo, &entry.contents)?);
+    }
+    Ok(bytes)
+}
+
+/// Root, `/boot`, and the EFI system partition where it is one of its own: nothing is written there.
+fn file_systems(
+    sysroot: &Sysroot,
+    root: Unpacked,
+    deployment: SpacePlan,
+    estimate: bool,
+) -> Result<Vec<FileSystemPlan>, ChangeError> {
+    // Some of what is free is kept by the repository.
+    let available = sysroot.repo().space_left();
+    let mut places = vec![
+        FileSystemPlan {
+            place: "/",
+            needed: root.likely,
+            at_least: root.at_least,
+            available: available.unwrap_or(deployment.root_available),
+            estimate: root.estimate,
+        },
+        FileSystemPlan {
+            place: "/boot",
+            needed: deployment.boot_needed,
+            at_least: if estimate { 0 } else { deployment.boot_needed },
+            available: deployment.boot_available,
+            estimate: estimate && deployment.boot_needed > 0,
+        },
+    ];
+    for (path, place) in [("boot/efi", "/boot/efi"), ("efi", "/efi")] {
+        if let Some(available) = own_file_system(sysroot, path) {
+            places.push(FileSystemPlan {
+                place,
+                needed: 0,
+                at_least: 0,
+                available,
+                estimate: false,
+            });
+        }
+    }
+    Ok(places)
+}
+
+/// What is free at `path`, when that is another file system than what is above it.
+fn own_file_system(sysroot: &Sysroot, path: &str) -> Option<u64> {
+    let device = |path: &str| {
+        let stat = rustix::fs::statat(sysroot.dir(), path, AtFlags::empty()).ok()?;
+        Some(stat.st_dev)
+    };
+    let above = path.rsplit_once('/').map_or(".", |(above, _)| above);
+    if device(path)? == device(above)? {
+        return None;
+    }
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let dir = rustix::fs::openat(sysroot.dir(), path, flags, rustix::fs::Mode::empty()).ok()?;
+    let stat = rustix::fs::fstatvfs(dir).ok()?;
+    Some(stat.f_bavail.saturating_mul(stat.f_frsize))
+}
+
+/// The version of a commit's kernel: the last directory that has one.
+fn kernel_of(repo: &Repo, commit: &Checksum) -> Result<Option<String>, ReadError> {
+    let modules = match repo.subtree(commit, MODULES) {
+        Ok(modules) => modules,
+        // A commit that is gone tells nothing.
+        Err(error) if error.class() == ErrorClass::NotFound => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let Some((contents, _)) = modules else {
+        return Ok(None);
+    };
+    let mut found = None;
+    for entry in &repo.load_dirtree(&contents)?.dirs {
+        let tree = repo.load_dirtree(&entry.contents)?;
+        if tree.files.iter().any(|(name, _)| name == "vmlinuz") {
+            found = Some(entry.name.clone());
+        }
+    }
+    Ok(found)
+}
+
+/// What could be removed to make space, as commands.
+pub(crate) fn what_frees_space(sysroot: &Sysroot, state: &State) -> Vec<String> {
+    let unreachable = PruneOptions::without_ancestors();
+    let interrupt = Interrupt::default();
+    let unreachable = sysroot.repo().plan_prune(&unreachable, &interrupt);
+    let bytes = unreachable.map_or(0, |plan| plan.stats().bytes);
+    let mut commands = Vec::new();
+    if bytes > 0 {
+        commands.push(format!("`bootroot cleanup` ({bytes} bytes)"));
+    }
+    commands.push("`bootroot image prune`".to_owned());
+    let first = state.booted().or(state.deployments.first());
+    for (index, listed) in state.listed().iter().enumerate() {
+        if Some(listed.id()) != first.map(|first| &first.id) {
+            commands.push(format!("`bootroot undeploy {index}` ({})", listed.id()));
+        }
+    }
+    commands
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn layer(media_type: &str, size: u64, annotation: Option<&str>) -> Layer {
+        let mut descriptor = serde_json::json!({
+            "mediaType": media_type,
+            "digest": format!("sha256:{}", "a".repeat(64)),
+            "size": size,
+        });
+        if let Some(value) = annotation {
+            descriptor["annotations"] = serde_json::json!({ UNPACKED_SIZE: value });
+        }
+        let compression = match media_type.ends_with("gzip") {
+            true => Compression::Gzip,
+            false => Compression::None,
+        };
+        let descriptor: oci::spec::Descriptor = serde_json::from_value(descriptor).unwrap();
+        Layer {
+            digest: descriptor.digest().to_string().parse().unwrap(),
+            size,
+            compression,
+            descriptor,
+        }
+    }
+
+    #[test]
+    fn sizes_are_exact_where_the_manifest_tells() {
+        let plain = layer("application/vnd.oci.image.layer.v1.tar", 100, None);
+        let told = layer("application/vnd.oci.image.layer.v1.tar+gzip", 10, Some("70"));
+        let sum = unpacked([&plain, &told].into_iter(), 3);
+        assert_eq!((sum.likely, sum.at_least, sum.estimate), (170, 170, false));
+        let packed = layer("application/vnd.oci.image.layer.v1.tar+gzip", 10, None);
+        let sum = unpacked([&plain, &packed].into_iter(), 3);
+        assert_eq!((sum.likely, sum.at_least, sum.estimate), (130, 110, true));
+    }
+}
