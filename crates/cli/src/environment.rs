@@ -1,7 +1,7 @@
 //! The environment variables that are read, all of them here.
 //!
 //! `BOOTROOT_LOG` filters the log as `RUST_LOG` does elsewhere; `BOOTROOT_CRASH_AT` is for tests;
-//! `BOOTROOT_JOURNAL` names the socket of the journal; `VISUAL` and `EDITOR` name the editor.
+//! `BOOTROOT_JOURNAL` names the socket of the journal.
 //! `OSTREE_SYSROOT`, `OSTREE_SYSROOT_DEBUG`, `OSTREE_GRUB2_EXEC`, `OSTREE_EX_STAGE_DEPLOYMENTS` and what the
 //! hook of `grub2-mkconfig` sets mean what they mean to `ostree admin`.
 //! `NO_COLOR` and its relatives are read by `anstream`. Credentials and certificates are looked for where
@@ -99,18 +99,9 @@ pub(crate) fn journal_socket() -> Option<PathBuf> {
     path(JOURNAL)
 }
 
-/// The editor of the user's choice, with its arguments.
-pub(crate) fn editor() -> String {
-    let chosen = ["VISUAL", "EDITOR"].into_iter().find_map(|name| {
-        let value = std::env::var(name).ok();
-        value.filter(|value| !value.trim().is_empty())
-    });
-    chosen.unwrap_or_else(|| "vi".to_owned())
-}
-
 /// Has the user edit a file.
 pub(crate) fn run_editor(file: &std::path::Path) -> std::io::Result<()> {
-    let editor = editor();
+    let editor = editor().unwrap_or_else(|| "vi".to_owned());
     let mut words = editor.split_whitespace();
     let mut command = std::process::Command::new(words.next().unwrap_or("vi"));
     let status = command.args(words).arg(file).status()?;

@@ -42,7 +42,12 @@ pub fn cleanup(
     let plan = if options.dry_run {
         locked.plan_cleanup(&locked.load()?)?
     } else {
-        let commits: Vec<_> = locked.load()?.listed().iter().map(|one| one.id().commit).collect();
+        let commits: Vec<_> = locked
+            .load()?
+            .listed()
+            .iter()
+            .map(|one| one.id().commit)
+            .collect();
         keep_bases(locked.repo(), &commits)?;
         locked.cleanup()?
     };

@@ -8,8 +8,8 @@ use ostree_format::Checksum;
 use progress::{Interrupt, Progress};
 use serde::Serialize;
 use sysroot::{
-    ArgsBase, DeployError, DeployPlan, DeployRequest, Deployment, KernelArgsEdit, LoadError, Origin,
-    StaterootName, Sysroot, SysrootLockError,
+    ArgsBase, DeployError, DeployPlan, DeployRequest, Deployment, KernelArgsEdit, LoadError,
+    Origin, StaterootName, Sysroot, SysrootLockError,
 };
 
 use crate::text::text;

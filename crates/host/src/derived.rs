@@ -5,12 +5,12 @@
 
 use std::collections::BTreeSet;
 
+use error_class::{Classified, ErrorClass};
 use image::BASE_IMAGE_PREFIX;
 use ostree::{Expect, ReadError, RefError, Repo, TransactionOptions, WriteError};
 use ostree_format::Checksum;
 use ostree_format::refs::{RefName, Refspec};
 use progress::{Interrupt, Silent};
-use error_class::{Classified, ErrorClass};
 
 /// Metadata of a derived commit: the commit that it was derived from.
 pub const BOOTC_DERIVED_KEY: &str = "bootc.derived";
@@ -65,7 +65,9 @@ pub(crate) fn keep_bases(repo: &Repo, commits: &[Checksum]) -> Result<(), Derive
     let prefix = format!("{BASE_IMAGE_PREFIX}/bootc").parse::<RefName>();
     let prefix = prefix.map_err(RefError::from)?;
     let there = repo.list_refs_below(&prefix)?;
-    let there = there.into_iter().map(|(name, commit)| (name.to_string(), commit));
+    let there = there
+        .into_iter()
+        .map(|(name, commit)| (name.to_string(), commit));
     let there: BTreeSet<(String, Checksum)> = there.collect();
     if there == wanted {
         return Ok(());

@@ -27,7 +27,9 @@ pub enum SpecChange {
 #[non_exhaustive]
 pub enum SpecError {
     /// Two changes at once.
-    #[error("the image and the boot order cannot be changed at once: make one change after the other")]
+    #[error(
+        "the image and the boot order cannot be changed at once: make one change after the other"
+    )]
     Both,
     /// No image.
     #[error("spec.image must name an image: a host that follows none cannot be asked for")]
@@ -82,7 +84,8 @@ mod tests {
         assert_eq!(same, SpecChange::Nothing);
         let rollback = r#"{"image":{"image":"a","transport":"oci"},"bootOrder":"rollback"}"#;
         assert_eq!(between(rollback).unwrap(), SpecChange::BootOrder);
-        let image = between(r#"{"image":{"image":"b","transport":"registry","signature":"insecure"}}"#);
+        let image =
+            between(r#"{"image":{"image":"b","transport":"registry","signature":"insecure"}}"#);
         let image = image.unwrap();
         assert_eq!(
             image,

@@ -68,10 +68,19 @@ mod tests {
                         # Updated by bootc-fstab-edit.service\nUUID=2 / xfs defaults,x=1,ro 0 0\n";
         assert_eq!(fixed, expected);
         assert_eq!(fixup_etc_fstab(&fixed), None);
-        for kept in ["", "UUID=1 / xfs ro 0 0", "UUID=1 /\n", "#UUID=1 / xfs rw 0 0\n"] {
+        for kept in [
+            "",
+            "UUID=1 / xfs ro 0 0",
+            "UUID=1 /\n",
+            "#UUID=1 / xfs rw 0 0\n",
+        ] {
             assert_eq!(fixup_etc_fstab(kept), None, "{kept}");
         }
-        assert!(fixup_etc_fstab("a / b rw").unwrap().ends_with("\na / b ro\n"));
+        assert!(
+            fixup_etc_fstab("a / b rw")
+                .unwrap()
+                .ends_with("\na / b ro\n")
+        );
     }
 
     #[test]

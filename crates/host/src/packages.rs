@@ -29,7 +29,10 @@ pub(crate) type Packages = BTreeMap<String, String>;
 
 /// Which packages differ between two trees.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
-#[expect(clippy::exhaustive_structs, reason = "there are these three differences")]
+#[expect(
+    clippy::exhaustive_structs,
+    reason = "there are these three differences"
+)]
 pub struct PackageChanges {
     /// `NAME VERSION`.
     pub added: Vec<String>,
@@ -108,7 +111,14 @@ fn read(
 fn of_dpkg(text: &str) -> Packages {
     let field = |paragraph: &str, name: &str| {
         let mut lines = paragraph.lines();
-        lines.find_map(|line| Some(line.strip_prefix(name)?.strip_prefix(':')?.trim().to_owned()))
+        lines.find_map(|line| {
+            Some(
+                line.strip_prefix(name)?
+                    .strip_prefix(':')?
+                    .trim()
+                    .to_owned(),
+            )
+        })
     };
     let package = |paragraph: &str| {
         let status = field(paragraph, "Status")?;

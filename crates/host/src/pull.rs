@@ -186,7 +186,15 @@ pub fn pull(
     progress: &dyn Progress,
     interrupt: &Interrupt,
 ) -> Result<Pulled, PullError> {
-    pull_if(repo, image, access, options, progress, interrupt, |_| Ok(()))
+    pull_if(
+        repo,
+        image,
+        access,
+        options,
+        progress,
+        interrupt,
+        |_| Ok(()),
+    )
 }
 
 /// As [`pull`]; `agree` sees what would be fetched before anything is, and may refuse.

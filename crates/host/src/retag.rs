@@ -54,9 +54,15 @@ mod tests {
     fn tags_are_replaced_and_digests_go() {
         let digest = format!("sha256:{}", "a".repeat(64));
         for (image, expected) in [
-            ("docker://quay.io:443/os/base:1", "docker://quay.io:443/os/base:2"),
+            (
+                "docker://quay.io:443/os/base:1",
+                "docker://quay.io:443/os/base:2",
+            ),
             ("docker://quay.io/os/base", "docker://quay.io/os/base:2"),
-            (&format!("docker://quay.io/os/base@{digest}"), "docker://quay.io/os/base:2"),
+            (
+                &format!("docker://quay.io/os/base@{digest}"),
+                "docker://quay.io/os/base:2",
+            ),
             ("oci:/srv/images:1", "oci:/srv/images:2"),
             ("oci:/srv/images", "oci:/srv/images:2"),
         ] {

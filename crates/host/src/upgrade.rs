@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::time::Duration;
 
 use error_class::{Classified as _, ErrorClass};
-use image::{ImportPlan, LayeredImageState, Prepared, query_image_commit};
+use image::{ImportPlan, LayeredImageState, Prepared, QueryError, query_image, query_image_commit};
 use oci::reference::{OstreeImageReference, SignatureSource};
 use ostree::PruneOptions;
 use ostree_format::Checksum;
@@ -25,7 +25,10 @@ use crate::{Access, Change, ChangeError, Check, PullError, PullOptions, Pulled, 
 /// Choices of an upgrade or a switch.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
-#[expect(clippy::struct_excessive_bools, reason = "they are independent choices")]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "they are independent choices"
+)]
 pub struct UpgradeOptions {
     /// The stateroot; that of the running deployment, or of the first one, when `None`.
     pub stateroot: Option<StaterootName>,
@@ -171,6 +174,9 @@ fn follow(
     interrupt: &Interrupt,
 ) -> Result<Upgraded, ChangeError> {
     let repo = sysroot.repo();
+    if options.from_downloaded {
+        return deploy_downloaded(sysroot, image, options, progress, interrupt);
+    }
     let choices = pull_options(options);
     if options.dry_run {
         return match look(repo, image, access, &choices, progress, interrupt)? {
@@ -195,10 +201,27 @@ fn follow(
     deploy_pulled(sysroot, image, pulled, plan, options, progress, interrupt)
 }
 
+/// Deploys an image that was fetched, and judged, before.
+fn deploy_downloaded(
+    sysroot: &Sysroot,
+    image: &OstreeImageReference,
+    options: &UpgradeOptions,
+    progress: &dyn Progress,
+    interrupt: &Interrupt,
+) -> Result<Upgraded, ChangeError> {
+    let stored = query_image(sysroot.repo(), &image.imgref).map_err(Box::new)?;
+    let not_stored = || Box::new(QueryError::NotStored(image.imgref.clone()));
+    let stored = stored.ok_or_else(not_stored)?;
+    if options.dry_run {
+        return plan_stored(sysroot, image, &stored, options);
+    }
+    let pulled = already_present(image, Some(image.imgref.clone()), &stored);
+    deploy_pulled(sysroot, image, pulled, None, options, progress, interrupt)
+}
+
 fn pull_options(options: &UpgradeOptions) -> PullOptions {
     PullOptions {
         require_bootable: true,
-        offline: options.from_downloaded,
         now: options.now,
         ..PullOptions::default()
     }
@@ -219,7 +242,17 @@ fn deploy_pulled(
     let state = locked.load()?;
     let merge = merge_deployment(&state, options)?;
     if is_deployed(&state, merge, &pulled.commit, image) {
-        return Ok(done(image, Some(pulled)));
+        let held = state.staged().is_some_and(|staged| staged.locked);
+        let released = held && !options.download_only && locked.hold_stage(false)?;
+        if released {
+            require_reboot(&locked, &pulled.digest.to_string())?;
+        }
+        return Ok(Upgraded {
+            deployed: released,
+            staged: state.staged().is_some(),
+            held: held && !released,
+            ..done(image, Some(pulled))
+        });
     }
     let request = request(&locked, merge, &pulled.commit, image, options)?;
     let plan = locked.plan_deploy(&state, &request)?;
@@ -263,7 +296,11 @@ fn plan_stored(
     let state = sysroot.load()?;
     let merge = merge_deployment(&state, options)?;
     if is_deployed(&state, merge, &pulled.commit, image) {
-        return Ok(done(image, Some(pulled)));
+        return Ok(Upgraded {
+            staged: state.staged().is_some(),
+            held: state.staged().is_some_and(|staged| staged.locked),
+            ..done(image, Some(pulled))
+        });
     }
     let request = request(sysroot, merge, &pulled.commit, image, options)?;
     let plan = sysroot.plan_deploy(&state, &request)?;
@@ -403,6 +440,14 @@ fn forget_ref(
     };
     if let Err(error) = forget() {
         progress.note(&format!("the ref that was followed before stays: {error}"));
+    }
+}
+
+impl Upgraded {
+    /// What follows `image` already, and needs nothing.
+    #[must_use]
+    pub fn nothing(image: &OstreeImageReference) -> Self {
+        done(image, None)
     }
 }
 

@@ -2,8 +2,8 @@
 
 use error_class::{Classified as _, ErrorClass};
 use image::{ImportPlan, LINUX_LABEL, LayeredImageState, label_of};
-use oci::media_type::Compression;
 use oci::manifest::Layer;
+use oci::media_type::Compression;
 use ostree::{PruneOptions, ReadError, Repo};
 use ostree_format::Checksum;
 use progress::Interrupt;
@@ -90,7 +90,9 @@ impl UpgradePlan {
         let layers = plan.manifest.layers();
         let fetched = plan.to_fetch().filter_map(|(index, _)| layers.get(index));
         let root = unpacked(fetched, ratio(repo, current.as_ref()));
-        let like_before = sysroot.space_like(merge).map_err(sysroot::DeployError::from)?;
+        let like_before = sysroot
+            .space_like(merge)
+            .map_err(sysroot::DeployError::from)?;
         let old = current.as_ref().map(|state| state.manifest.layers());
         let old = old.and_then(|layers| components(layers));
         let new = components(plan.manifest.manifest().layers());
@@ -98,8 +100,12 @@ impl UpgradePlan {
         Ok(Self {
             digest: plan.manifest.digest().to_string(),
             version: plan.version().map(str::to_owned),
-            current_digest: current.as_ref().map(|state| state.manifest_digest.to_string()),
-            current_version: current.as_ref().and_then(|state| state.version().map(str::to_owned)),
+            current_digest: current
+                .as_ref()
+                .map(|state| state.manifest_digest.to_string()),
+            current_version: current
+                .as_ref()
+                .and_then(|state| state.version().map(str::to_owned)),
             layers: LayerCount {
                 total: layers.len(),
                 fetched: plan.to_fetch().count(),
@@ -124,7 +130,10 @@ impl UpgradePlan {
     ) -> Result<Self, ChangeError> {
         let repo = sysroot.repo();
         let current = image::query_image_commit(repo, &merge.id.commit).ok();
-        let (old, new) = (packages(repo, &merge.id.commit)?, packages(repo, &plan.deployment.commit)?);
+        let (old, new) = (
+            packages(repo, &merge.id.commit)?,
+            packages(repo, &plan.deployment.commit)?,
+        );
         let args = |args: &boot_format::KernelArgs| args.without_ostree().to_strings();
         let root = Unpacked {
             likely: plan.space.root_needed,
@@ -134,8 +143,12 @@ impl UpgradePlan {
         Ok(Self {
             digest: stored.manifest_digest.to_string(),
             version: stored.version().map(str::to_owned),
-            current_digest: current.as_ref().map(|state| state.manifest_digest.to_string()),
-            current_version: current.as_ref().and_then(|state| state.version().map(str::to_owned)),
+            current_digest: current
+                .as_ref()
+                .map(|state| state.manifest_digest.to_string()),
+            current_version: current
+                .as_ref()
+                .and_then(|state| state.version().map(str::to_owned)),
             layers: LayerCount {
                 total: stored.manifest.layers().len(),
                 fetched: 0,
@@ -148,7 +161,9 @@ impl UpgradePlan {
                 &args(&merge.kernel_args()),
                 &args(&plan.kernel_args),
             )),
-            packages: old.zip(new).map(|(old, new)| PackageChanges::between(&old, &new)),
+            packages: old
+                .zip(new)
+                .map(|(old, new)| PackageChanges::between(&old, &new)),
             removed: plan.dropped.iter().map(ToString::to_string).collect(),
             stored: true,
         })
@@ -183,7 +198,9 @@ fn unpacked<'a>(layers: impl Iterator<Item = &'a Layer>, ratio: u64) -> Unpacked
             Compression::None => Some(layer.size),
             _ => told,
         };
-        sum.likely = sum.likely.saturating_add(exact.unwrap_or(layer.size.saturating_mul(ratio)));
+        sum.likely = sum
+            .likely
+            .saturating_add(exact.unwrap_or(layer.size.saturating_mul(ratio)));
         sum.at_least = sum.at_least.saturating_add(exact.unwrap_or(layer.size));
         sum.estimate |= exact.is_none();
     }
@@ -193,7 +210,12 @@ fn unpacked<'a>(layers: impl Iterator<Item = &'a Layer>, ratio: u64) -> Unpacked
 /// How much larger the image before is unpacked than packed.
 fn ratio(repo: &Repo, current: Option<&LayeredImageState>) -> u64 {
     let measured = current.and_then(|state| {
-        let packed: u64 = state.manifest.layers().iter().map(|layer| layer.size()).sum();
+        let packed: u64 = state
+            .manifest
+            .layers()
+            .iter()
+            .map(|layer| layer.size())
+            .sum();
         let commit = repo.load_commit(&state.merge_commit).ok()?;
         let bytes = bytes_below(repo, &commit.contents).ok()?;
         bytes.checked_div(packed)
@@ -234,7 +256,9 @@ fn file_systems(
             place: "/boot",
             needed: deployment.boot_needed,
             at_least: if estimate { 0 } else { deployment.boot_needed },
-            available: deployment.boot_available,
+            available: deployment
+                .boot_available
+                .saturating_add(deployment.boot_freed),
             estimate: estimate && deployment.boot_needed > 0,
         },
     ];
@@ -338,7 +362,11 @@ mod tests {
     #[test]
     fn sizes_are_exact_where_the_manifest_tells() {
         let plain = layer("application/vnd.oci.image.layer.v1.tar", 100, None);
-        let told = layer("application/vnd.oci.image.layer.v1.tar+gzip", 10, Some("70"));
+        let told = layer(
+            "application/vnd.oci.image.layer.v1.tar+gzip",
+            10,
+            Some("70"),
+        );
         let sum = unpacked([&plain, &told].into_iter(), 3);
         assert_eq!((sum.likely, sum.at_least, sum.estimate), (170, 170, false));
         let packed = layer("application/vnd.oci.image.layer.v1.tar+gzip", 10, None);

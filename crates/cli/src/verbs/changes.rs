@@ -44,7 +44,9 @@ impl ChangeArgs {
             let first = change.boots.first().map(|entry| entry.deployment.as_str());
             let first = first.unwrap_or("nothing");
             let fields = [("BOOTROOT_DEPLOYMENT", first)];
-            context.journal().tell(event, &format!("{first} boots next"), &fields);
+            context
+                .journal()
+                .tell(event, &format!("{first} boots next"), &fields);
         }
         let mut out = context.results();
         if self.format.json {

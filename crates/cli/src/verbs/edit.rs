@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use error_class::{Classified, ErrorClass};
-use host::{HostSpec, SpecChange};
+use host::{HostSpec, SpecChange, SpecError, Upgraded};
+use oci::reference::OstreeImageReference;
 use sysroot::Sysroot;
 
 use super::changes::ChangeArgs;
@@ -39,12 +40,8 @@ pub(crate) struct Edit {
 enum EditError {
     #[error("the document cannot be read")]
     Read(#[source] std::io::Error),
-    #[error("the editor {editor:?} failed")]
-    Editor {
-        editor: String,
-        #[source]
-        source: std::io::Error,
-    },
+    #[error("the editor failed")]
+    Editor(#[source] std::io::Error),
     #[error("the document cannot be understood: {0}")]
     Syntax(#[from] YamlError),
     #[error("the document has no spec")]
@@ -56,8 +53,7 @@ enum EditError {
 impl Classified for EditError {
     fn class(&self) -> ErrorClass {
         match self {
-            Self::Read(error) => error.class(),
-            Self::Editor { source, .. } => source.class(),
+            Self::Read(error) | Self::Editor(error) => error.class(),
             Self::Syntax(_) | Self::NoSpec | Self::Spec(_) => ErrorClass::InvalidInput,
         }
     }
@@ -70,12 +66,7 @@ impl Edit {
         let text = self.document(&status)?;
         let wanted = spec_of(&text)?;
         match SpecChange::between(&status.host.spec, &wanted)? {
-            SpecChange::Nothing => {
-                let mut out = context.results();
-                writeln!(out, "nothing to change")?;
-                out.finish()?;
-                Ok(Exit::Done)
-            }
+            SpecChange::Nothing => self.change_nothing(context, &wanted),
             SpecChange::BootOrder => self.roll_back(context, &sysroot),
             SpecChange::Image {
                 image,
@@ -91,6 +82,19 @@ impl Edit {
                 self.follow.finish(context, &sysroot, &upgraded, event)
             }
         }
+    }
+
+    fn change_nothing(&self, context: &Context, spec: &HostSpec) -> Result<Exit, Failure> {
+        let image = spec.required().ok_or(SpecError::NoImage)?.image;
+        let image = OstreeImageReference::try_from(image).map_err(SpecError::from)?;
+        let mut out = context.results();
+        if self.follow.format.json {
+            out.json(&Upgraded::nothing(&image))?;
+            return Ok(Exit::Done);
+        }
+        writeln!(out, "nothing to change")?;
+        out.finish()?;
+        Ok(Exit::Done)
     }
 
     fn roll_back(&self, context: &Context, sysroot: &Sysroot) -> Result<Exit, Failure> {
@@ -124,7 +128,7 @@ fn read(from: impl Read) -> Result<String, EditError> {
 /// What the user makes of the document in an editor.
 fn edited(status: &host::Status) -> Result<String, EditError> {
     let name = format!("bootroot-host-{}.yaml", std::process::id());
-    let path = std::env::temp_dir().join(name);
+    let path = environment::temporary_directory().join(name);
     let edit = || -> std::io::Result<String> {
         let mut file = File::create_new(&path)?;
         file.write_all(to_yaml(&status.host)?.as_bytes())?;
@@ -133,10 +137,7 @@ fn edited(status: &host::Status) -> Result<String, EditError> {
     };
     let text = edit();
     let _gone = std::fs::remove_file(&path);
-    text.map_err(|source| EditError::Editor {
-        editor: environment::editor(),
-        source,
-    })
+    text.map_err(EditError::Editor)
 }
 
 fn spec_of(text: &str) -> Result<HostSpec, EditError> {

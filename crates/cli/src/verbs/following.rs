@@ -27,7 +27,7 @@ pub(crate) struct FollowArgs {
     /// Fetch nothing but manifest and config, and only say what would be done
     #[arg(long)]
     dry_run: bool,
-    /// Reboot into it when it was deployed
+    /// Reboot into it when it was deployed, now or before
     #[arg(long, conflicts_with_all = ["download_only", "dry_run"])]
     apply: bool,
     #[command(flatten)]
@@ -74,7 +74,7 @@ impl FollowArgs {
             print(&mut out, upgraded)?;
             out.finish()?;
         }
-        if self.apply && upgraded.deployed && sysroot.is_running() {
+        if self.apply && (upgraded.deployed || upgraded.staged) && sysroot.is_running() {
             environment::reboot()?;
         }
         Ok(Exit::Done)
@@ -89,7 +89,10 @@ fn tell(context: &Context, upgraded: &Upgraded, event: Event) {
     ];
     let image = &upgraded.image;
     let (event, message) = match (upgraded.held, upgraded.staged) {
-        (true, _) => (Event::Staged, format!("Staged {image}, which waits for a release")),
+        (true, _) => (
+            Event::Staged,
+            format!("Staged {image}, which waits for a release"),
+        ),
         (false, true) => (event, format!("Staged {image} for the next boot")),
         (false, false) => (event, format!("Deployed {image}")),
     };
@@ -115,7 +118,10 @@ fn print(out: &mut dyn Write, upgraded: &Upgraded) -> std::io::Result<()> {
         writeln!(out, "/etc: {conflict}")?;
     }
     if upgraded.held {
-        writeln!(out, "staged: waits for `bootroot upgrade --from-downloaded`")?;
+        writeln!(
+            out,
+            "staged: waits for `bootroot upgrade --from-downloaded`"
+        )?;
     } else if upgraded.staged {
         writeln!(out, "staged: completed when the system shuts down")?;
     }
@@ -123,7 +129,9 @@ fn print(out: &mut dyn Write, upgraded: &Upgraded) -> std::io::Result<()> {
         (Some(change), _) => changes::print(out, change),
         (None, Some(plan)) => {
             let removed = plan.removed.iter();
-            removed.into_iter().try_for_each(|id| writeln!(out, "to be removed: {id}"))
+            removed
+                .into_iter()
+                .try_for_each(|id| writeln!(out, "to be removed: {id}"))
         }
         (None, None) if upgraded.staged => Ok(()),
         (None, None) => writeln!(out, "nothing to deploy"),
@@ -138,16 +146,36 @@ fn print_plan(out: &mut dyn Write, plan: &UpgradePlan) -> std::io::Result<()> {
         (_, new) => new.clone().unwrap_or_else(unknown),
     };
     if plan.version.is_some() {
-        writeln!(out, "  version:    {}", step(&plan.current_version, &plan.version))?;
+        writeln!(
+            out,
+            "  version:    {}",
+            step(&plan.current_version, &plan.version)
+        )?;
     }
     let (layers, bytes) = (plan.layers, HumanBytes(plan.bytes_to_fetch));
-    writeln!(out, "  layers:     {} of {} new, {bytes} to fetch", layers.fetched, layers.total)?;
-    plan.space.iter().try_for_each(|place| print_space(out, place))?;
-    writeln!(out, "  kernel:     {}", step(&plan.current_kernel, &plan.kernel))?;
+    writeln!(
+        out,
+        "  layers:     {} of {} new, {bytes} to fetch",
+        layers.fetched, layers.total
+    )?;
+    plan.space
+        .iter()
+        .try_for_each(|place| print_space(out, place))?;
+    writeln!(
+        out,
+        "  kernel:     {}",
+        step(&plan.current_kernel, &plan.kernel)
+    )?;
     match &plan.kernel_arguments {
         Some(arguments) => {
-            let added = arguments.added.iter().map(|argument| format!("+{argument}"));
-            let removed = arguments.removed.iter().map(|argument| format!("-{argument}"));
+            let added = arguments
+                .added
+                .iter()
+                .map(|argument| format!("+{argument}"));
+            let removed = arguments
+                .removed
+                .iter()
+                .map(|argument| format!("-{argument}"));
             let all: Vec<String> = added.chain(removed).collect();
             if !all.is_empty() {
                 writeln!(out, "  arguments:  {}", all.join(" "))?;
@@ -158,8 +186,13 @@ fn print_plan(out: &mut dyn Write, plan: &UpgradePlan) -> std::io::Result<()> {
     let Some(packages) = &plan.packages else {
         return Ok(());
     };
-    for (sign, list) in [('+', &packages.added), ('-', &packages.removed), ('~', &packages.changed)] {
-        list.iter().try_for_each(|package| writeln!(out, "  package:    {sign} {package}"))?;
+    for (sign, list) in [
+        ('+', &packages.added),
+        ('-', &packages.removed),
+        ('~', &packages.changed),
+    ] {
+        list.iter()
+            .try_for_each(|package| writeln!(out, "  package:    {sign} {package}"))?;
     }
     Ok(())
 }
@@ -168,7 +201,11 @@ fn print_space(out: &mut dyn Write, place: &FileSystemPlan) -> std::io::Result<(
     let about = if place.estimate { "about " } else { "" };
     let (needed, available) = (HumanBytes(place.needed), HumanBytes(place.available));
     let place = place.place;
-    writeln!(out, "  {:<11} {about}{needed} new, {available} free", format!("{place}:"))
+    writeln!(
+        out,
+        "  {:<11} {about}{needed} new, {available} free",
+        format!("{place}:")
+    )
 }
 
 pub(crate) fn report_check(

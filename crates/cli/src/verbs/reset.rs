@@ -56,7 +56,10 @@ impl Reset {
         let (progress, interrupt) = (context.progress(), context.interrupt());
         let done = host::reset(&sysroot, &access, &options, progress, interrupt)?;
         if done.made {
-            let message = format!("Deployed {} into the new stateroot {}", done.image, done.stateroot);
+            let message = format!(
+                "Deployed {} into the new stateroot {}",
+                done.image, done.stateroot
+            );
             let fields = [("BOOTROOT_IMAGE", &*done.image)];
             context.journal().tell(Event::Reset, &message, &fields);
         }
@@ -73,8 +76,16 @@ impl Reset {
             out.json(done)?;
             return Ok(());
         }
-        let how = if done.made { "deployed" } else { "to be deployed" };
-        writeln!(out, "{}: {how} into the new stateroot {}", done.image, done.stateroot)?;
+        let how = if done.made {
+            "deployed"
+        } else {
+            "to be deployed"
+        };
+        writeln!(
+            out,
+            "{}: {how} into the new stateroot {}",
+            done.image, done.stateroot
+        )?;
         if let Some(arguments) = &done.kernel_arguments {
             writeln!(out, "  arguments:  {}", arguments.join(" "))?;
         }

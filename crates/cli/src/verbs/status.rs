@@ -172,7 +172,10 @@ fn print_verdict(image: &ImageStatus, verbose: bool, out: &mut Results) -> io::R
             false => Ok(()),
         };
     };
-    let signers = verdict.findings.iter().filter_map(|one| one.signer.as_ref());
+    let signers = verdict
+        .findings
+        .iter()
+        .filter_map(|one| one.signer.as_ref());
     let signers: Vec<String> = signers
         .map(|signer| format!("{} {}", signer.kind, signer.key))
         .collect();

@@ -87,9 +87,14 @@ impl Switch {
         let drop = self.drop_signature_requirement;
         let switched = host::switch_origin_inplace(sysroot, image, drop, &options)?;
         if switched.made && switched.changed {
-            let message = format!("{} follows {} from now on", switched.deployment, switched.image);
+            let message = format!(
+                "{} follows {} from now on",
+                switched.deployment, switched.image
+            );
             let fields = [("BOOTROOT_IMAGE", &*switched.image)];
-            context.journal().tell(Event::SwitchedInPlace, &message, &fields);
+            context
+                .journal()
+                .tell(Event::SwitchedInPlace, &message, &fields);
         }
         let mut out = context.results();
         if self.follow.format.json {

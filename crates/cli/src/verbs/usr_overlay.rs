@@ -26,9 +26,18 @@ pub(crate) struct UsrOverlay {
 impl UsrOverlay {
     pub(crate) fn run(self, context: &Context) -> Result<Exit, Failure> {
         let (unlock, said) = match (self.hotfix, self.read_only) {
-            (true, _) => (UnlockFor::Hotfix, "/usr is writable, and what is written stays"),
-            (false, true) => (UnlockFor::Transient, "an overlay is mounted on /usr, read-only"),
-            (false, false) => (UnlockFor::Development, "/usr is writable until the next boot"),
+            (true, _) => (
+                UnlockFor::Hotfix,
+                "/usr is writable, and what is written stays",
+            ),
+            (false, true) => (
+                UnlockFor::Transient,
+                "an overlay is mounted on /usr, read-only",
+            ),
+            (false, false) => (
+                UnlockFor::Development,
+                "/usr is writable until the next boot",
+            ),
         };
         unlock_usr(context, unlock)?;
         let mut out = context.results();

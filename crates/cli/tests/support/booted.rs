@@ -57,7 +57,15 @@ impl Booted {
     pub(crate) fn try_shell(&self, script: &str) -> Output {
         let script = script.replace("bootroot ", concat!(env!("CARGO_BIN_EXE_bootroot"), " "));
         Command::new("unshare")
-            .args(["-m", "--propagation", "private", "bash", "-c", SCRIPT, "booted"])
+            .args([
+                "-m",
+                "--propagation",
+                "private",
+                "bash",
+                "-c",
+                SCRIPT,
+                "booted",
+            ])
             .arg(&self.sysroot)
             .arg(self.run.path())
             .args(["bash", "-c", &script])

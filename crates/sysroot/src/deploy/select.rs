@@ -1,7 +1,7 @@
 //! Which deployments stay when one is added, and in which order.
 
 use super::request::Retain;
-use crate::{Deployment, DeploymentId, StaterootName, State};
+use crate::{Deployment, DeploymentId, State, StaterootName};
 
 /// A list of deployments as it will be: indices of those that stay, and where the new one goes.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -60,6 +60,7 @@ impl Sysroot {
             root_available: dir::free_space(self.repo().dir())?,
             boot_needed,
             boot_available: dir::free_space(boot.as_fd())?,
+            boot_freed: 0,
         })
     }
 

@@ -31,8 +31,8 @@ use clap::{Args, Subcommand};
 use error_class::{Classified, ErrorClass};
 
 pub(crate) use self::finalize_staged::FinalizeStaged;
-pub(crate) use self::unlock::unlock_usr;
 use self::system::System;
+pub(crate) use self::unlock::unlock_usr;
 use crate::context::Context;
 use crate::outcome::{Exit, Failure};
 
