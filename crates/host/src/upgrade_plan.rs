@@ -214,7 +214,7 @@ fn ratio(repo: &Repo, current: Option<&LayeredImageState>) -> u64 {
             .manifest
             .layers()
             .iter()
-            .map(|layer| layer.size())
+            .map(oci::spec::Descriptor::size)
             .sum();
         let commit = repo.load_commit(&state.merge_commit).ok()?;
         let bytes = bytes_below(repo, &commit.contents).ok()?;
