@@ -65,7 +65,7 @@ pub enum PruneDepth {
 
 /// Removes images that no deployment uses, base images that no deployment is derived from, and layers
 /// that nothing has, then the objects that nothing needs. With `dry_run` it only finds out. Where there
-/// is no system around the repository, all images stay.
+/// is no system around the repository, all images stay, and so do the ancestors of commits.
 ///
 /// # Errors
 /// [`PruneImagesError`]. Nothing is removed unless everything that may need something could be read.
@@ -79,8 +79,15 @@ pub fn image_prune(
     let repo = storage.repo();
     let usage = usage(storage)?;
     let usage = usage.as_ref();
-    // As ostree-ext and libostree's clean-up do: what only an older version was made of goes.
-    let options = PruneOptions::without_ancestors();
+    // On a system, as ostree-ext and libostree's clean-up do: what only an older version was made of goes.
+    // Elsewhere the history of branches is somebody's work.
+    let options = match usage {
+        Some(_) => PruneOptions::without_ancestors(),
+        None => PruneOptions {
+            refs_only: true,
+            ..PruneOptions::default()
+        },
+    };
     if dry_run {
         let plan = CollectionPlan::new(repo, usage).map_err(Box::new)?;
         let objects = repo.plan_prune(&options, interrupt)?;

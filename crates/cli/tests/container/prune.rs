@@ -131,22 +131,25 @@ fn a_prune_beside_a_pull_takes_nothing_from_it_nor_from_deployments() {
 }
 
 #[test]
-fn what_only_an_older_version_was_made_of_goes() {
-    let bench = crate::bench::Bench::new();
-    let first = bench.commit("");
-    std::fs::write(bench.path("tree/usr/bin/sh"), "another shell").unwrap();
-    bench.commit("");
-    let planned = bench.json("image-prune", "image prune --dry-run");
-    assert!(planned["objects"].as_u64() > Some(0), "{planned}");
-    let pruned = bench.json("image-prune", "image prune");
-    assert_eq!(pruned["objects"], planned["objects"]);
-    let repo = bench.path("repo");
-    let gone = ostree(&format!("show --repo={} {first}", repo.display()))
-        .output()
-        .unwrap();
-    assert!(!gone.status.success());
-    answer(&mut ostree(&format!(
-        "fsck --quiet --repo={}",
-        repo.display()
-    )));
+fn what_only_an_older_version_was_made_of_goes_from_systems() {
+    let sysroot = ScratchSysroot::by_ostree();
+    let first = sysroot.ostree("rev-parse --repo=ostree/repo os/x");
+    let first = first.trim();
+    sysroot.ostree("commit --repo=ostree/repo -b os/x -s second --tree=ref=os/x");
+    let repo = sysroot.join("ostree/repo");
+    let is_there = || {
+        let mut show = ostree(&format!("show --repo={} {first}", repo.display()));
+        show.output().unwrap().status.success()
+    };
+    // A repository alone may be one that somebody builds in.
+    answer(&mut bootroot(&format!("--repo {} image prune", repo.display())));
+    assert!(is_there());
+    let on = |line: &str| bootroot(&format!("--sysroot {} {line}", sysroot.path().display()));
+    let planned = answer(&mut on("image prune --dry-run --json"));
+    let planned: serde_json::Value = serde_json::from_str(&planned).unwrap();
+    assert!(is_there());
+    assert_eq!(planned["objects"], 1);
+    answer(&mut on("image prune"));
+    assert!(!is_there());
+    sysroot.ostree("fsck --quiet --repo=ostree/repo");
 }
