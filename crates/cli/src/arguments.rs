@@ -76,6 +76,10 @@ impl Invocation {
     pub(crate) fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Self, Stopped> {
         let mut command = personality::dress(CommandLine::command());
         let (words, personality) = personality::arrange(words.into_iter().collect(), &command);
+        if personality == Personality::Ostree {
+            // Scripts take the first word of each line of a list of verbs for a verb: no line is broken.
+            command = command.term_width(0);
+        }
         Self::from_words(&mut command, &words, personality).map_err(|error| Stopped {
             error,
             usage: personality::usage(&mut command, &words),

@@ -247,3 +247,26 @@ fn a_crash_point_kills_the_process() {
     );
     answer(&mut bootroot(&line));
 }
+
+/// Scripts take the first word of each line for a verb.
+#[test]
+fn lists_of_ostree_verbs_have_a_line_for_each() {
+    for verb in [
+        "",
+        " admin",
+        " admin instutil",
+        " container image",
+        " static-delta",
+    ] {
+        let help = answer(&mut bootroot(&format!("ostree{verb} --help")));
+        let (_, list) = help.split_once("Builtin Commands:\n").unwrap();
+        let words = list.lines().take_while(|line| !line.is_empty());
+        let words: Vec<&str> = words
+            .filter_map(|line| line.split_whitespace().next())
+            .collect();
+        assert!(words.len() > 1, "{help}");
+        for word in words {
+            answer(&mut bootroot(&format!("ostree{verb} {word} --help")));
+        }
+    }
+}

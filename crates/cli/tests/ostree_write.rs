@@ -584,6 +584,9 @@ fn static_deltas_alone_are_pruned() {
     twins.same(&delete);
     assert_eq!(twins.same("static-delta list").lines().count(), 1);
     twins.same("log main");
+    for depth in ["main=BACON", "main"] {
+        twins.refused(&format!("prune --retain-branch-depth={depth}"));
+    }
     twins.refused("prune --static-deltas-only");
     twins.refused("prune --static-deltas-only --keep-younger-than=@200");
     assert_eq!(twins.same("static-delta list").lines().count(), 1);

@@ -56,6 +56,8 @@ enum PruneArgument {
     /// A value of `--retain-branch-depth` that is not of its form.
     #[error("Invalid value {0}, must specify BRANCH=DEPTH")]
     NoBranchDepth(String),
+    #[error("Invalid depth {0}")]
+    InvalidDepth(String),
     #[error("--static-deltas-only requires --delete-commit")]
     NoCommit,
 }
@@ -109,13 +111,14 @@ impl Prune {
 
     fn branch_depths(&self) -> Result<BTreeMap<String, Depth>, PruneArgument> {
         let parse = |text: &String| {
-            let (branch, number) = text.split_once('=')?;
-            Some((branch.to_owned(), depth(number.parse().ok()?)))
+            let no_depth = || PruneArgument::NoBranchDepth(text.clone());
+            let (branch, number) = text.split_once('=').ok_or_else(no_depth)?;
+            let number = number
+                .parse()
+                .map_err(|_| PruneArgument::InvalidDepth(number.to_owned()))?;
+            Ok((branch.to_owned(), depth(number)))
         };
-        let texts = self.retain_branch_depth.iter();
-        texts
-            .map(|text| parse(text).ok_or_else(|| PruneArgument::NoBranchDepth(text.clone())))
-            .collect()
+        self.retain_branch_depth.iter().map(parse).collect()
     }
 
     fn print(&self, context: &Context, stats: PruneStats) -> Result<(), Failure> {
