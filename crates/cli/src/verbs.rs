@@ -20,6 +20,7 @@ mod reset;
 mod rollback;
 mod source;
 mod status;
+mod storage;
 mod switch;
 mod undeploy;
 mod upgrade;
@@ -61,6 +62,8 @@ pub(crate) enum Verb {
     /// Look at the configuration of the system
     #[command(subcommand)]
     Etc(etc::Etc),
+    #[command(subcommand)]
+    Storage(storage::Storage),
     FinalizeStaged(ostree::FinalizeStaged),
     /// Work on the OSTree repository itself, as the `ostree` command does
     #[command(subcommand)]
@@ -93,6 +96,7 @@ impl Verb {
             Self::Undeploy(verb) => verb.run(context),
             Self::Cleanup(verb) => verb.run(context),
             Self::Etc(verb) => verb.run(context),
+            Self::Storage(verb) => verb.run(context),
             Self::FinalizeStaged(verb) => verb.run(context),
             Self::Osbuild(verb) => verb.run(context),
             Self::Completions(verb) => verb.run(context),

@@ -38,6 +38,8 @@ mod rollback;
 mod selector;
 mod status;
 mod storage;
+mod storage_compose;
+mod storage_use;
 mod stored;
 mod switch_in_place;
 mod text;
@@ -88,6 +90,8 @@ pub use status::{
     status,
 };
 pub use storage::{RunningSystem, Storage, StorageError};
+pub use storage_compose::{ComposeError, Composed, storage_compose};
+pub use storage_use::{StorageUse, StoreUse, storage_use};
 pub use stored::StoredError;
 pub use switch_in_place::{SwitchedInPlace, switch_origin_inplace};
 pub use undeploy::undeploy;

@@ -1,8 +1,10 @@
 //! What a host stores things in.
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
+use composefs::{Store, StoreError};
+use composefs_format::Algorithm;
 use error_class::{Classified, ErrorClass};
 use ostree::{ConfigError, OpenError, Repo};
 use rustix::fs::AtFlags;
@@ -10,6 +12,9 @@ use sysroot::{Layout, OpenSysrootError, Running, Sysroot, SysrootOptions};
 
 /// The repository below a physical root.
 const REPOSITORY: &str = "ostree/repo";
+
+/// The composefs repository, as bootc has it.
+const COMPOSEFS: &str = "composefs";
 
 /// The stores of a host, or of a repository that has no host around it.
 #[derive(Debug)]
@@ -45,6 +50,9 @@ pub enum StorageError {
     /// The deployments cannot be reached.
     #[error(transparent)]
     Sysroot(#[from] OpenSysrootError),
+    /// The composefs repository cannot be used.
+    #[error(transparent)]
+    Composefs(#[from] StoreError),
     /// It cannot be told what was booted.
     #[error(transparent)]
     Running(#[from] durable::Error),
@@ -60,6 +68,7 @@ impl Classified for StorageError {
             Self::Config(error) => error.class(),
             Self::NoSystem => ErrorClass::InvalidInput,
             Self::Sysroot(error) => error.class(),
+            Self::Composefs(error) => error.class(),
             Self::Running(error) => error.class(),
             Self::Descriptor(error) => error.class(),
         }
@@ -120,6 +129,32 @@ impl Storage {
     #[must_use]
     pub fn repo(&self) -> &Repo {
         &self.repo
+    }
+
+    /// The composefs repository, if there is one.
+    ///
+    /// # Errors
+    /// [`StorageError::NoSystem`], and whatever keeps this program from using it.
+    pub fn composefs(&self) -> Result<Option<Store>, StorageError> {
+        Ok(Store::open(self.root()?, Path::new(COMPOSEFS))?)
+    }
+
+    /// The composefs repository, made with digests of `algorithm` where there is none.
+    ///
+    /// # Errors
+    /// As [`Storage::composefs`].
+    pub fn ensure_composefs(&self, algorithm: Algorithm) -> Result<Store, StorageError> {
+        Ok(Store::ensure(
+            self.root()?,
+            Path::new(COMPOSEFS),
+            algorithm,
+        )?)
+    }
+
+    /// The physical root.
+    pub(crate) fn root(&self) -> Result<BorrowedFd<'_>, StorageError> {
+        let root = self.root.as_ref().ok_or(StorageError::NoSystem)?;
+        Ok(root.as_fd())
     }
 
     /// The deployments.

@@ -149,6 +149,23 @@ impl Repo {
         Ok(image)
     }
 
+    /// The tree of a commit as an image has it, with the files that `make` makes of its objects, each object once
+    /// and on several threads.
+    ///
+    /// # Errors
+    /// The first error of `make`, and what keeps an object from being read.
+    pub fn image_tree<E: From<ReadError> + From<Interrupted> + Send>(
+        &self,
+        commit: &Checksum,
+        make: impl Fn(&Checksum, FileObject) -> Result<File, E> + Sync,
+        progress: &dyn Progress,
+        interrupt: &Interrupt,
+    ) -> Result<ImageTree, E> {
+        let object = self.load_commit(commit)?;
+        let tree = self.load_tree(&object.contents, &object.meta)?;
+        image_tree(self, &tree, make, progress, interrupt)
+    }
+
     /// Write the image of a commit to the file `name` below `into`, replacing it; the kernel verifies it where
     /// the repository's config wants that. Nothing is synced.
     ///
@@ -192,7 +209,20 @@ fn image_of(
     progress: &dyn Progress,
     interrupt: &Interrupt,
 ) -> Result<Vec<u8>, ComposefsError> {
-    let files = files(objects, tree, digests, progress, interrupt)?;
+    let make = |checksum: &Checksum, object| file(checksum, object, digests);
+    let root = image_tree(objects, tree, make, progress, interrupt)?;
+    Ok(composefs_format::image(&root, Version::V0)?)
+}
+
+/// A tree as an image has it, with the files that `make` makes of its objects and all mount points.
+fn image_tree<E: From<ReadError> + From<Interrupted> + Send>(
+    objects: &impl Objects,
+    tree: &Tree,
+    make: impl Fn(&Checksum, FileObject) -> Result<File, E> + Sync,
+    progress: &dyn Progress,
+    interrupt: &Interrupt,
+) -> Result<ImageTree, E> {
+    let files = files(objects, tree, make, progress, interrupt)?;
     let mut root = dir(objects, tree, &files, &mut HashMap::new())?;
     for name in MOUNT_POINTS {
         let attributes = Attributes {
@@ -204,46 +234,47 @@ fn image_of(
             root.children.entry(name).or_insert_with(empty);
         }
     }
-    Ok(composefs_format::image(&root, Version::V0)?)
+    Ok(root)
 }
 
-/// Every file of a tree once, read by several threads.
-fn files(
+/// Every file of a tree once, made by several threads.
+fn files<E: From<ReadError> + From<Interrupted> + Send>(
     objects: &impl Objects,
     tree: &Tree,
-    digests: VerityDigests,
+    make: impl Fn(&Checksum, FileObject) -> Result<File, E> + Sync,
     progress: &dyn Progress,
     interrupt: &Interrupt,
-) -> Result<HashMap<Checksum, File>, ComposefsError> {
+) -> Result<HashMap<Checksum, File>, E> {
     let mut names = Vec::with_capacity(tree.leaf_count());
-    tree.try_for_each_leaf(&mut |_, checksum| -> Result<(), ComposefsError> {
+    tree.try_for_each_leaf(&mut |_, checksum| -> Result<(), E> {
         names.push(*checksum);
         Ok(())
     })?;
     names.sort_unstable();
     names.dedup();
-    let task = Task::begin(progress, TaskKind::VerityDigests, Some(names.len() as u64));
+    let count = names.len() as u64;
+    let task = Task::begin(progress, TaskKind::VerityDigests, Some(count));
     let share = Share {
         threads: None,
         batch: 16,
     };
     let work = |found: &mut Vec<(Checksum, File)>, batch: &[Checksum]| {
         for checksum in batch {
-            found.push((*checksum, file(objects, checksum, digests)?));
+            found.push((*checksum, make(checksum, objects.file(checksum)?)?));
         }
-        Ok::<_, ComposefsError>(())
+        Ok::<_, E>(())
     };
     let found = task.share_out(&names, share, interrupt, Vec::new, work)?;
     task.done();
     Ok(found.into_iter().flatten().collect())
 }
 
+/// A file as libostree's images have it: its object stands where the repository has it.
 fn file(
-    objects: &impl Objects,
     checksum: &Checksum,
+    mut object: FileObject,
     digests: VerityDigests,
 ) -> Result<File, ComposefsError> {
-    let mut object = objects.file(checksum)?;
     let attributes = file_attributes(&object.header);
     if let Some(target) = object.header.symlink {
         return Ok(File::Symlink(attributes, target.into_bytes()));
@@ -291,7 +322,7 @@ fn dir(
     tree: &Tree,
     files: &HashMap<Checksum, File>,
     metas: &mut HashMap<Checksum, Attributes>,
-) -> Result<ImageTree, ComposefsError> {
+) -> Result<ImageTree, ReadError> {
     let attributes = match metas.get(&tree.meta) {
         Some(known) => known.clone(),
         None => {
@@ -312,7 +343,9 @@ fn dir(
     Ok(image)
 }
 
-fn file_attributes(header: &FileHeader) -> Attributes {
+/// What an image says of a file besides its content.
+#[must_use]
+pub fn file_attributes(header: &FileHeader) -> Attributes {
     attributes(header.uid, header.gid, header.mode, &header.xattrs)
 }
 

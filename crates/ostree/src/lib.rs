@@ -47,7 +47,7 @@ pub use commit_dir::{
     CommitDirError, CommitDirOptions, CommittedDir, DevInoCache, DirectoryObjects, DirectoryScan,
     LabelledPath, Unmatched,
 };
-pub use composefs::{COMPOSEFS_DIGEST_KEY, ComposefsError, VerityDigests};
+pub use composefs::{COMPOSEFS_DIGEST_KEY, ComposefsError, VerityDigests, file_attributes};
 pub use config::{ConfigError, RepoConfig, Wanted};
 pub use content::{ContentReader, FileObject};
 pub use delta::{DeltaApplyError, DeltaMakeError, DeltaOptions, DeltaStats, NewDelta};

@@ -1,0 +1,178 @@
+use std::fs::File;
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use std::path::Path;
+
+use composefs_format::{Algorithm, Digest, VerityHasher, Version};
+use durable::IoContext as _;
+use rustix::fs::{AtFlags, Mode, OFlags};
+use rustix::io::Errno;
+
+use crate::StoreError;
+use crate::meta::Meta;
+
+/// Where the repository describes itself.
+const META: &str = "meta.json";
+
+/// Largest description that is read.
+const MAX_META: u64 = 1024 * 1024;
+
+/// Objects may be more open here than where the system shows them, so nobody but root gets in.
+const PRIVATE: u32 = 0o700;
+
+/// Marks files that the kernel verifies, in `stx_attributes`.
+const VERIFIED: u64 = 0x0010_0000;
+
+/// An open repository of composefs.
+#[derive(Debug)]
+pub struct Store {
+    dir: OwnedFd,
+    objects: OwnedFd,
+    algorithm: Algorithm,
+    version: Version,
+}
+
+impl Store {
+    /// Open the repository at `path` below `base`; `None` when there is none.
+    ///
+    /// # Errors
+    /// [`StoreError::Foreign`] when it is one that this program must not write to.
+    pub fn open(base: BorrowedFd<'_>, path: &Path) -> Result<Option<Self>, StoreError> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let dir = match rustix::fs::openat(base, path, flags, Mode::empty()) {
+            Err(Errno::NOENT) => return Ok(None),
+            other => other.during("open", path)?,
+        };
+        let Some(meta) = durable::read_optional(dir.as_fd(), Path::new(META), MAX_META)? else {
+            return Ok(None);
+        };
+        let (algorithm, version) = Meta::from_bytes(&meta)?.usable()?;
+        if is_verified(&dir)? {
+            return Err(StoreError::Foreign {
+                what: "fs-verity on all objects".to_owned(),
+            });
+        }
+        let objects = rustix::fs::openat(&dir, "objects", flags, Mode::empty());
+        Ok(Some(Self {
+            objects: objects.during("open", "objects")?,
+            dir,
+            algorithm,
+            version,
+        }))
+    }
+
+    /// Open it, or make it, with digests of `algorithm`. What was begun is completed.
+    ///
+    /// # Errors
+    /// [`StoreError`]; what was made until then stays.
+    pub fn ensure(
+        base: BorrowedFd<'_>,
+        path: &Path,
+        algorithm: Algorithm,
+    ) -> Result<Self, StoreError> {
+        if let Some(there) = Self::open(base, path)? {
+            return Ok(there);
+        }
+        durable::create_dir_all(base, path, PRIVATE)?;
+        for name in ["objects", "images/refs", "streams/refs"] {
+            durable::create_dir_all(base, &path.join(name), 0o755)?;
+        }
+        // It is a repository once it says so.
+        let meta = Meta::initial(algorithm).to_bytes()?;
+        durable::publish(base, &path.join(META), &meta, 0o644)?;
+        Self::open(base, path)?.ok_or_else(|| StoreError::Foreign {
+            what: "no description".to_owned(),
+        })
+    }
+
+    /// What its digests are made with.
+    #[must_use]
+    pub const fn algorithm(&self) -> Algorithm {
+        self.algorithm
+    }
+
+    /// The form of its images.
+    #[must_use]
+    pub const fn version(&self) -> Version {
+        self.version
+    }
+
+    /// The directory of objects.
+    #[must_use]
+    pub fn objects(&self) -> BorrowedFd<'_> {
+        self.objects.as_fd()
+    }
+
+    /// Whether there is an object with this digest.
+    ///
+    /// # Errors
+    /// What the system said.
+    pub fn has_object(&self, digest: &Digest) -> Result<bool, StoreError> {
+        let path = digest.object_path();
+        match rustix::fs::statat(&self.objects, &path, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(_) => Ok(true),
+            Err(Errno::NOENT) => Ok(false),
+            Err(error) => Ok(Err(error).during("look for object", path)?),
+        }
+    }
+
+    /// Open an object.
+    ///
+    /// # Errors
+    /// What the system said.
+    pub fn open_object(&self, digest: &Digest) -> Result<File, StoreError> {
+        let path = digest.object_path();
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let file = rustix::fs::openat(&self.objects, &path, flags, Mode::empty());
+        Ok(file.during("open object", path)?.into())
+    }
+
+    /// Keep an image under its digest, and under a name if it has one. Everything that was written to the file
+    /// system before is on disk before the image has its name, so that it never lacks an object.
+    ///
+    /// # Errors
+    /// [`StoreError`]; the name stands for what it stood for before.
+    pub fn add_image(&self, image: &[u8], name: Option<&str>) -> Result<Digest, StoreError> {
+        if let Some(name) = name.filter(|name| !is_component(name)) {
+            return Err(StoreError::Name {
+                name: name.to_owned(),
+            });
+        }
+        let digest = VerityHasher::digest(self.algorithm, image);
+        let object = digest.object_path();
+        if !self.has_object(&digest)? {
+            self.make_head(&object)?;
+            durable::publish_no_sync(self.objects(), Path::new(&object), image, 0o644)?;
+        }
+        durable::sync_filesystem(self.dir.as_fd())?;
+        let link = |name: String, target: String| {
+            durable::replace_symlink(self.dir.as_fd(), Path::new(&name), Path::new(&target))
+        };
+        link(format!("images/{digest}"), format!("../objects/{object}"))?;
+        if let Some(name) = name {
+            link(format!("images/refs/{name}"), format!("../{digest}"))?;
+        }
+        durable::sync_filesystem(self.dir.as_fd())?;
+        Ok(digest)
+    }
+
+    /// Makes the directory of an object.
+    pub(crate) fn make_head(&self, object: &str) -> Result<(), StoreError> {
+        let (head, _) = object.split_once('/').unwrap_or((object, ""));
+        match rustix::fs::mkdirat(&self.objects, head, Mode::from_raw_mode(0o755)) {
+            Ok(()) | Err(Errno::EXIST) => Ok(()),
+            Err(error) => Ok(Err(error).during("create", head)?),
+        }
+    }
+}
+
+/// Whether the kernel verifies the description, which means that it must verify all objects.
+fn is_verified(dir: &OwnedFd) -> Result<bool, StoreError> {
+    let mask = rustix::fs::StatxFlags::BASIC_STATS;
+    let stat = rustix::fs::statx(dir, META, AtFlags::SYMLINK_NOFOLLOW, mask);
+    let attributes = stat.during("look at", META)?.stx_attributes;
+    Ok(attributes.bits() & VERIFIED != 0)
+}
+
+fn is_component(name: &str) -> bool {
+    !name.is_empty() && !name.contains('/') && name != "." && name != ".."
+}

@@ -1,0 +1,89 @@
+//! A repository on disk.
+
+use std::fs;
+use std::os::fd::AsFd as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::path::Path;
+
+use composefs::{Adopted, Store, StoreError};
+use composefs_format::{Algorithm, VerityHasher};
+
+fn store(base: &Path) -> Store {
+    let base = fs::File::open(base).unwrap();
+    Store::ensure(base.as_fd(), Path::new("composefs"), Algorithm::Sha512).unwrap()
+}
+
+#[test]
+fn it_is_private_and_made_once() {
+    let scratch = testkit::scratch_dir();
+    let base = fs::File::open(scratch.path()).unwrap();
+    assert!(
+        Store::open(base.as_fd(), Path::new("composefs"))
+            .unwrap()
+            .is_none()
+    );
+    store(scratch.path());
+    let path = scratch.path().join("composefs");
+    assert_eq!(
+        fs::metadata(&path).unwrap().permissions().mode() & 0o7777,
+        0o700
+    );
+    let meta = fs::metadata(path.join("meta.json")).unwrap().ino();
+    store(scratch.path());
+    assert_eq!(fs::metadata(path.join("meta.json")).unwrap().ino(), meta);
+    fs::write(path.join("meta.json"), "{}").unwrap();
+    let damaged = Store::open(base.as_fd(), Path::new("composefs"));
+    assert!(matches!(damaged, Err(StoreError::Meta(_))), "{damaged:?}");
+}
+
+#[test]
+fn a_file_is_an_object_by_another_name() {
+    let scratch = testkit::scratch_dir();
+    let store = store(scratch.path());
+    let path = scratch.path().join("file");
+    fs::write(&path, [7; 5000]).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o000)).unwrap();
+    let file = fs::File::open(&path).unwrap();
+    let digest = VerityHasher::digest(Algorithm::Sha512, &[7; 5000]);
+    assert_eq!(store.adopt(file.as_fd(), &digest).unwrap(), Adopted::Linked);
+    assert_eq!(
+        store.adopt(file.as_fd(), &digest).unwrap(),
+        Adopted::Present
+    );
+    let object = store.open_object(&digest).unwrap().metadata().unwrap();
+    assert_eq!(object.ino(), fs::metadata(&path).unwrap().ino());
+}
+
+/// The file is on another file system than the store.
+#[test]
+fn what_cannot_be_linked_is_copied() {
+    let scratch = testkit::scratch_dir();
+    let store = store(scratch.path());
+    let path = Path::new("/proc/version");
+    let content = fs::read(path).unwrap();
+    let digest = VerityHasher::digest(Algorithm::Sha512, &content);
+    let file = fs::File::open(path).unwrap();
+    assert_eq!(store.adopt(file.as_fd(), &digest).unwrap(), Adopted::Copied);
+    let mut object = store.open_object(&digest).unwrap();
+    let mut copied = Vec::new();
+    std::io::Read::read_to_end(&mut object, &mut copied).unwrap();
+    assert_eq!(copied, content);
+}
+
+#[test]
+fn names_of_images_stay_where_they_belong() {
+    let scratch = testkit::scratch_dir();
+    let store = store(scratch.path());
+    for name in ["", ".", "..", "a/b", "../x"] {
+        let error = store.add_image(b"image", Some(name)).unwrap_err();
+        assert!(
+            matches!(error, StoreError::Name { .. }),
+            "{name:?}: {error}"
+        );
+    }
+    let digest = store.add_image(b"image", Some("system")).unwrap();
+    let named = scratch.path().join("composefs/images/refs/system");
+    assert_eq!(fs::read(named).unwrap(), b"image");
+    let listed = scratch.path().join(format!("composefs/images/{digest}"));
+    assert_eq!(fs::read(listed).unwrap(), b"image");
+}
