@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsRawFd as _, BorrowedFd};
+use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd};
 use std::path::Path;
 
 use composefs_format::Digest;
@@ -27,8 +27,8 @@ pub enum Adopted {
 
 impl Store {
     /// Let the regular file `file`, whose digest is `digest`, be an object: linked, where it has room for
-    /// another link and is on the same file system, else cloned, else copied. Nothing is synced; owner, mode and
-    /// attributes do not matter, for images have their own.
+    /// another link and is on the same file system, else cloned, else copied. A copy is synced; owner, mode and
+    /// attributes do not matter, for images have their own. A file that is linked must be on disk already.
     ///
     /// # Errors
     /// What the system said; a copy that is not complete has no name of an object.
@@ -57,6 +57,8 @@ impl Store {
             Ok(()) => Adopted::Cloned,
             Err(_) => copy_all(file, &copy).during("copy object", path)?,
         };
+        // Once it has its name, nobody looks at its bytes again.
+        durable::sync_file(copy.as_fd(), Path::new(path))?;
         let objects = self.objects();
         let renamed = rustix::fs::renameat(objects, &temporary, objects, Path::new(path));
         renamed.during("name object", path)?;

@@ -37,20 +37,10 @@ impl Store {
     /// # Errors
     /// [`StoreError::Foreign`] when it is one that this program must not write to.
     pub fn open(base: BorrowedFd<'_>, path: &Path) -> Result<Option<Self>, StoreError> {
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let dir = match rustix::fs::openat(base, path, flags, Mode::empty()) {
-            Err(Errno::NOENT) => return Ok(None),
-            other => other.during("open", path)?,
-        };
-        let Some(meta) = durable::read_optional(dir.as_fd(), Path::new(META), MAX_META)? else {
+        let Some((dir, algorithm, version)) = described(base, path)? else {
             return Ok(None);
         };
-        let (algorithm, version) = Meta::from_bytes(&meta)?.usable()?;
-        if is_verified(&dir)? {
-            return Err(StoreError::Foreign {
-                what: "fs-verity on all objects".to_owned(),
-            });
-        }
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let objects = rustix::fs::openat(&dir, "objects", flags, Mode::empty());
         Ok(Some(Self {
             objects: objects.during("open", "objects")?,
@@ -69,16 +59,19 @@ impl Store {
         path: &Path,
         algorithm: Algorithm,
     ) -> Result<Self, StoreError> {
-        if let Some(there) = Self::open(base, path)? {
-            return Ok(there);
+        let is_new = described(base, path)?.is_none();
+        if is_new {
+            durable::create_dir_all(base, path, PRIVATE)?;
         }
-        durable::create_dir_all(base, path, PRIVATE)?;
+        // A new one of `cfsctl` has none of them.
         for name in ["objects", "images/refs", "streams/refs"] {
             durable::create_dir_all(base, &path.join(name), 0o755)?;
         }
-        // It is a repository once it says so.
-        let meta = Meta::initial(algorithm).to_bytes()?;
-        durable::publish(base, &path.join(META), &meta, 0o644)?;
+        if is_new {
+            // It is a repository once it says so.
+            let meta = Meta::initial(algorithm).to_bytes()?;
+            durable::publish(base, &path.join(META), &meta, 0o644)?;
+        }
         Self::open(base, path)?.ok_or_else(|| StoreError::Foreign {
             what: "no description".to_owned(),
         })
@@ -139,10 +132,9 @@ impl Store {
         }
         let digest = VerityHasher::digest(self.algorithm, image);
         let object = digest.object_path();
-        if !self.has_object(&digest)? {
-            self.make_head(&object)?;
-            durable::publish_no_sync(self.objects(), Path::new(&object), image, 0o644)?;
-        }
+        self.make_head(&object)?;
+        // Also where there is one: a machine that died may have left it without its bytes.
+        durable::publish_no_sync(self.objects(), Path::new(&object), image, 0o644)?;
         durable::sync_filesystem(self.dir.as_fd())?;
         let link = |name: String, target: String| {
             durable::replace_symlink(self.dir.as_fd(), Path::new(&name), Path::new(&target))
@@ -163,6 +155,29 @@ impl Store {
             Err(error) => Ok(Err(error).during("create", head)?),
         }
     }
+}
+
+/// The directory of a repository that this program may write to, and what it says about itself; `None` when it
+/// says nothing.
+fn described(
+    base: BorrowedFd<'_>,
+    path: &Path,
+) -> Result<Option<(OwnedFd, Algorithm, Version)>, StoreError> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let dir = match rustix::fs::openat(base, path, flags, Mode::empty()) {
+        Err(Errno::NOENT) => return Ok(None),
+        other => other.during("open", path)?,
+    };
+    let Some(meta) = durable::read_optional(dir.as_fd(), Path::new(META), MAX_META)? else {
+        return Ok(None);
+    };
+    let (algorithm, version) = Meta::from_bytes(&meta)?.usable()?;
+    if is_verified(&dir)? {
+        return Err(StoreError::Foreign {
+            what: "fs-verity on all objects".to_owned(),
+        });
+    }
+    Ok(Some((dir, algorithm, version)))
 }
 
 /// Whether the kernel verifies the description, which means that it must verify all objects.

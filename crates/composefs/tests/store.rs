@@ -36,6 +36,26 @@ fn it_is_private_and_made_once() {
     assert!(matches!(damaged, Err(StoreError::Meta(_))), "{damaged:?}");
 }
 
+/// `cfsctl init` makes nothing but the description.
+#[test]
+fn one_that_was_only_described_is_completed() {
+    let scratch = testkit::scratch_dir();
+    let path = scratch.path().join("composefs");
+    fs::create_dir(&path).unwrap();
+    let meta =
+        r#"{"version": 1, "algorithm": "fsverity-sha256-12", "erofs_formats": {"default": 1}}"#;
+    fs::write(path.join("meta.json"), meta).unwrap();
+    let store = store(scratch.path());
+    assert_eq!(
+        store.algorithm(),
+        Algorithm::Sha256,
+        "its own digests count"
+    );
+    let digest = store.add_image(b"image", None).unwrap();
+    assert!(store.has_object(&digest).unwrap());
+    assert_eq!(fs::read(path.join("meta.json")).unwrap(), meta.as_bytes());
+}
+
 #[test]
 fn a_file_is_an_object_by_another_name() {
     let scratch = testkit::scratch_dir();

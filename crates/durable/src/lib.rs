@@ -14,7 +14,8 @@ pub use crash::crash_point;
 pub use error::{Error, IoContext};
 pub use lock::{Lock, LockError};
 pub use publish::{
-    publish, publish_no_sync, read_optional, replace_symlink, sync_dir, sync_filesystem, write_all,
+    publish, publish_no_sync, read_optional, replace_symlink, sync_dir, sync_file, sync_filesystem,
+    write_all,
 };
 pub use tree::{create_dir_all, remove_all};
 pub use verity::{enable_verity, verity_digest};

@@ -130,6 +130,14 @@ pub fn sync_filesystem(fd: BorrowedFd<'_>) -> Result<(), Error> {
     rustix::fs::syncfs(fd).during("sync the file system of", ".")
 }
 
+/// Flush a file, which messages call `path`.
+///
+/// # Errors
+/// What the system said; then its bytes may not be on disk.
+pub fn sync_file(file: BorrowedFd<'_>, path: &Path) -> Result<(), Error> {
+    rustix::fs::fsync(file).during("sync", path)
+}
+
 /// Flush a directory's entries.
 ///
 /// # Errors

@@ -142,7 +142,10 @@ fn what_only_an_older_version_was_made_of_goes_from_systems() {
         show.output().unwrap().status.success()
     };
     // A repository alone may be one that somebody builds in.
-    answer(&mut bootroot(&format!("--repo {} image prune", repo.display())));
+    answer(&mut bootroot(&format!(
+        "--repo {} image prune",
+        repo.display()
+    )));
     assert!(is_there());
     let on = |line: &str| bootroot(&format!("--sysroot {} {line}", sysroot.path().display()));
     let planned = answer(&mut on("image prune --dry-run --json"));
