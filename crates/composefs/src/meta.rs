@@ -66,13 +66,13 @@ impl Meta {
         if self.version != 1 {
             return foreign(format!("version {}", self.version));
         }
-        let known = |feature: &&String| feature.as_str() != V1_IMAGES;
+        let is_unknown = |feature: &&String| feature.as_str() != V1_IMAGES;
         let features = &self.features;
-        let unknown = features
+        let mut all = features
             .incompatible
             .iter()
             .chain(&features.read_only_compatible);
-        if let Some(feature) = unknown.filter(known).next() {
+        if let Some(feature) = all.find(is_unknown) {
             return foreign(format!("the feature {feature}"));
         }
         let algorithms = [Algorithm::Sha256, Algorithm::Sha512];
