@@ -171,9 +171,10 @@ fn outcome(facts: &[String]) -> Vec<&str> {
 }
 
 /// The points that a deployment passes beyond those of fetching (`tests/crash.rs`).
-const DEPLOYING: [&str; 11] = [
+const DEPLOYING: [&str; 12] = [
     "sysroot:boot-set-removed",
     "sysroot:checked-out",
+    "sysroot:image-made",
     "sysroot:etc-made",
     "sysroot:deployment-made",
     "sysroot:kernel-file-installed",
