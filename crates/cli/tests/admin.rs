@@ -307,7 +307,7 @@ fn what_needs_a_running_system_says_so() {
     let config = "--repo=ostree/repo config set ex-integrity.fsverity yes";
     answer(&mut at(ostree(config), &twins.ours));
     let said = refusal(&mut twins.ours("post-copy"), 1);
-    assert!(said.contains("fs-verity"), "{said}");
+    assert!(said.contains("fsverity required"), "{said}");
 }
 
 /// Android Boot has no entries of its own: a program writes the image of the first deployment to a partition.

@@ -64,7 +64,10 @@ fn assert_same(ours: &ScratchSysroot, theirs: &ScratchSysroot) {
     assert_eq!(ours.facts(), theirs.facts());
     let tree =
         |system: &ScratchSysroot| testkit::manifest(&system.join("ostree/deploy/testos/deploy"));
-    tree(ours).assert_same(&tree(theirs));
+    let mut differences = tree(ours).differences(&tree(theirs));
+    // ostree 2022.7 knows nothing of composefs.
+    differences.retain(|line| !line.contains(".0/.ostree.cfs: "));
+    assert!(differences.is_empty(), "{differences:#?}");
 }
 
 /// Against the schema that osbuild itself checks options with.
