@@ -7,6 +7,7 @@ use error_class::{Classified, ErrorClass};
 use nix::fcntl::{FcntlArg, fcntl};
 use nix::libc;
 use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
 
 use crate::{Error, IoContext as _};
 
@@ -66,15 +67,40 @@ impl Lock {
         Self::take(dir, name, libc::F_WRLCK, timeout)
     }
 
+    /// Like [`Self::shared`] for one who only reads, and may not be allowed to do more: where the lock file
+    /// cannot be written, it is locked all the same, and where it cannot be created, there is no lock.
+    ///
+    /// # Errors
+    /// [`LockError::Busy`] after `timeout`; otherwise what the system said.
+    pub fn reading(
+        dir: BorrowedFd<'_>,
+        name: &Path,
+        timeout: Duration,
+    ) -> Result<Option<Self>, LockError> {
+        let file = match open(dir, name, OFlags::CREATE | OFlags::RDWR) {
+            Err(Errno::ROFS | Errno::ACCESS | Errno::PERM) => open(dir, name, OFlags::RDONLY),
+            other => other,
+        };
+        match file {
+            Err(Errno::NOENT | Errno::ACCESS) => Ok(None),
+            file => {
+                let file = file.during("open lock", name)?;
+                Self::wait(file, name, libc::F_RDLCK, timeout).map(Some)
+            }
+        }
+    }
+
     fn take(
         dir: BorrowedFd<'_>,
         name: &Path,
         kind: i32,
         timeout: Duration,
     ) -> Result<Self, LockError> {
-        let flags = OFlags::CREATE | OFlags::RDWR | OFlags::CLOEXEC;
-        let file = rustix::fs::openat(dir, name, flags, Mode::from_raw_mode(0o660))
-            .during("open lock", name)?;
+        let file = open(dir, name, OFlags::CREATE | OFlags::RDWR).during("open lock", name)?;
+        Self::wait(file, name, kind, timeout)
+    }
+
+    fn wait(file: OwnedFd, name: &Path, kind: i32, timeout: Duration) -> Result<Self, LockError> {
         let started = Instant::now();
         let mut pause = Duration::from_millis(1);
         while !try_lock(file.as_fd(), kind).during("lock", name)? {
@@ -90,6 +116,11 @@ impl Lock {
         }
         Ok(Self(file))
     }
+}
+
+fn open(dir: BorrowedFd<'_>, name: &Path, flags: OFlags) -> Result<OwnedFd, Errno> {
+    let mode = Mode::from_raw_mode(0o660);
+    rustix::fs::openat(dir, name, flags | OFlags::CLOEXEC, mode)
 }
 
 /// Whether the lock was free.

@@ -286,7 +286,16 @@ impl Repo {
     /// # Errors
     /// [`LockError`].
     pub fn lock_shared(&self) -> Result<Option<Lock>, LockError> {
-        self.lock(Lock::shared)
+        self.lock(|dir, name, timeout| Lock::shared(dir, name, timeout).map(Some))
+    }
+
+    /// Keep a prune from beginning while the repository is read; without a lock where the repository
+    /// cannot be written anyway.
+    ///
+    /// # Errors
+    /// [`LockError`].
+    pub fn lock_for_reading(&self) -> Result<Option<Lock>, LockError> {
+        self.lock(Lock::reading)
     }
 
     /// Take the repository's lock alone.
@@ -294,17 +303,17 @@ impl Repo {
     /// # Errors
     /// [`LockError`].
     pub fn lock_exclusive(&self) -> Result<Option<Lock>, LockError> {
-        self.lock(Lock::exclusive)
+        self.lock(|dir, name, timeout| Lock::exclusive(dir, name, timeout).map(Some))
     }
 
     fn lock(
         &self,
-        take: fn(BorrowedFd<'_>, &Path, std::time::Duration) -> Result<Lock, LockError>,
+        take: fn(BorrowedFd<'_>, &Path, std::time::Duration) -> Result<Option<Lock>, LockError>,
     ) -> Result<Option<Lock>, LockError> {
         if !self.config.locking {
             return Ok(None);
         }
-        take(self.dir(), Path::new(".lock"), self.config.lock_timeout).map(Some)
+        take(self.dir(), Path::new(".lock"), self.config.lock_timeout)
     }
 
     /// Names of all loose objects below `objects/xx` for one `xx`.

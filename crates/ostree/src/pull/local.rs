@@ -24,7 +24,7 @@ impl Repo {
         progress: &dyn Progress,
         interrupt: &Interrupt,
     ) -> Result<PullStats, PullError> {
-        let _source_lock = source.lock_shared().map_err(crate::WriteError::from)?;
+        let _source_lock = source.lock_for_reading().map_err(crate::WriteError::from)?;
         let txn = self.begin(TransactionOptions::default().writing_split_xattrs())?;
         let mut pull = Pull {
             source,
