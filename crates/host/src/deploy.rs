@@ -25,6 +25,8 @@ pub struct DeployOptions {
     pub stateroot: StaterootName,
     /// The reference that the deployment follows from then on, instead of the one it is fetched by.
     pub target: Option<OstreeImageReference>,
+    /// Keep the image's layers, but not the image: only the deployment names its commit.
+    pub no_imgref: bool,
     /// The kernel arguments, to which those of the image are added. When there are none, those of the deployment
     /// that this one follows are kept, but for what the image changes.
     pub kernel_arguments: Vec<String>,
@@ -43,6 +45,7 @@ impl DeployOptions {
         Self {
             stateroot,
             target: None,
+            no_imgref: false,
             kernel_arguments: Vec::new(),
             architecture: architecture.to_owned(),
             lock_timeout: Duration::from_secs(60),
@@ -173,6 +176,7 @@ fn pull_options(options: &DeployOptions) -> PullOptions {
         target: options.target.as_ref().map(|target| target.imgref.clone()),
         // What is deployed is meant to boot.
         require_bootable: true,
+        no_imgref: options.no_imgref,
         now: options.now,
         ..PullOptions::default()
     }

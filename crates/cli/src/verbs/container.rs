@@ -5,6 +5,7 @@ pub(crate) mod clear_cached_update;
 pub(crate) mod compare;
 pub(crate) mod copy;
 mod copy_image;
+mod deploy;
 mod encapsulate;
 mod encapsulate_directory;
 mod image_options;
@@ -48,6 +49,7 @@ pub(crate) enum Container {
 pub(crate) enum ContainerImage {
     List(list::List),
     Pull(pull::Pull),
+    Deploy(Box<deploy::Deploy>),
     History(history::History),
     Metadata(metadata::Metadata),
     ClearCachedUpdate(clear_cached_update::ClearCachedUpdate),
@@ -78,6 +80,7 @@ impl ContainerImage {
         match self {
             Self::List(verb) => verb.run(context),
             Self::Pull(verb) => verb.run(context),
+            Self::Deploy(verb) => verb.run(context),
             Self::History(verb) => verb.run(context),
             Self::Metadata(verb) => verb.run(context),
             Self::ClearCachedUpdate(verb) => verb.run(context),

@@ -56,12 +56,12 @@ impl Deploy {
             progress,
             interrupt,
         )?;
-        let image = deployed.image.to_string();
-        let digest = deployed.pull.digest.to_string();
-        let fields = [("BOOTROOT_IMAGE", &*image), ("BOOTROOT_DIGEST", &*digest)];
-        let message = format!("Deployed {image}");
-        context.journal().tell(Event::Deployed, &message, &fields);
-        self.report(context, &deployed)
+        tell_journal(context, &deployed);
+        if self.format.json {
+            context.results().json(&deployed)?;
+            return Ok(Exit::Done);
+        }
+        report(context, &deployed)
     }
 
     fn options(&self) -> DeployOptions {
@@ -71,39 +71,45 @@ impl Deploy {
         options.now = environment::now();
         options
     }
+}
 
-    fn report(&self, context: &Context, deployed: &Deployed) -> Result<Exit, Failure> {
-        let mut out = context.results();
-        if self.format.json {
-            out.json(deployed)?;
-            return Ok(Exit::Done);
-        }
-        let Deployed {
-            stateroot,
-            commit,
-            serial,
-            pull,
-            ..
-        } = deployed;
-        writeln!(out, "{}: deployed", deployed.image)?;
-        writeln!(out, "  deployment: {stateroot} {commit}.{serial}")?;
-        if let Some(version) = &deployed.version {
-            writeln!(out, "  version:    {version}")?;
-        }
-        if let Some(kernel) = &deployed.kernel {
-            writeln!(out, "  kernel:     {kernel}")?;
-        }
-        writeln!(out, "  arguments:  {}", deployed.kernel_arguments.join(" "))?;
-        let (layers, bytes) = (pull.layers, HumanBytes(pull.bytes_fetched));
-        writeln!(
-            out,
-            "  layers:     {}, {} fetched ({bytes})",
-            layers.total, layers.fetched
-        )?;
-        for removed in &deployed.removed {
-            writeln!(out, "  removed:    {removed}")?;
-        }
-        out.finish()?;
-        Ok(Exit::Done)
+/// Note in the journal what was deployed.
+pub(crate) fn tell_journal(context: &Context, deployed: &Deployed) {
+    let image = deployed.image.to_string();
+    let digest = deployed.pull.digest.to_string();
+    let fields = [("BOOTROOT_IMAGE", &*image), ("BOOTROOT_DIGEST", &*digest)];
+    let message = format!("Deployed {image}");
+    context.journal().tell(Event::Deployed, &message, &fields);
+}
+
+/// Say what was deployed.
+pub(crate) fn report(context: &Context, deployed: &Deployed) -> Result<Exit, Failure> {
+    let mut out = context.results();
+    let Deployed {
+        stateroot,
+        commit,
+        serial,
+        pull,
+        ..
+    } = deployed;
+    writeln!(out, "{}: deployed", deployed.image)?;
+    writeln!(out, "  deployment: {stateroot} {commit}.{serial}")?;
+    if let Some(version) = &deployed.version {
+        writeln!(out, "  version:    {version}")?;
     }
+    if let Some(kernel) = &deployed.kernel {
+        writeln!(out, "  kernel:     {kernel}")?;
+    }
+    writeln!(out, "  arguments:  {}", deployed.kernel_arguments.join(" "))?;
+    let (layers, bytes) = (pull.layers, HumanBytes(pull.bytes_fetched));
+    writeln!(
+        out,
+        "  layers:     {}, {} fetched ({bytes})",
+        layers.total, layers.fetched
+    )?;
+    for removed in &deployed.removed {
+        writeln!(out, "  removed:    {removed}")?;
+    }
+    out.finish()?;
+    Ok(Exit::Done)
 }
