@@ -47,10 +47,12 @@ install: build ## into $(DESTDIR)$(PREFIX)
 			install -Dm644 /dev/stdin $(DESTDIR)$(PREFIX)/lib/systemd/system/$$(basename $$unit); \
 	done
 
-install-osbuild: build ## the stage of osbuild, into $(DESTDIR)$(OSBUILD)
-	install -Dm755 $(TARGET)/release/bootroot $(DESTDIR)$(OSBUILD)/stages/org.osbuild.ostree.deploy
-	install -Dm644 osbuild/org.osbuild.ostree.deploy.meta.json \
-		$(DESTDIR)$(OSBUILD)/stages/org.osbuild.ostree.deploy.meta.json
+install-osbuild: build ## the stages of osbuild, into $(DESTDIR)$(OSBUILD)
+	for meta in osbuild/*.meta.json; do \
+		stage=$$(basename $$meta .meta.json); \
+		install -Dm755 $(TARGET)/release/bootroot $(DESTDIR)$(OSBUILD)/stages/$$stage; \
+		install -Dm644 $$meta $(DESTDIR)$(OSBUILD)/stages/$$stage.meta.json; \
+	done
 
 clean-lab: ## remove the cached images
 	-@chattr -f -i $(LAB)/demo-sysroot/ostree/deploy/*/deploy/*/ 2>/dev/null

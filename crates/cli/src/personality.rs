@@ -21,16 +21,25 @@ pub(crate) enum Personality {
     Ostree,
 }
 
+/// Stages of osbuild and the verbs below `bootroot osbuild` that they are.
+const STAGES: [(&str, &str); 2] = [
+    (osbuild::DEPLOY_STAGE, "ostree-deploy"),
+    (osbuild::ENCAPSULATE_STAGE, "ostree-encapsulate"),
+];
+
 /// The words of a command line as the parser wants them, and as whom to answer.
 ///
-/// A program called `ostree` is `bootroot ostree`, and one called like a stage of osbuild is that stage. Below that verb options may stand before the verbs
-/// that they belong to: the first word that is no option is the verb.
+/// A program called `ostree` is `bootroot ostree`, and one called like a stage of osbuild is that stage. Below
+/// `ostree` options may stand before the verbs that they belong to: the first word that is no option is the verb.
 pub(crate) fn arrange(mut words: Vec<OsString>, command: &Command) -> (Vec<OsString>, Personality) {
     let name = words.first().map(Path::new).and_then(Path::file_name);
     if name == Some(OsStr::new(OSTREE)) {
         words.insert(1, OSTREE.into());
-    } else if name == Some(OsStr::new(osbuild::DEPLOY_STAGE)) {
-        words.splice(1..1, ["osbuild".into(), "ostree-deploy".into()]);
+    } else if let Some((_, verb)) = STAGES
+        .iter()
+        .find(|(stage, _)| name == Some(OsStr::new(stage)))
+    {
+        words.splice(1..1, ["osbuild".into(), verb.into()]);
     }
     let place = verb_place(&words, 1).filter(|place| words[*place] == OSTREE);
     let (Some(place), Some(below)) = (place, command.find_subcommand(OSTREE)) else {

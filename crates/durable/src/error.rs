@@ -40,3 +40,14 @@ impl<T, E: Into<io::Error>> IoContext<T> for Result<T, E> {
         })
     }
 }
+
+/// What setting an extended attribute is called in an [`Error`].
+#[must_use]
+pub fn setting_attribute(name: &[u8]) -> &'static str {
+    match name {
+        b"security.selinux" => {
+            "set the SELinux label (one that the kernel does not know needs CAP_MAC_ADMIN) of"
+        }
+        _ => "set attributes of",
+    }
+}

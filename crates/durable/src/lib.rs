@@ -11,7 +11,7 @@ mod tree;
 mod verity;
 
 pub use crash::crash_point;
-pub use error::{Error, IoContext};
+pub use error::{Error, IoContext, setting_attribute};
 pub use lock::{Lock, LockError};
 pub use publish::{
     publish, publish_no_sync, read_optional, replace_symlink, sync_dir, sync_file, sync_filesystem,

@@ -1,7 +1,7 @@
 //! What osbuild hands to a stage.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Component, Path, PathBuf};
 
 use error_class::{Classified, ErrorClass};
 use serde::Deserialize;
@@ -59,4 +59,14 @@ impl<O: DeserializeOwned> Arguments<O> {
     pub fn from_json(document: &[u8]) -> Result<Self, InvalidArguments> {
         Ok(serde_json::from_slice(document)?)
     }
+}
+
+/// A path of the options, below the tree; none when it leads out of it.
+pub(crate) fn below(tree: &Path, path: &str) -> Option<PathBuf> {
+    let relative = Path::new(path.trim_start_matches('/'));
+    let plain = |part| matches!(part, Component::Normal(_));
+    relative
+        .components()
+        .all(plain)
+        .then(|| tree.join(relative))
 }

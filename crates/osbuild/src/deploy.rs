@@ -1,12 +1,12 @@
 //! The options and inputs of `org.osbuild.ostree.deploy`.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use error_class::{Classified, ErrorClass};
 use serde::Deserialize;
 
-use crate::arguments::{Arguments, Input};
+use crate::arguments::{Arguments, Input, below};
 
 /// The name of the stage.
 pub const DEPLOY_STAGE: &str = "org.osbuild.ostree.deploy";
@@ -152,7 +152,10 @@ impl DeployStage {
             inputs,
             options,
         } = arguments;
-        let mounts = options.mounts.iter().map(|mount| below(&tree, mount));
+        let mounts = options
+            .mounts
+            .into_iter()
+            .map(|mount| below(&tree, &mount).ok_or(InvalidDeployStage::Mount(mount)));
         let mut kernel_arguments = options.kernel_opts;
         kernel_arguments.extend(options.rootfs.as_ref().map(RootFs::kernel_argument));
         Ok(Self {
@@ -163,16 +166,6 @@ impl DeployStage {
             kernel_arguments,
             tree,
         })
-    }
-}
-
-fn below(tree: &Path, mount: &str) -> Result<PathBuf, InvalidDeployStage> {
-    let relative = Path::new(mount.trim_start_matches('/'));
-    let plain = |part| matches!(part, std::path::Component::Normal(_));
-    if relative.components().all(plain) {
-        Ok(tree.join(relative))
-    } else {
-        Err(InvalidDeployStage::Mount(mount.to_owned()))
     }
 }
 
@@ -206,6 +199,8 @@ fn from_input(input: Input) -> Result<DeploySource, InvalidDeployStage> {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
 
     fn stage(options: &str, inputs: &str) -> Result<DeployStage, String> {

@@ -234,7 +234,7 @@ impl Transaction<'_> {
         let link = proc_path(self.staging.dir(), Path::new(path));
         for (name, value) in header.xattrs.iter() {
             rustix::fs::lsetxattr(&link, name, value, XattrFlags::empty())
-                .during("set an attribute of", path)?;
+                .during(durable::setting_attribute(name), path)?;
         }
         Ok(())
     }
@@ -514,7 +514,7 @@ fn set_owner(file: BorrowedFd<'_>, path: &str, header: &FileHeader) -> Result<()
 fn set_xattrs(file: BorrowedFd<'_>, path: &str, xattrs: &Xattrs) -> Result<(), durable::Error> {
     for (name, value) in xattrs.iter() {
         rustix::fs::fsetxattr(file, name, value, XattrFlags::empty())
-            .during("set an attribute of", path)?;
+            .during(durable::setting_attribute(name), path)?;
     }
     Ok(())
 }

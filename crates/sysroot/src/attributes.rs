@@ -4,7 +4,7 @@ use std::ffi::CString;
 use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd};
 use std::path::{Path, PathBuf};
 
-use durable::{Error, IoContext as _};
+use durable::{Error, IoContext as _, setting_attribute};
 use file_contexts::{Policy, SELINUX_XATTR, xattr_value};
 use rustix::fs::XattrFlags;
 use rustix::io::Errno;
@@ -66,7 +66,7 @@ pub(crate) fn set_on_file(
 ) -> Result<(), Error> {
     for (name, value) in attributes {
         rustix::fs::fsetxattr(file, name, value, XattrFlags::empty())
-            .during("set attributes of", path)?;
+            .during(setting_attribute(name.to_bytes()), path)?;
     }
     Ok(())
 }
@@ -80,7 +80,7 @@ pub(crate) fn set_on_link(
     let place = through_proc(dir, name);
     for (attribute, value) in attributes {
         rustix::fs::lsetxattr(&place, attribute, value, XattrFlags::empty())
-            .during("set attributes of", name)?;
+            .during(setting_attribute(attribute.to_bytes()), name)?;
     }
     Ok(())
 }
@@ -108,7 +108,7 @@ pub(crate) fn label_file(
         XattrFlags::empty(),
     ) {
         Ok(()) | Err(Errno::NOTSUP) => Ok(()),
-        Err(error) => Err(error).during("label", place),
+        Err(error) => Err(error).during(setting_attribute(SELINUX_XATTR), place),
     }
 }
 
@@ -131,6 +131,6 @@ pub(crate) fn label_link(
         XattrFlags::empty(),
     ) {
         Ok(()) | Err(Errno::NOTSUP) => Ok(()),
-        Err(error) => Err(error).during("label", name),
+        Err(error) => Err(error).during(setting_attribute(SELINUX_XATTR), name),
     }
 }

@@ -10,7 +10,7 @@ use crate::outcome::Failure;
 use crate::place::open_dir;
 
 /// How images are reached.
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 #[command(next_help_heading = "Source options")]
 pub(crate) struct SourceOptions {
     /// Use credentials from FILE only [default: those of the system, then those of the user]

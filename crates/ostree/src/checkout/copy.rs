@@ -101,7 +101,7 @@ impl Walk<'_> {
     ) -> Result<(), durable::Error> {
         for (name, value) in self.relabelled(path, mode, xattrs).iter() {
             rustix::fs::fsetxattr(file, name, value, XattrFlags::empty())
-                .during("set attributes of", path)?;
+                .during(durable::setting_attribute(name), path)?;
         }
         Ok(())
     }
@@ -125,7 +125,7 @@ impl Walk<'_> {
             .iter()
         {
             rustix::fs::lsetxattr(&place, name, value, XattrFlags::empty())
-                .during("set attributes of", &path)?;
+                .during(durable::setting_attribute(name), &path)?;
         }
         Ok(())
     }
