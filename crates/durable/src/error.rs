@@ -51,3 +51,24 @@ pub fn setting_attribute(name: &[u8]) -> &'static str {
         _ => "set attributes of",
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{IoContext as _, setting_attribute};
+
+    #[test]
+    fn a_label_that_is_refused_is_named() {
+        let refused = Err::<(), _>(std::io::Error::from_raw_os_error(22));
+        let error = refused.during(setting_attribute(b"security.selinux"), "etc/x");
+        let said = error.unwrap_err().to_string();
+        for expected in [
+            "SELinux label",
+            "CAP_MAC_ADMIN",
+            "etc/x",
+            "Invalid argument",
+        ] {
+            assert!(said.contains(expected), "{said}");
+        }
+        assert!(!setting_attribute(b"user.x").contains("SELinux"));
+    }
+}
