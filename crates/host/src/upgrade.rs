@@ -251,6 +251,7 @@ fn deploy_pulled(
             deployed: released,
             staged: state.staged().is_some(),
             held: held && !released,
+            collected_bytes: collect_leftovers(&locked, progress, interrupt),
             ..done(image, Some(pulled))
         });
     }
@@ -405,19 +406,39 @@ fn release(
 /// Removes layers and objects that nothing needs any more; how many bytes. The update is complete: that this fails is
 /// no reason to fail.
 fn collect(locked: &Locked<'_>, progress: &dyn Progress, interrupt: &Interrupt) -> u64 {
-    let unreachable = PruneOptions::without_ancestors();
     let layers = crate::image_prune_layers(locked.repo()).map_err(|error| error.to_string());
-    let pruned = layers.and_then(|_| {
-        let pruned = locked.repo().prune(&unreachable, progress, interrupt);
-        pruned.map_err(|error| error.to_string())
+    let pruned = layers.and_then(|_| prune(locked, progress, interrupt));
+    bytes_or_note(pruned, progress)
+}
+
+/// As [`collect`], where nothing was deployed: whoever was stopped after a deployment left layers that nothing needs. Without
+/// such layers no object is looked at.
+fn collect_leftovers(locked: &Locked<'_>, progress: &dyn Progress, interrupt: &Interrupt) -> u64 {
+    let layers = crate::image_prune_layers(locked.repo()).map_err(|error| error.to_string());
+    let pruned = layers.and_then(|removed| match removed {
+        None | Some(0) => Ok(0),
+        Some(_) => prune(locked, progress, interrupt),
     });
-    match pruned {
-        Ok(stats) => stats.bytes,
-        Err(error) => {
-            progress.note(&format!("what nothing needs could not be removed: {error}"));
-            0
-        }
-    }
+    bytes_or_note(pruned, progress)
+}
+
+fn prune(
+    locked: &Locked<'_>,
+    progress: &dyn Progress,
+    interrupt: &Interrupt,
+) -> Result<u64, String> {
+    let unreachable = PruneOptions::without_ancestors();
+    let pruned = locked.repo().prune(&unreachable, progress, interrupt);
+    pruned
+        .map(|stats| stats.bytes)
+        .map_err(|error| error.to_string())
+}
+
+fn bytes_or_note(pruned: Result<u64, String>, progress: &dyn Progress) -> u64 {
+    pruned.unwrap_or_else(|error| {
+        progress.note(&format!("what nothing needs could not be removed: {error}"));
+        0
+    })
 }
 
 /// Forgets the ref that was followed before the image.

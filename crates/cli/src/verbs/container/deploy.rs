@@ -91,7 +91,8 @@ impl Deploy {
         let image = self.image.reference()?;
         let access = self.source.access()?;
         let sysroot = context.place().create()?.sysroot()?;
-        let mut options = DeployOptions::new(stateroot(self.stateroot, &sysroot)?);
+        let mut options =
+            DeployOptions::new(stateroot(self.stateroot, &sysroot)?, std::env::consts::ARCH);
         options.target = self.target_imgref;
         options.no_imgref = self.no_imgref;
         options.kernel_arguments = self.karg;
