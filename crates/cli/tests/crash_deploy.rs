@@ -84,10 +84,11 @@ impl Host {
         copy
     }
 
-    /// What boots after the command was left alone.
+    /// What is there after the command was left alone, and what nothing needs was removed.
     fn expected(&self, line: &str) -> Vec<String> {
         let whole = self.copy();
         self.run(whole.path(), line);
+        self.run(whole.path(), "cleanup");
         whole.facts()
     }
 

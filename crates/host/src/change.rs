@@ -120,6 +120,9 @@ pub enum ChangeError {
     /// A stored image cannot be described.
     #[error(transparent)]
     Query(#[from] Box<::image::QueryError>),
+    /// It is not known which layers are needed.
+    #[error(transparent)]
+    Layers(#[from] Box<::image::ImportError>),
     /// There is no such tag.
     #[error(transparent)]
     Retag(#[from] crate::RetagError),
@@ -152,6 +155,7 @@ impl Classified for ChangeError {
             Self::Policy(error) => error.class(),
             Self::Read(error) => error.class(),
             Self::Query(error) => error.class(),
+            Self::Layers(error) => error.class(),
             Self::Retag(error) => error.class(),
             Self::Derived(error) => error.class(),
             Self::Stateroot(error) => error.class(),

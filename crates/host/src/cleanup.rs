@@ -1,7 +1,8 @@
-//! Removing what is left over: deployments that nothing boots, kernels that no entry names, objects that no
-//! ref leads to.
+//! Removing what is left over: deployments that nothing boots, kernels that no entry names, layers that nothing has,
+//! objects that no ref leads to.
 
-use ostree::PruneOptions;
+use image::CollectionPlan;
+use ostree::{PruneOptions, Repo};
 use progress::{Interrupt, Progress};
 use serde::Serialize;
 use sysroot::{CleanupPlan, Sysroot};
@@ -21,8 +22,10 @@ pub struct Cleaned {
     pub boot_files: Vec<String>,
     /// Sets of boot entries and links that are not active, and files that were being written.
     pub strays: Vec<String>,
+    /// Layers that neither an image nor a deployment has, by digest.
+    pub layers: Vec<String>,
     /// Objects of the repository that no ref leads to. What becomes free with the refs of removed
-    /// deployments is counted once those are removed.
+    /// deployments and layers is counted once those are removed.
     pub objects: u64,
     /// Their bytes.
     pub bytes: u64,
@@ -51,6 +54,7 @@ pub fn cleanup(
         keep_bases(locked.repo(), &commits)?;
         locked.cleanup()?
     };
+    let layers = unneeded_layers(locked.repo(), options.dry_run)?;
     let unreachable = PruneOptions::without_ancestors();
     let prune = sysroot.repo().plan_prune(&unreachable, interrupt)?;
     let stats = if options.dry_run {
@@ -60,18 +64,40 @@ pub fn cleanup(
     };
     Ok(describe(
         plan,
+        layers,
         (stats.deleted, stats.bytes),
         !options.dry_run,
     ))
 }
 
-fn describe(plan: CleanupPlan, (objects, bytes): (u64, u64), made: bool) -> Cleaned {
+/// Layers that neither an image nor a deployment has; unless it is only planned, their names go. Images stay, whoever
+/// uses them.
+fn unneeded_layers(repo: &Repo, only_planned: bool) -> Result<Vec<String>, ChangeError> {
+    let plan = if only_planned {
+        CollectionPlan::new(repo, None)
+    } else {
+        CollectionPlan::carry_out(repo, None)
+    };
+    let layers = plan.map_err(Box::new)?.layers.into_iter();
+    Ok(layers
+        .filter(|layer| !layer.stays)
+        .map(|layer| layer.name)
+        .collect())
+}
+
+fn describe(
+    plan: CleanupPlan,
+    layers: Vec<String>,
+    (objects, bytes): (u64, u64),
+    made: bool,
+) -> Cleaned {
     let deployments = plan.deployments.iter();
     Cleaned {
         schema: "bootroot.cleanup/1",
         made,
         deployments: deployments.map(ToString::to_string).collect(),
         boot_files: plan.boot_files,
+        layers,
         strays: plan.boot_sets.into_iter().chain(plan.strays).collect(),
         objects,
         bytes,

@@ -45,6 +45,9 @@ impl Cleanup {
         for stray in &cleaned.strays {
             writeln!(out, "{how}: {stray}")?;
         }
+        for layer in &cleaned.layers {
+            writeln!(out, "{how}: layer {layer}")?;
+        }
         let (objects, bytes) = (cleaned.objects, HumanBytes(cleaned.bytes));
         writeln!(out, "{how}: {objects} objects ({bytes})")?;
         out.finish()?;
