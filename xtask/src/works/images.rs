@@ -112,7 +112,7 @@ fn tar_commits(image: &str) -> String {
 
 fn existing_importer(importer: &str, image: &str) -> Vec<Work> {
     let pull = |tag: &str| {
-        format!("{importer} image pull --repo \"$PWD/r\" ostree-unverified-image:oci:{image}:{tag}")
+        format!("{importer} image pull \"$PWD/r\" ostree-unverified-image:oci:{image}:{tag}")
     };
     let with_v1 = format!("{FRESH}; {}", pull("v1"));
     vec![

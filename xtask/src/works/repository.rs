@@ -12,7 +12,7 @@ struct Verb {
     arguments: &'static str,
 }
 
-const VERBS: [Verb; 9] = [
+const VERBS: [Verb; 10] = [
     Verb {
         name: "commit a directory",
         before: "rm -rf c; ostree --repo=c init --mode=bare",
@@ -53,6 +53,11 @@ const VERBS: [Verb; 9] = [
         name: "pull-local into an archive",
         before: "rm -rf c; ostree --repo=c init --mode=archive",
         arguments: "--repo=c pull-local base x",
+    },
+    Verb {
+        name: "prune, nothing to delete",
+        before: "true",
+        arguments: "--repo=base prune --refs-only",
     },
     Verb {
         name: "prune everything",

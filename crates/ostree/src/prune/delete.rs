@@ -5,7 +5,7 @@ use std::path::Path;
 use durable::{IoContext as _, crash_point};
 use ostree_format::gvariant::Value;
 use ostree_format::{Checksum, Metadata, ObjectKind, ObjectName};
-use progress::{Interrupt, Progress, Share, Task, TaskKind};
+use progress::{Interrupt, Progress, Task, TaskKind};
 use rustix::fs::AtFlags;
 use rustix::io::Errno;
 
@@ -34,24 +34,15 @@ impl PrunePlan<'_> {
             // A power cut must not bring a commit back whose objects are gone.
             durable::sync_filesystem(self.repo.dir())?;
         }
-        // They stand in the order of their directories, so that threads meet in few.
-        let share = Share {
-            threads: None,
-            batch: 64,
-        };
-        task.share_out(
-            &self.others,
-            share,
-            interrupt,
-            || (),
-            |(), batch| -> Result<(), PruneError> {
-                batch
-                    .iter()
-                    .try_for_each(|name| self.repo.remove_object(name))?;
-                crash_point("prune:objects-deleted");
-                Ok(())
-            },
-        )?;
+        // By one thread: the file system takes one after the other in any case.
+        for batch in self.others.chunks(64) {
+            interrupt.check()?;
+            for name in batch {
+                self.repo.remove_object(name)?;
+            }
+            task.advance(batch.len() as u64);
+            crash_point("prune:objects-deleted");
+        }
         for delta in &self.deltas {
             durable::remove_all(self.repo.dir(), Path::new(&delta.directory()))?;
         }
