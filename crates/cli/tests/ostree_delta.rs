@@ -25,7 +25,7 @@ impl Repo {
         fs::create_dir(&tree).unwrap();
         let commit = |content: &str| {
             fs::write(tree.join("file"), content.repeat(1000)).unwrap();
-            let line = format!("commit --repo={repo} -b b {}", tree.display());
+            let line = format!("commit --repo={repo} -b main {}", tree.display());
             answer(&mut ostree(&line)).trim().to_owned()
         };
         let (old, new) = (commit("old content"), commit("new content"));
@@ -68,8 +68,8 @@ fn lists_and_descriptions_are_the_same() {
     let repo = Repo::make();
     assert!(repo.same("list").contains("No static deltas"));
     assert!(repo.same("indexes").contains("No static deltas"));
-    answer(&mut repo.ours("generate b"));
-    answer(&mut repo.theirs("generate --empty --swap-endianness b"));
+    answer(&mut repo.ours("generate main"));
+    answer(&mut repo.theirs("generate --empty --swap-endianness main"));
     repo.same("list");
     answer(&mut repo.ours("reindex"));
     assert_eq!(repo.same("indexes"), format!("{}\n", repo.new));
@@ -80,7 +80,7 @@ fn lists_and_descriptions_are_the_same() {
         let unsigned = |text: &str| text.replace("Signed: no\n", "");
         assert_eq!(unsigned(&ours), unsigned(&theirs));
     }
-    let again = answer(&mut repo.ours("generate --if-not-exists b"));
+    let again = answer(&mut repo.ours("generate --if-not-exists main"));
     assert_eq!(again, format!("Delta {} already exists.\n", repo.delta));
     answer(&mut repo.ours(&format!("delete {}", repo.delta)));
     assert_eq!(repo.same("list"), format!("{}\n", repo.new));
@@ -96,7 +96,7 @@ fn verdict(command: &mut Command) -> (bool, String) {
 #[test]
 fn each_verifies_what_the_other_signed() {
     let repo = Repo::make();
-    let sign = "generate --sign-type=dummy --sign=secret b";
+    let sign = "generate --sign-type=dummy --sign=secret main";
     for (signed, checked) in [
         (repo.ours(sign), repo.theirs("verify")),
         (repo.theirs(sign), repo.ours("verify")),
@@ -111,7 +111,7 @@ fn each_verifies_what_the_other_signed() {
         let (done, text) = verdict(&mut bad);
         assert!(!done && text.contains("Verification fails"), "{text}");
     }
-    answer(&mut repo.ours("generate b"));
+    answer(&mut repo.ours("generate main"));
     let verify = format!("verify --sign-type=dummy {} secret", repo.delta);
     let (done, text) = verdict(&mut repo.ours(&verify));
     assert!(
@@ -123,7 +123,7 @@ fn each_verifies_what_the_other_signed() {
 #[test]
 fn the_dummy_scheme_is_for_tests_only() {
     let repo = Repo::make();
-    let mut command = repo.ours("generate --sign-type=dummy --sign=secret b");
+    let mut command = repo.ours("generate --sign-type=dummy --sign=secret main");
     let (done, text) = verdict(command.env_remove("OSTREE_DUMMY_SIGN_ENABLED"));
     assert!(!done && !repo.path("repo/deltas").exists(), "{text}");
 }
@@ -139,7 +139,7 @@ fn ed25519_signs_verifies_and_guards_what_is_applied() {
     let file = repo.path("one.delta");
     let file = file.display();
     answer(&mut repo.ours(&format!(
-        "generate --inline --filename={file} --sign={secret} b"
+        "generate --inline --filename={file} --sign={secret} main"
     )));
     assert!(!repo.path("repo/deltas").exists());
     let (done, text) = verdict(&mut repo.ours(&format!("verify {file} {wrong} {public}")));
@@ -177,7 +177,7 @@ fn ed25519_signs_verifies_and_guards_what_is_applied() {
     let (done, text) = apply(&signed, wrong);
     assert!(!done, "{text}");
     answer(&mut repo.ours(&format!(
-        "generate --inline --filename={} b",
+        "generate --inline --filename={} main",
         repo.path("plain").display()
     )));
     let (done, text) = apply(&repo.path("plain"), public);
@@ -209,7 +209,7 @@ fn small_files_are_patched_however_much_of_them_is_found_again() {
         )
         .unwrap();
         let (root, tree) = (repo.path("repo"), repo.path("tree"));
-        let line = format!("commit --repo={} -b b {}", root.display(), tree.display());
+        let line = format!("commit --repo={} -b main {}", root.display(), tree.display());
         answer(&mut ostree(&line));
     };
     commit("");
@@ -221,7 +221,7 @@ fn small_files_are_patched_however_much_of_them_is_found_again() {
         ("--max-bsdiff-size=10000", 1),
     ] {
         let done = repo
-            .ours(&format!("generate {options} b"))
+            .ours(&format!("generate {options} main"))
             .output()
             .unwrap();
         let told = said(&done);

@@ -238,16 +238,16 @@ fn whiteouts_are_passed_through() {
     let repo_arg = format!("--repo={}", repo.display());
     run(command("ostree").args([&repo_arg, "init", "--mode=bare"]));
     run(command("ostree")
-        .args([&repo_arg, "commit", "-b", "b"])
+        .args([&repo_arg, "commit", "-b", "main"])
         .arg(format!("--tree=dir={}", tree.display())));
     let options = CheckoutOptions {
         passthrough_whiteouts: true,
         ..CheckoutOptions::default()
     };
-    check_out(&open(&repo), "b", scratch.path(), "ours", &options).unwrap();
+    check_out(&open(&repo), "main", scratch.path(), "ours", &options).unwrap();
     theirs(
         &repo,
-        "b",
+        "main",
         &scratch.path().join("theirs"),
         &["--process-passthrough-whiteouts"],
     );
