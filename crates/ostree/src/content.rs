@@ -17,6 +17,9 @@ use crate::{ReadError, Repo};
 /// The attribute in which bare-user repositories keep owner, mode and attributes.
 pub(crate) const OSTREEMETA: &str = "user.ostreemeta";
 
+/// Where SELinux keeps its label.
+pub(crate) const SELINUX: &[u8] = b"security.selinux";
+
 /// Largest list of attribute names, and largest value: the kernel's `XATTR_LIST_MAX`.
 const MAX_XATTR: usize = 65_536;
 

@@ -12,10 +12,7 @@ use rustix::io::Errno;
 use super::walk::{Making, Walk};
 use super::{CheckoutError, Existing};
 use crate::FileObject;
-use crate::content::proc_path;
-
-/// Where SELinux keeps its label.
-const SELINUX: &[u8] = b"security.selinux";
+use crate::content::{SELINUX, proc_path};
 
 /// Read this much at once.
 const CHUNK: usize = 128 * 1024;

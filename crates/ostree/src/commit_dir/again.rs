@@ -3,7 +3,7 @@
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
-use ostree_format::{Checksum, DirMeta, FileHeader, mode};
+use ostree_format::Checksum;
 use tree::{Dir, Node};
 
 use super::options::Ownership;
@@ -41,13 +41,7 @@ impl Shared<'_, '_> {
         let (uid, gid, mode) = (found.uid, found.gid, found.mode);
         let stored = self.stored(path, Ownership { uid, gid, mode });
         let xattrs = self.xattrs(path, stored.mode, || Ok(found.xattrs.clone()))?;
-        let meta = DirMeta {
-            uid: stored.uid,
-            gid: stored.gid,
-            mode: mode::S_IFDIR | stored.mode & 0o7777,
-            xattrs,
-        };
-        let written = self.txn.write_dirmeta(&meta);
+        let written = self.txn.write_dirmeta(&stored.dirmeta(xattrs));
         written.map_err(|source| unwritten(path, source))
     }
 
@@ -57,13 +51,8 @@ impl Shared<'_, '_> {
         let found = &object.header;
         let (uid, gid, mode) = (found.uid, found.gid, found.mode);
         let stored = self.stored(path, Ownership { uid, gid, mode });
-        let header = FileHeader {
-            uid: stored.uid,
-            gid: stored.gid,
-            mode: stored.mode & (mode::S_IFMT | 0o7777),
-            xattrs: self.xattrs(path, stored.mode, || Ok(found.xattrs.clone()))?,
-            symlink: found.symlink.clone(),
-        };
+        let xattrs = self.xattrs(path, stored.mode, || Ok(found.xattrs.clone()))?;
+        let header = stored.header(xattrs, found.symlink.clone());
         if header == *found {
             return Ok(checksum);
         }

@@ -2,14 +2,11 @@
 
 use std::path::Path;
 
-use ostree_format::{DirMeta, FileHeader, RepoMode, Xattrs, mode};
+use ostree_format::{DirMeta, FileHeader, RepoMode, Xattrs};
 
 use super::options::Ownership;
 use super::{CommitDirError, CommitDirOptions};
 use crate::Transaction;
-
-/// Where SELinux keeps its label.
-const SELINUX: &[u8] = b"security.selinux";
 
 impl Transaction<'_> {
     /// What is stored for a file or link that is found at `path` (with a leading slash).
@@ -25,13 +22,8 @@ impl Transaction<'_> {
         let (uid, gid, mode) = (found.uid, found.gid, found.mode);
         let canonical = self.canonical(options);
         let stored = options.ownership(path, Ownership { uid, gid, mode }, canonical);
-        Ok(FileHeader {
-            uid: stored.uid,
-            gid: stored.gid,
-            mode: stored.mode & (mode::S_IFMT | 0o7777),
-            xattrs: self.changed_xattrs(options, path, stored.mode, found.xattrs)?,
-            symlink: found.symlink,
-        })
+        let xattrs = self.changed_xattrs(options, path, stored.mode, found.xattrs)?;
+        Ok(stored.header(xattrs, found.symlink))
     }
 
     /// What is stored for a directory that is found at `path`.
@@ -47,12 +39,8 @@ impl Transaction<'_> {
         let (uid, gid, mode) = (found.uid, found.gid, found.mode);
         let canonical = self.canonical(options);
         let stored = options.ownership(path, Ownership { uid, gid, mode }, canonical);
-        Ok(DirMeta {
-            uid: stored.uid,
-            gid: stored.gid,
-            mode: mode::S_IFDIR | stored.mode & 0o7777,
-            xattrs: self.changed_xattrs(options, path, stored.mode, found.xattrs)?,
-        })
+        let xattrs = self.changed_xattrs(options, path, stored.mode, found.xattrs)?;
+        Ok(stored.dirmeta(xattrs))
     }
 
     fn canonical(&self, options: &CommitDirOptions<'_>) -> bool {
@@ -66,18 +54,7 @@ impl Transaction<'_> {
         mode: u32,
         found: Xattrs,
     ) -> Result<Xattrs, CommitDirError> {
-        let skip =
-            options.skip_xattrs || self.canonical(options) || self.repo.config().disable_xattrs;
-        let mut xattrs = if skip { Xattrs::new() } else { found };
-        let label = options.label.and_then(|label| label(path, mode));
-        match label {
-            Some(label) => xattrs.insert(SELINUX, &label),
-            None if options.label.is_some() && options.require_label => {
-                let path = path.to_owned();
-                return Err(CommitDirError::Unlabelled { path });
-            }
-            None => {}
-        }
-        Ok(xattrs)
+        let leave_out = self.canonical(options) || self.repo.config().disable_xattrs;
+        options.stored_xattrs(path, mode, leave_out, || Ok(found))
     }
 }

@@ -5,7 +5,7 @@ use std::io::Read as _;
 use std::os::fd::AsFd as _;
 
 use durable::IoContext as _;
-use ostree_format::{Checksum, FileHeader, RepoMode, mode};
+use ostree_format::{Checksum, FileHeader, RepoMode};
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat};
 
 use super::options::Ownership;
@@ -160,13 +160,7 @@ impl Shared<'_, '_> {
             },
         );
         let xattrs = self.xattrs(&job.path, stored.mode, || Ok(found.xattrs.clone()))?;
-        Ok(FileHeader {
-            uid: stored.uid,
-            gid: stored.gid,
-            mode: stored.mode & (mode::S_IFMT | 0o7777),
-            xattrs,
-            symlink: found.symlink.clone(),
-        })
+        Ok(stored.header(xattrs, found.symlink.clone()))
     }
 
     fn open(&self, job: &Job) -> Result<File, durable::Error> {

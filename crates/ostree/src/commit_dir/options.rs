@@ -4,9 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
-use ostree_format::mode;
+use ostree_format::{DirMeta, FileHeader, Xattrs, mode};
+use rustix::fs::Stat;
 
-use super::DevInoCache;
+use super::{CommitDirError, DevInoCache};
+use crate::content::SELINUX;
 
 /// Choices of [`crate::Transaction::write_directory`]. Paths have a leading slash.
 #[derive(Clone, Default)]
@@ -84,6 +86,37 @@ pub(super) struct Ownership {
     pub(super) mode: u32,
 }
 
+impl Ownership {
+    pub(super) fn of(stat: &Stat) -> Self {
+        Self {
+            uid: stat.st_uid,
+            gid: stat.st_gid,
+            mode: stat.st_mode,
+        }
+    }
+
+    /// As a directory has it.
+    pub(super) fn dirmeta(self, xattrs: Xattrs) -> DirMeta {
+        DirMeta {
+            uid: self.uid,
+            gid: self.gid,
+            mode: mode::S_IFDIR | self.mode & 0o7777,
+            xattrs,
+        }
+    }
+
+    /// As a file or symbolic link has it.
+    pub(super) fn header(self, xattrs: Xattrs, symlink: Option<String>) -> FileHeader {
+        FileHeader {
+            uid: self.uid,
+            gid: self.gid,
+            mode: self.mode & (mode::S_IFMT | 0o7777),
+            xattrs,
+            symlink,
+        }
+    }
+}
+
 impl CommitDirOptions<'_> {
     pub(super) fn thread_count(&self) -> usize {
         let available = || std::thread::available_parallelism().ok();
@@ -117,6 +150,29 @@ impl CommitDirOptions<'_> {
             gid: self.gid.unwrap_or(found.gid),
             mode,
         }
+    }
+
+    /// The attributes that are stored for `path`; `read` is called when those of the file count.
+    pub(super) fn stored_xattrs(
+        &self,
+        path: &Path,
+        mode: u32,
+        leave_out: bool,
+        read: impl FnOnce() -> Result<Xattrs, durable::Error>,
+    ) -> Result<Xattrs, CommitDirError> {
+        let skip = self.skip_xattrs || leave_out;
+        let mut xattrs = if skip { Xattrs::new() } else { read()? };
+        if let Some(label) = self.label {
+            match label(path, mode) {
+                Some(label) => xattrs.insert(SELINUX, &label),
+                None if self.require_label => {
+                    let path = path.to_owned();
+                    return Err(CommitDirError::Unlabelled { path });
+                }
+                None => {}
+            }
+        }
+        Ok(xattrs)
     }
 
     /// Whether anything is to be changed.

@@ -8,16 +8,13 @@ use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
 
 use durable::IoContext as _;
-use ostree_format::{DirMeta, RepoMode, Xattrs, limits, mode};
+use ostree_format::{RepoMode, Xattrs, limits};
 use rustix::fs::{AtFlags, Dir as Entries, FileType, Mode, OFlags};
 use tree::{Dir, Name, Node};
 
 use super::options::Ownership;
 use super::{CommitDirError, Job, Shared, Skeleton, shown};
 use crate::content::descriptor_xattrs;
-
-/// Where SELinux keeps its label.
-pub(super) const SELINUX: &[u8] = b"security.selinux";
 
 impl Shared<'_, '_> {
     pub(super) fn scan(
@@ -92,19 +89,9 @@ impl Shared<'_, '_> {
     ) -> Result<ostree_format::Checksum, CommitDirError> {
         let path = shown(path);
         let stat = rustix::fs::fstat(dir).during("look at", path)?;
-        let found = Ownership {
-            uid: stat.st_uid,
-            gid: stat.st_gid,
-            mode: stat.st_mode,
-        };
-        let stored = self.stored(path, found);
+        let stored = self.stored(path, Ownership::of(&stat));
         let xattrs = self.xattrs(path, stored.mode, || descriptor_xattrs(dir.as_fd(), path))?;
-        let meta = DirMeta {
-            uid: stored.uid,
-            gid: stored.gid,
-            mode: mode::S_IFDIR | stored.mode & 0o7777,
-            xattrs,
-        };
+        let meta = stored.dirmeta(xattrs);
         if self.options.checksums_only {
             return Ok(meta.checksum());
         }
@@ -135,20 +122,8 @@ impl Shared<'_, '_> {
         mode: u32,
         read: impl FnOnce() -> Result<Xattrs, durable::Error>,
     ) -> Result<Xattrs, CommitDirError> {
-        let skip =
-            self.options.skip_xattrs || self.canonical() || self.txn.repo.config().disable_xattrs;
-        let mut xattrs = if skip { Xattrs::new() } else { read()? };
-        if let Some(label) = self.options.label {
-            match label(path, mode) {
-                Some(label) => xattrs.insert(SELINUX, &label),
-                None if self.options.require_label => {
-                    let path = path.to_owned();
-                    return Err(CommitDirError::Unlabelled { path });
-                }
-                None => {}
-            }
-        }
-        Ok(xattrs)
+        let leave_out = self.canonical() || self.txn.repo.config().disable_xattrs;
+        self.options.stored_xattrs(path, mode, leave_out, read)
     }
 }
 

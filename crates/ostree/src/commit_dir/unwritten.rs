@@ -4,20 +4,20 @@
 use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
 use std::io::Read as _;
+use std::num::NonZeroUsize;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use durable::IoContext as _;
 use ostree_format::{
-    Checksum, DirEntry, DirMeta, DirTree, FileHeader, ObjectKind, ObjectName, Xattrs, limits, mode,
+    Checksum, DirEntry, DirTree, FileHeader, ObjectKind, ObjectName, Xattrs, limits, mode,
 };
-use progress::{Interrupt, Progress, Task, TaskKind};
-use rustix::fs::{AtFlags, FileType, Mode, OFlags};
+use progress::{Interrupt, Progress, Share, Task, TaskKind};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat};
 use tree::{Dir, Name, Node};
 
 use super::options::Ownership;
-use super::scan::{SELINUX, entries};
+use super::scan::entries;
 use super::{CommitDirError, CommitDirOptions, Skeleton, fill, shown};
 use crate::content::{FileObject, descriptor_xattrs, link_xattrs_at, linked, plain};
 use crate::{ReadError, Tree};
@@ -75,7 +75,7 @@ impl DirectoryScan {
         let Walk {
             metadata, files, ..
         } = walk;
-        let checksums = hash_all(&root, &files, options.thread_count(), &task, interrupt)?;
+        let checksums = hash_all(&root, &files, options.threads, &task, interrupt)?;
         let tree = fill(skeleton, &checksums);
         let mut located = HashMap::with_capacity(files.len());
         for (file, checksum) in files.into_iter().zip(checksums) {
@@ -211,14 +211,9 @@ impl Walk<'_, '_> {
     fn dirmeta(&mut self, dir: &OwnedFd, path: &Path) -> Result<Checksum, CommitDirError> {
         let path = shown(path);
         let stat = rustix::fs::fstat(dir).during("look at", path)?;
-        let stored = self.stored(path, stat.st_uid, stat.st_gid, stat.st_mode);
+        let stored = self.stored(path, &stat);
         let xattrs = self.xattrs(path, stored.mode, || descriptor_xattrs(dir.as_fd(), path))?;
-        let meta = DirMeta {
-            uid: stored.uid,
-            gid: stored.gid,
-            mode: mode::S_IFDIR | stored.mode & 0o7777,
-            xattrs,
-        };
+        let meta = stored.dirmeta(xattrs);
         let bytes = meta.to_bytes();
         let checksum = Checksum::of(&bytes);
         let name = ObjectName::new(checksum, ObjectKind::DirMeta);
@@ -234,7 +229,7 @@ impl Walk<'_, '_> {
     ) -> Result<FileHeader, CommitDirError> {
         let stat = rustix::fs::statat(dir, name, AtFlags::SYMLINK_NOFOLLOW);
         let stat = stat.during("look at", path)?;
-        let stored = self.stored(path, stat.st_uid, stat.st_gid, stat.st_mode);
+        let stored = self.stored(path, &stat);
         let mut symlink = None;
         if mode::is_symlink(stat.st_mode) {
             let target = rustix::fs::readlinkat(dir, name, Vec::new());
@@ -244,19 +239,12 @@ impl Walk<'_, '_> {
             })?);
         }
         let xattrs = self.xattrs(path, stored.mode, || link_xattrs_at(dir.as_fd(), name))?;
-        Ok(FileHeader {
-            uid: stored.uid,
-            gid: stored.gid,
-            mode: stored.mode & (mode::S_IFMT | 0o7777),
-            xattrs,
-            symlink,
-        })
+        Ok(stored.header(xattrs, symlink))
     }
 
-    fn stored(&self, path: &Path, uid: u32, gid: u32, mode: u32) -> Ownership {
-        let found = Ownership { uid, gid, mode };
+    fn stored(&self, path: &Path, stat: &Stat) -> Ownership {
         let canonical = self.options.canonical_permissions;
-        self.options.ownership(path, found, canonical)
+        self.options.ownership(path, Ownership::of(stat), canonical)
     }
 
     fn xattrs(
@@ -265,13 +253,8 @@ impl Walk<'_, '_> {
         mode: u32,
         read: impl FnOnce() -> Result<Xattrs, durable::Error>,
     ) -> Result<Xattrs, CommitDirError> {
-        let skip = self.options.skip_xattrs || self.options.canonical_permissions;
-        let mut xattrs = if skip { Xattrs::new() } else { read()? };
-        let label = self.options.label.and_then(|label| label(path, mode));
-        if let Some(label) = label {
-            xattrs.insert(SELINUX, &label);
-        }
-        Ok(xattrs)
+        let leave_out = self.options.canonical_permissions;
+        self.options.stored_xattrs(path, mode, leave_out, read)
     }
 }
 
@@ -279,44 +262,32 @@ impl Walk<'_, '_> {
 fn hash_all(
     root: &OwnedFd,
     files: &[Located],
-    threads: usize,
+    threads: Option<NonZeroUsize>,
     task: &Task<'_>,
     interrupt: &Interrupt,
 ) -> Result<Vec<Option<Checksum>>, CommitDirError> {
-    let next = AtomicUsize::new(0);
-    let worker = || -> Result<Vec<(usize, Checksum)>, CommitDirError> {
-        let mut done = Vec::new();
-        let mut buffer = vec![0; PIECE];
-        loop {
-            let at = next.fetch_add(1, Ordering::Relaxed);
-            let Some(file) = files.get(at) else {
-                return Ok(done);
-            };
-            done.push((at, hash(root, file, &mut buffer, interrupt)?));
-            task.advance(1);
-        }
-    };
-    let mut checksums = vec![None; files.len()];
-    std::thread::scope(|scope| {
-        let workers: Vec<_> = (0..threads).map(|_| scope.spawn(worker)).collect();
-        workers.into_iter().try_for_each(|worker| {
-            let joined = worker.join();
-            for (at, checksum) in joined.unwrap_or_else(|panic| std::panic::resume_unwind(panic))? {
-                checksums[at] = Some(checksum);
+    let places: Vec<usize> = (0..files.len()).collect();
+    let share = Share { threads, batch: 1 };
+    let hashed = task.share_out(
+        &places,
+        share,
+        interrupt,
+        || (Vec::new(), vec![0; PIECE]),
+        |(hashed, buffer), places| -> Result<(), CommitDirError> {
+            for at in places {
+                hashed.push((*at, hash(root, &files[*at], buffer)?));
             }
-            Ok::<_, CommitDirError>(())
-        })
-    })?;
+            Ok(())
+        },
+    )?;
+    let mut checksums = vec![None; files.len()];
+    for (at, checksum) in hashed.into_iter().flat_map(|(hashed, _)| hashed) {
+        checksums[at] = Some(checksum);
+    }
     Ok(checksums)
 }
 
-fn hash(
-    root: &OwnedFd,
-    file: &Located,
-    buffer: &mut [u8],
-    interrupt: &Interrupt,
-) -> Result<Checksum, CommitDirError> {
-    interrupt.check()?;
+fn hash(root: &OwnedFd, file: &Located, buffer: &mut [u8]) -> Result<Checksum, CommitDirError> {
     let mut hasher = file.header.hasher();
     if file.header.is_symlink() {
         return Ok(hasher.finish());
