@@ -1,28 +1,19 @@
 //! The packages in an image, as far as its trees or its manifest tell: Debian's from dpkg's list, RPMs from what
 //! rpm-ostree notes in the commit.
 //!
-//! Sources of the formats: `dpkg` (deb-control(5), the status file); rpm-ostree's commit metadata
-//! `rpmostree.rpmdb.pkglist`, `a(sssss)` of name, epoch, version, release and architecture.
+//! Source of the format: rpm-ostree's commit metadata `rpmostree.rpmdb.pkglist`, `a(sssss)` of name, epoch, version,
+//! release and architecture.
 
 use std::collections::BTreeMap;
-use std::io::Read as _;
 
-use image::{COMPONENTS_ANNOTATION, query_image_commit};
+use image::{COMPONENTS_ANNOTATION, dpkg_versions, query_image_commit};
 use oci::spec::Descriptor;
 use ostree::{ReadError, Repo};
 use ostree_format::Checksum;
 use ostree_format::gvariant::Value;
 use serde::Serialize;
 
-/// Where Debian keeps the list of packages; the second place is for systems whose `/var` starts empty.
-const DPKG: [(&str, &str); 2] = [
-    ("var/lib/dpkg", "status"),
-    ("usr/lib/sysimage/dpkg", "status"),
-];
 const RPM_LIST: &str = "rpmostree.rpmdb.pkglist";
-
-/// Largest list that is read.
-const MAX_LIST: u64 = 64 * 1024 * 1024;
 
 /// Names of packages with their versions.
 pub(crate) type Packages = BTreeMap<String, String>;
@@ -72,10 +63,10 @@ fn with_version(name: &str, version: &str) -> String {
 
 /// The packages of a commit; `None` when nothing in it tells.
 pub(crate) fn packages(repo: &Repo, commit: &Checksum) -> Result<Option<Packages>, ReadError> {
-    for (directory, name) in DPKG {
-        if let Some(text) = read(repo, commit, directory, name)? {
-            return Ok(Some(of_dpkg(&text)));
-        }
+    match dpkg_versions(repo, commit) {
+        // A list that cannot be read tells nothing; that the object is damaged is found when it is checked.
+        Ok(None) | Err(ReadError::BadContent { .. }) => {}
+        found => return found,
     }
     let base = query_image_commit(repo, commit)
         .ok()
@@ -83,49 +74,6 @@ pub(crate) fn packages(repo: &Repo, commit: &Checksum) -> Result<Option<Packages
     let commit = repo.load_commit(&base.unwrap_or(*commit))?;
     let list = commit.metadata.get(RPM_LIST).and_then(Value::as_array);
     Ok(list.map(|list| list.iter().filter_map(of_rpm).collect()))
-}
-
-fn read(
-    repo: &Repo,
-    commit: &Checksum,
-    directory: &str,
-    name: &str,
-) -> Result<Option<String>, ReadError> {
-    let Some((contents, _)) = repo.subtree(commit, directory)? else {
-        return Ok(None);
-    };
-    let tree = repo.load_dirtree(&contents)?;
-    let Some((_, object)) = tree.files.iter().find(|(file, _)| file == name) else {
-        return Ok(None);
-    };
-    let mut bytes = Vec::new();
-    let mut content = repo.open_file(object)?.content.take(MAX_LIST);
-    // A list that cannot be read tells nothing; that the object is damaged is found when it is checked.
-    let read = content.read_to_end(&mut bytes);
-    Ok(read
-        .ok()
-        .map(|_| String::from_utf8_lossy(&bytes).into_owned()))
-}
-
-/// Paragraphs of `Field: value`; what is only left over of removed packages does not count.
-fn of_dpkg(text: &str) -> Packages {
-    let field = |paragraph: &str, name: &str| {
-        let mut lines = paragraph.lines();
-        lines.find_map(|line| {
-            Some(
-                line.strip_prefix(name)?
-                    .strip_prefix(':')?
-                    .trim()
-                    .to_owned(),
-            )
-        })
-    };
-    let package = |paragraph: &str| {
-        let status = field(paragraph, "Status")?;
-        let name = field(paragraph, "Package").filter(|_| status.ends_with(" installed"))?;
-        Some((name, field(paragraph, "Version").unwrap_or_default()))
-    };
-    text.split("\n\n").filter_map(package).collect()
 }
 
 fn of_rpm(entry: &Value) -> Option<(String, String)> {
@@ -161,18 +109,6 @@ pub(crate) fn components(layers: &[Descriptor]) -> Option<Packages> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    const STATUS: &str = "Package: bash\nStatus: install ok installed\nVersion: 5.2-1\n\n\
-        Package: gone\nStatus: deinstall ok config-files\nVersion: 1\n\n\
-        Package: vim\nStatus: install ok installed\nDescription: edits\n Version: 7\nVersion: 2:9.1\n";
-
-    #[test]
-    fn dpkg_tells_what_is_installed() {
-        let found = of_dpkg(STATUS);
-        let expected = [("bash", "5.2-1"), ("vim", "2:9.1")];
-        let expected = expected.map(|(name, version)| (name.to_owned(), version.to_owned()));
-        assert_eq!(found, Packages::from(expected));
-    }
 
     #[test]
     fn rpm_ostree_notes_five_fields() {

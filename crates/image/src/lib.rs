@@ -43,7 +43,7 @@ pub use detached::{UpdateDetachedError, update_detached_metadata};
 pub use encapsulate::{
     Chunking, ContentMap, ContentMapError, DirectoryCommit, EncapsulateDirectoryError,
     EncapsulateError, EncapsulateOptions, Frequencies, FrequenciesError, MAX_LAYERS, PackagesError,
-    encapsulate, encapsulate_directory,
+    dpkg_versions, encapsulate, encapsulate_directory,
 };
 pub use export::{ExportImageError, ExportToOCIOpts, export};
 pub use import::Imported;

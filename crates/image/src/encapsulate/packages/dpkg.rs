@@ -2,7 +2,12 @@
 //!
 //! Source: dpkg's documentation, deb-control(5) and dpkg-query(1).
 
-use super::{Files, Package, PackagesError};
+use std::collections::BTreeMap;
+
+use ostree::{ReadError, Repo};
+use ostree_format::Checksum;
+
+use super::{Files, MAX_FILE, Package, PackagesError};
 use crate::encapsulate::packing::USUAL;
 
 /// Where it is: as dpkg has it, or moved out of `/var`, which commits do not keep up to date.
@@ -13,22 +18,51 @@ const PLACES: [&str; 4] = [
     "usr/share/dpkg",
 ];
 
-/// The installed packages; none where there is no such database.
-pub(super) fn packages(tree: &Files<'_>) -> Result<Option<Vec<Package>>, PackagesError> {
+/// Largest list of which only the versions are wanted.
+const MAX_VERSIONS: u64 = 64 * 1024 * 1024;
+
+/// The packages that dpkg has installed in a commit, with their versions; `None` where it has no database there.
+///
+/// # Errors
+/// [`ReadError`].
+pub fn dpkg_versions(
+    repo: &Repo,
+    commit: &Checksum,
+) -> Result<Option<BTreeMap<String, String>>, ReadError> {
+    let contents = repo.load_commit(commit)?.contents;
+    let tree = Files {
+        source: repo,
+        contents,
+    };
+    let version = |stanza: Stanza<'_>| (stanza.name.to_owned(), stanza.version.to_owned());
+    let found = database(&tree, MAX_VERSIONS)?;
+    Ok(found.map(|(_, status)| installed(&status).map(version).collect()))
+}
+
+/// Where the database is, and its `status`, of at most `limit` bytes.
+fn database(tree: &Files<'_>, limit: u64) -> Result<Option<(&'static str, String)>, ReadError> {
     for place in PLACES {
-        if let Some(status) = tree.read(&format!("{place}/status"))? {
-            let status = String::from_utf8_lossy(&status).into_owned();
-            let packages = installed(&status).map(|stanza| package(tree, place, &stanza));
-            return packages.collect::<Result<_, _>>().map(Some);
+        if let Some(status) = tree.read_at_most(&format!("{place}/status"), limit)? {
+            return Ok(Some((place, String::from_utf8_lossy(&status).into_owned())));
         }
     }
     Ok(None)
+}
+
+/// The installed packages; none where there is no such database.
+pub(super) fn packages(tree: &Files<'_>) -> Result<Option<Vec<Package>>, PackagesError> {
+    let Some((place, status)) = database(tree, MAX_FILE)? else {
+        return Ok(None);
+    };
+    let packages = installed(&status).map(|stanza| package(tree, place, &stanza));
+    packages.collect::<Result<_, _>>().map(Some)
 }
 
 /// What `status` says about a package.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Stanza<'a> {
     name: &'a str,
+    version: &'a str,
     architecture: &'a str,
     source: Option<&'a str>,
     installed: bool,
@@ -48,6 +82,7 @@ fn stanza(text: &str) -> Stanza<'_> {
         let value = value.trim();
         match key {
             "Package" => stanza.name = value,
+            "Version" => stanza.version = value,
             "Architecture" => stanza.architecture = value,
             // The version comes behind the name if it is another one.
             "Source" => stanza.source = value.split_whitespace().next(),
@@ -106,5 +141,16 @@ Architecture: amd64
         assert_eq!(found.len(), 2);
         assert_eq!(found[0].source, Some("glibc"));
         assert_eq!((found[1].name, found[1].source), ("bash", None));
+    }
+
+    #[test]
+    fn versions_are_those_of_fields() {
+        let status = "Package: bash\nStatus: install ok installed\nVersion: 5.2-1\n\n\
+            Package: gone\nStatus: deinstall ok config-files\nVersion: 1\n\n\
+            Package: vim\nStatus: install ok installed\nDescription: edits\n Version: 7\nVersion: 2:9.1\n";
+        let found: Vec<_> = installed(status)
+            .map(|stanza| (stanza.name, stanza.version))
+            .collect();
+        assert_eq!(found, [("bash", "5.2-1"), ("vim", "2:9.1")]);
     }
 }

@@ -13,6 +13,8 @@ use ostree_format::Checksum;
 
 use crate::tree_files;
 
+pub use dpkg::dpkg_versions;
+
 /// Largest file of a database that is read.
 const MAX_FILE: u64 = 1 << 30;
 
@@ -119,8 +121,12 @@ struct Files<'a> {
 
 impl Files<'_> {
     fn read(&self, path: &str) -> Result<Option<Vec<u8>>, ReadError> {
+        self.read_at_most(path, MAX_FILE)
+    }
+
+    fn read_at_most(&self, path: &str, limit: u64) -> Result<Option<Vec<u8>>, ReadError> {
         let found = tree_files::find(self.source, self.contents, path)?;
-        let content = |object| tree_files::content(self.source, &object, MAX_FILE);
+        let content = |object| tree_files::content(self.source, &object, limit);
         found.map(content).transpose()
     }
 }
