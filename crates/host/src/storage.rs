@@ -97,7 +97,8 @@ impl Storage {
     /// # Errors
     /// [`StorageError::Sysroot`]; what was made until then stays and is completed by calling again.
     pub fn create(root: OwnedFd) -> Result<Self, StorageError> {
-        let there = rustix::fs::statat(&root, "ostree/repo/config", AtFlags::empty()).is_ok();
+        let there =
+            rustix::fs::statat(&root, format!("{REPOSITORY}/config"), AtFlags::empty()).is_ok();
         Sysroot::create(copy(&root)?, Layout::Modern, SysrootOptions::default())?;
         let mut storage = Self::open(root, None)?;
         if !there {

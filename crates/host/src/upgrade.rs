@@ -251,7 +251,7 @@ fn deploy_pulled(
             deployed: released,
             staged: state.staged().is_some(),
             held: held && !released,
-            collected_bytes: collect_leftovers(&locked, progress, interrupt),
+            collected_bytes: collect(&locked, false, progress, interrupt),
             ..done(image, Some(pulled))
         });
     }
@@ -271,7 +271,7 @@ fn deploy_pulled(
         held: options.stage && options.download_only,
         change: Some(change),
         etc: plan.etc,
-        collected_bytes: collect(&locked, progress, interrupt),
+        collected_bytes: collect(&locked, true, progress, interrupt),
         // What was known before tells what was fetched.
         plan: Some(match planned {
             Some(before) => UpgradePlan {
@@ -404,37 +404,25 @@ fn release(
 }
 
 /// Removes layers and objects that nothing needs any more; how many bytes. The update is complete: that this fails is
-/// no reason to fail.
-fn collect(locked: &Locked<'_>, progress: &dyn Progress, interrupt: &Interrupt) -> u64 {
-    let layers = crate::image_prune_layers(locked.repo()).map_err(|error| error.to_string());
-    let pruned = layers.and_then(|_| prune(locked, progress, interrupt));
-    bytes_or_note(pruned, progress)
-}
-
-/// As [`collect`], where nothing was deployed: whoever was stopped after a deployment left layers that nothing needs. Without
+/// no reason to fail. Where nothing was `deployed`, whoever was stopped after a deployment may have left layers; without
 /// such layers no object is looked at.
-fn collect_leftovers(locked: &Locked<'_>, progress: &dyn Progress, interrupt: &Interrupt) -> u64 {
-    let layers = crate::image_prune_layers(locked.repo()).map_err(|error| error.to_string());
-    let pruned = layers.and_then(|removed| match removed {
-        None | Some(0) => Ok(0),
-        Some(_) => prune(locked, progress, interrupt),
-    });
-    bytes_or_note(pruned, progress)
-}
-
-fn prune(
+fn collect(
     locked: &Locked<'_>,
+    deployed: bool,
     progress: &dyn Progress,
     interrupt: &Interrupt,
-) -> Result<u64, String> {
-    let unreachable = PruneOptions::without_ancestors();
-    let pruned = locked.repo().prune(&unreachable, progress, interrupt);
-    pruned
-        .map(|stats| stats.bytes)
-        .map_err(|error| error.to_string())
-}
-
-fn bytes_or_note(pruned: Result<u64, String>, progress: &dyn Progress) -> u64 {
+) -> u64 {
+    let layers = crate::image_prune_layers(locked.repo()).map_err(|error| error.to_string());
+    let pruned = layers.and_then(|removed| {
+        if !deployed && removed.unwrap_or_default() == 0 {
+            return Ok(0);
+        }
+        let unreachable = PruneOptions::without_ancestors();
+        let pruned = locked.repo().prune(&unreachable, progress, interrupt);
+        pruned
+            .map(|stats| stats.bytes)
+            .map_err(|error| error.to_string())
+    });
     pruned.unwrap_or_else(|error| {
         progress.note(&format!("what nothing needs could not be removed: {error}"));
         0

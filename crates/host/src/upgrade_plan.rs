@@ -77,6 +77,32 @@ struct Unpacked {
     estimate: bool,
 }
 
+/// What is deployed until now.
+struct Current {
+    /// Nothing where it is no image.
+    image: Option<LayeredImageState>,
+    kernel: Option<String>,
+}
+
+impl Current {
+    fn of(repo: &Repo, deployed: &Deployment) -> Result<Self, ReadError> {
+        let commit = &deployed.id.commit;
+        Ok(Self {
+            image: image::query_image_commit(repo, commit).ok(),
+            kernel: kernel_of(repo, commit)?,
+        })
+    }
+
+    fn digest(&self) -> Option<String> {
+        let image = self.image.as_ref()?;
+        Some(image.manifest_digest.to_string())
+    }
+
+    fn version(&self) -> Option<String> {
+        self.image.as_ref()?.version().map(str::to_owned)
+    }
+}
+
 impl UpgradePlan {
     /// What is known of an image that is not stored.
     pub(crate) fn before_fetch(
@@ -86,33 +112,29 @@ impl UpgradePlan {
         plan: &ImportPlan,
     ) -> Result<Self, ChangeError> {
         let repo = sysroot.repo();
-        let current = image::query_image_commit(repo, &merge.id.commit).ok();
+        let current = Current::of(repo, merge)?;
         let layers = plan.manifest.layers();
         let fetched = plan.to_fetch().filter_map(|(index, _)| layers.get(index));
-        let root = unpacked(fetched, ratio(repo, current.as_ref()));
+        let root = unpacked(fetched, || ratio(repo, current.image.as_ref()));
         let like_before = sysroot
             .space_like(merge)
             .map_err(sysroot::DeployError::from)?;
-        let old = current.as_ref().map(|state| state.manifest.layers());
+        let old = current.image.as_ref().map(|state| state.manifest.layers());
         let old = old.and_then(|layers| components(layers));
         let new = components(plan.manifest.manifest().layers());
         let packages = old.zip(new);
         Ok(Self {
             digest: plan.manifest.digest().to_string(),
             version: plan.version().map(str::to_owned),
-            current_digest: current
-                .as_ref()
-                .map(|state| state.manifest_digest.to_string()),
-            current_version: current
-                .as_ref()
-                .and_then(|state| state.version().map(str::to_owned)),
+            current_digest: current.digest(),
+            current_version: current.version(),
             layers: LayerCount {
                 total: layers.len(),
                 fetched: plan.to_fetch().count(),
             },
             bytes_to_fetch: plan.bytes_to_fetch(),
             space: file_systems(sysroot, root, like_before, true)?,
-            current_kernel: kernel_of(repo, &merge.id.commit)?,
+            current_kernel: current.kernel,
             kernel: label_of(plan.config.config(), LINUX_LABEL).map(str::to_owned),
             kernel_arguments: None,
             packages: packages.map(|(old, new)| PackageChanges::between(&old, &new)),
@@ -129,7 +151,7 @@ impl UpgradePlan {
         stored: &LayeredImageState,
     ) -> Result<Self, ChangeError> {
         let repo = sysroot.repo();
-        let current = image::query_image_commit(repo, &merge.id.commit).ok();
+        let current = Current::of(repo, merge)?;
         let (old, new) = (
             packages(repo, &merge.id.commit)?,
             packages(repo, &plan.deployment.commit)?,
@@ -143,19 +165,15 @@ impl UpgradePlan {
         Ok(Self {
             digest: stored.manifest_digest.to_string(),
             version: stored.version().map(str::to_owned),
-            current_digest: current
-                .as_ref()
-                .map(|state| state.manifest_digest.to_string()),
-            current_version: current
-                .as_ref()
-                .and_then(|state| state.version().map(str::to_owned)),
+            current_digest: current.digest(),
+            current_version: current.version(),
             layers: LayerCount {
                 total: stored.manifest.layers().len(),
                 fetched: 0,
             },
             bytes_to_fetch: 0,
             space: file_systems(sysroot, root, plan.space, false)?,
-            current_kernel: kernel_of(repo, &merge.id.commit)?,
+            current_kernel: current.kernel,
             kernel: plan.kernel.version.clone(),
             kernel_arguments: Some(ArgumentChanges::between(
                 &args(&merge.kernel_args()),
@@ -189,8 +207,9 @@ fn removed(state: &State, merge: &Deployment) -> Vec<String> {
 
 /// The bytes of layers as archives. What is in them and stored already is counted, too: nothing tells before
 /// they are fetched.
-fn unpacked<'a>(layers: impl Iterator<Item = &'a Layer>, ratio: u64) -> Unpacked {
+fn unpacked<'a>(layers: impl Iterator<Item = &'a Layer>, ratio: impl FnOnce() -> u64) -> Unpacked {
     let mut sum = Unpacked::default();
+    let mut untold = 0_u64;
     for layer in layers {
         let annotations = layer.descriptor.annotations().as_ref();
         let told = annotations.and_then(|all| all.get(UNPACKED_SIZE)?.parse().ok());
@@ -198,11 +217,21 @@ fn unpacked<'a>(layers: impl Iterator<Item = &'a Layer>, ratio: u64) -> Unpacked
             Compression::None => Some(layer.size),
             _ => told,
         };
-        sum.likely = sum
-            .likely
-            .saturating_add(exact.unwrap_or(layer.size.saturating_mul(ratio)));
-        sum.at_least = sum.at_least.saturating_add(exact.unwrap_or(layer.size));
-        sum.estimate |= exact.is_none();
+        match exact {
+            Some(exact) => {
+                sum.likely = sum.likely.saturating_add(exact);
+                sum.at_least = sum.at_least.saturating_add(exact);
+            }
+            None => {
+                untold = untold.saturating_add(layer.size);
+                sum.at_least = sum.at_least.saturating_add(layer.size);
+                sum.estimate = true;
+            }
+        }
+    }
+    // To measure the ratio, everything that is deployed is looked at.
+    if sum.estimate {
+        sum.likely = sum.likely.saturating_add(untold.saturating_mul(ratio()));
     }
     sum
 }
@@ -367,10 +396,10 @@ mod tests {
             10,
             Some("70"),
         );
-        let sum = unpacked([&plain, &told].into_iter(), 3);
+        let sum = unpacked([&plain, &told].into_iter(), || 3);
         assert_eq!((sum.likely, sum.at_least, sum.estimate), (170, 170, false));
         let packed = layer("application/vnd.oci.image.layer.v1.tar+gzip", 10, None);
-        let sum = unpacked([&plain, &packed].into_iter(), 3);
+        let sum = unpacked([&plain, &packed].into_iter(), || 3);
         assert_eq!((sum.likely, sum.at_least, sum.estimate), (130, 110, true));
     }
 }
