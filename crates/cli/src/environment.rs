@@ -99,18 +99,6 @@ pub(crate) fn journal_socket() -> Option<PathBuf> {
     path(JOURNAL)
 }
 
-/// Has the user edit a file.
-pub(crate) fn run_editor(file: &std::path::Path) -> std::io::Result<()> {
-    let editor = editor().unwrap_or_else(|| "vi".to_owned());
-    let mut words = editor.split_whitespace();
-    let mut command = std::process::Command::new(words.next().unwrap_or("vi"));
-    let status = command.args(words).arg(file).status()?;
-    if status.success() {
-        return Ok(());
-    }
-    Err(std::io::Error::other(status.to_string()))
-}
-
 /// The current time in seconds since 1970.
 pub(crate) fn now() -> u64 {
     SystemTime::now()

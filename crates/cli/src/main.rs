@@ -2,6 +2,7 @@
 
 mod arguments;
 mod context;
+mod editor;
 mod environment;
 mod journal;
 mod outcome;

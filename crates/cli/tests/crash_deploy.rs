@@ -8,11 +8,11 @@ use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use support::host::tree;
 use support::sysroot::ScratchSysroot;
 use support::{answer, bootroot};
 use tempfile::TempDir;
 use testkit::oci::{Image, Layer, LayoutBuilder};
-use testkit::tar::TarWriter;
 
 /// A system with two versions of an image deployed, and a third one to be had.
 struct Host {
@@ -21,25 +21,7 @@ struct Host {
 }
 
 fn system(version: &str) -> Image {
-    let tar = TarWriter::new()
-        .dir("etc", 0o755)
-        .file("etc/version", 0o644, format!("{version}\n"))
-        .dir("usr", 0o755)
-        .dir("usr/lib", 0o755)
-        .file(
-            "usr/lib/os-release",
-            0o644,
-            format!("PRETTY_NAME=\"Small {version}\"\n"),
-        )
-        .dir("usr/lib/modules", 0o755)
-        .dir("usr/lib/modules/6.1", 0o755)
-        .file(
-            "usr/lib/modules/6.1/vmlinuz",
-            0o644,
-            format!("kernel {version}"),
-        )
-        .file("usr/lib/modules/6.1/initramfs.img", 0o644, "an initramfs");
-    Image::bootable().layer(Layer::new(tar.finish()))
+    Image::bootable().layer(Layer::new(tree(version).finish()))
 }
 
 impl Host {

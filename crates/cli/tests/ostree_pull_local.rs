@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use support::sysroot::ScratchSysroot;
+use support::twins::Twins;
 use support::{answer, bootroot, ostree, refusal};
 use tempfile::TempDir;
 use testkit::GpgHome;
@@ -290,4 +291,30 @@ fn systems_are_upgraded_from_remotes_of_the_deployment() {
     );
     let status = system.ostree("admin status --sysroot=.");
     assert!(status.contains(newer.trim()), "{status}");
+}
+
+#[test]
+fn local_repositories_are_pulled_from() {
+    let twins = Twins::new("archive");
+    twins.history();
+    let source = twins.path("source");
+    fs::rename(twins.path("theirs"), &source).unwrap();
+    for repo in ["ours", "theirs"] {
+        drop(fs::remove_dir_all(twins.path(repo)));
+        answer(&mut ostree(&format!(
+            "init --mode=bare-user --repo={}",
+            twins.path(repo).display()
+        )));
+    }
+    for options in [
+        "source main",
+        "source main",
+        "--depth=-1 source",
+        "--remote=o source main",
+    ] {
+        twins.same(&format!("pull-local {options}"));
+    }
+    twins.same("rev-parse main main^^ o:main");
+    twins.refused("pull-local source nobody");
+    twins.check();
 }

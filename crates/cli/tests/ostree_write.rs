@@ -334,32 +334,6 @@ fn remotes_are_configured() {
 }
 
 #[test]
-fn local_repositories_are_pulled_from() {
-    let twins = Twins::new("archive");
-    twins.history();
-    let source = twins.path("source");
-    fs::rename(twins.path("theirs"), &source).unwrap();
-    for repo in ["ours", "theirs"] {
-        drop(fs::remove_dir_all(twins.path(repo)));
-        answer(&mut ostree(&format!(
-            "init --mode=bare-user --repo={}",
-            twins.path(repo).display()
-        )));
-    }
-    for options in [
-        "source main",
-        "source main",
-        "--depth=-1 source",
-        "--remote=o source main",
-    ] {
-        twins.same(&format!("pull-local {options}"));
-    }
-    twins.same("rev-parse main main^^ o:main");
-    twins.refused("pull-local source nobody");
-    twins.check();
-}
-
-#[test]
 fn summaries_are_shown() {
     let twins = Twins::new("archive");
     twins.history();

@@ -13,6 +13,7 @@ use sysroot::Sysroot;
 use super::changes::ChangeArgs;
 use super::following::FollowArgs;
 use crate::context::Context;
+use crate::editor::{self, EditorError};
 use crate::environment;
 use crate::journal::Event;
 use crate::outcome::{Exit, Failure};
@@ -41,7 +42,7 @@ enum EditError {
     #[error("the document cannot be read")]
     Read(#[source] std::io::Error),
     #[error("the editor failed")]
-    Editor(#[source] std::io::Error),
+    Editor(#[from] EditorError),
     #[error("the document cannot be understood: {0}")]
     Syntax(#[from] YamlError),
     #[error("the document has no spec")]
@@ -53,7 +54,10 @@ enum EditError {
 impl Classified for EditError {
     fn class(&self) -> ErrorClass {
         match self {
-            Self::Read(error) | Self::Editor(error) => error.class(),
+            Self::Read(error) => error.class(),
+            // What the user gave is not at fault.
+            Self::Editor(EditorError::Failed { .. }) => ErrorClass::Io,
+            Self::Editor(error) => error.class(),
             Self::Syntax(_) | Self::NoSpec | Self::Spec(_) => ErrorClass::InvalidInput,
         }
     }
@@ -127,17 +131,9 @@ fn read(from: impl Read) -> Result<String, EditError> {
 
 /// What the user makes of the document in an editor.
 fn edited(status: &host::Status) -> Result<String, EditError> {
-    let name = format!("bootroot-host-{}.yaml", std::process::id());
-    let path = environment::temporary_directory().join(name);
-    let edit = || -> std::io::Result<String> {
-        let mut file = File::create_new(&path)?;
-        file.write_all(to_yaml(&status.host)?.as_bytes())?;
-        environment::run_editor(&path)?;
-        std::fs::read_to_string(&path)
-    };
-    let text = edit();
-    let _gone = std::fs::remove_file(&path);
-    text.map_err(EditError::Editor)
+    let program = environment::editor().unwrap_or_else(|| "vi".to_owned());
+    let text = to_yaml(&status.host).map_err(EditorError::from)?;
+    Ok(editor::edited(&program, "host", ".yaml", &text)?)
 }
 
 fn spec_of(text: &str) -> Result<HostSpec, EditError> {

@@ -92,8 +92,9 @@ impl Host {
     }
 }
 
-pub(crate) fn system(version: &str, args: &[&str]) -> Image {
-    let base = TarWriter::new()
+/// A tree of this version with a kernel, as small as can be deployed.
+pub(crate) fn tree(version: &str) -> TarWriter {
+    TarWriter::new()
         .dir("etc", 0o755)
         .file("etc/version", 0o644, format!("{version}\n"))
         .dir("usr", 0o755)
@@ -103,6 +104,19 @@ pub(crate) fn system(version: &str, args: &[&str]) -> Image {
             0o644,
             format!("PRETTY_NAME=\"Small {version}\"\n"),
         )
+        .dir("usr/lib/modules", 0o755)
+        .dir("usr/lib/modules/6.1", 0o755)
+        .file(
+            "usr/lib/modules/6.1/vmlinuz",
+            0o644,
+            format!("kernel {version}"),
+        )
+        .file("usr/lib/modules/6.1/initramfs.img", 0o644, "an initramfs")
+}
+
+/// An image of this version, which brings kernel arguments along.
+pub(crate) fn system(version: &str, args: &[&str]) -> Image {
+    let base = tree(version)
         .dir("usr/lib/bootc", 0o755)
         .dir("usr/lib/bootc/kargs.d", 0o755)
         .file(
@@ -114,15 +128,7 @@ pub(crate) fn system(version: &str, args: &[&str]) -> Image {
             "usr/lib/bootc/kargs.d/20.toml",
             0o644,
             "kargs = [\"other=1\"]\nmatch-architectures = [\"s390x\"]\n",
-        )
-        .dir("usr/lib/modules", 0o755)
-        .dir("usr/lib/modules/6.1", 0o755)
-        .file(
-            "usr/lib/modules/6.1/vmlinuz",
-            0o644,
-            format!("kernel {version}"),
-        )
-        .file("usr/lib/modules/6.1/initramfs.img", 0o644, "an initramfs");
+        );
     let image = Image::bootable().label("org.opencontainers.image.version", version);
     image.layer(Layer::new(base.finish()))
 }

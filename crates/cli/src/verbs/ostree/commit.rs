@@ -1,8 +1,8 @@
 //! `bootroot ostree commit`
 
-mod editor;
 mod glib_order;
 pub(super) mod lists;
+mod message;
 pub(super) mod metadata;
 mod source;
 
@@ -22,7 +22,7 @@ use ostree_format::refs::Refspec;
 use ostree_format::{Checksum, Commit as Object, Metadata};
 use rustix::fs::CWD;
 
-use self::editor::Message;
+use self::message::Message;
 use self::source::{Gathered, Source, Tar};
 use super::signatures::SignOptions;
 use super::{durability, selinux, summary, when};
@@ -422,7 +422,7 @@ impl Commit {
             return Ok(message);
         }
         let branch = self.branch.as_ref().map(ToString::to_string);
-        Ok(editor::ask(branch.as_deref(), &message)?)
+        Ok(message::ask(branch.as_deref(), &message)?)
     }
 
     fn body(&self) -> Result<String, CommitError> {
