@@ -209,7 +209,11 @@ fn small_files_are_patched_however_much_of_them_is_found_again() {
         )
         .unwrap();
         let (root, tree) = (repo.path("repo"), repo.path("tree"));
-        let line = format!("commit --repo={} -b main {}", root.display(), tree.display());
+        let line = format!(
+            "commit --repo={} -b main {}",
+            root.display(),
+            tree.display()
+        );
         answer(&mut ostree(&line));
     };
     commit("");

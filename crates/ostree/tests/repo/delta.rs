@@ -137,7 +137,14 @@ impl Two {
             let tree = tree.display().to_string();
             theirs(
                 &path,
-                &["commit", "-b", "main", "--owner-uid=0", "--owner-gid=0", &tree],
+                &[
+                    "commit",
+                    "-b",
+                    "main",
+                    "--owner-uid=0",
+                    "--owner-gid=0",
+                    &tree,
+                ],
             )
         };
         let old = checksum(&commit());
