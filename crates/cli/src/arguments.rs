@@ -3,8 +3,10 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
+use clap::error::{ContextKind, ContextValue};
 use clap::{ArgMatches, Args, Command, CommandFactory, FromArgMatches, Parser};
 
+use crate::extension::Extension;
 use crate::outcome::Reporting;
 use crate::personality::{self, Personality};
 use crate::verbs::Verb;
@@ -69,6 +71,8 @@ pub(crate) struct Stopped {
     /// What help there is beside the error.
     pub(crate) usage: String,
     pub(crate) reporting: Reporting,
+    /// Who else has the verb that was asked for.
+    pub(crate) extension: Option<Extension>,
 }
 
 impl Invocation {
@@ -81,12 +85,13 @@ impl Invocation {
             command = command.term_width(0);
         }
         Self::from_words(&mut command, &words, personality).map_err(|error| Stopped {
-            error,
             usage: personality::usage(&mut command, &words),
             reporting: Reporting {
                 json: asks_for_json(&words),
                 personality,
             },
+            extension: of_another_program(&error, &words, personality),
+            error,
         })
     }
 
@@ -131,6 +136,18 @@ fn refuse_two_places(options: &Options) -> Result<(), clap::Error> {
     }
     let text = "the argument '--sysroot <DIR>' cannot be used with '--repo <DIR>'";
     Err(CommandLine::command().error(clap::error::ErrorKind::ArgumentConflict, text))
+}
+
+/// The program for a verb of `ostree` that is none of ours.
+fn of_another_program(
+    error: &clap::Error,
+    words: &[OsString],
+    personality: Personality,
+) -> Option<Extension> {
+    let unknown = Some(&ContextValue::String(words.get(2)?.to_str()?.to_owned()))
+        == error.get(ContextKind::InvalidSubcommand);
+    let extensible = unknown && personality == Personality::Ostree;
+    extensible.then(|| Extension::of(words)).flatten()
 }
 
 /// Whether a command line that could not be understood asks for JSON anyhow.

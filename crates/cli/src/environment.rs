@@ -55,6 +55,11 @@ pub(crate) fn temporary_directory() -> PathBuf {
     std::env::temp_dir()
 }
 
+/// Where programs are looked for: `PATH`.
+pub(crate) fn program_directories() -> Vec<PathBuf> {
+    std::env::var_os("PATH").map_or_else(Vec::new, |path| std::env::split_paths(&path).collect())
+}
+
 /// Lets the process die at a named point, when a test asks for that.
 pub(crate) fn arm_crash_point() -> Result<(), BadCrashPoint> {
     let Some(value) = std::env::var_os(CRASH_AT) else {

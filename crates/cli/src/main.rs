@@ -4,6 +4,7 @@ mod arguments;
 mod context;
 mod editor;
 mod environment;
+mod extension;
 mod journal;
 mod outcome;
 mod personality;
@@ -25,7 +26,10 @@ use crate::context::Context;
 fn main() -> ExitCode {
     match Invocation::parse(std::env::args_os()) {
         Ok(invocation) => run(invocation),
-        Err(stopped) => outcome::of_arguments(&stopped),
+        Err(stopped) => match &stopped.extension {
+            Some(extension) => outcome::of_extension(&extension.run()),
+            None => outcome::of_arguments(&stopped),
+        },
     }
 }
 

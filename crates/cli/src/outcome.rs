@@ -5,6 +5,7 @@ mod failure;
 mod mistake;
 mod report;
 
+use std::io::Write as _;
 use std::process::ExitCode;
 
 pub(crate) use self::class::{EXIT_CODES_HELP, INTERRUPTED};
@@ -73,6 +74,13 @@ pub(crate) fn settle(result: Result<Exit, Failure>, reporting: &Reporting) -> Ex
             reporting.exit_code(&failure).into()
         }
     }
+}
+
+/// Ends a command that another program should have become.
+pub(crate) fn of_extension(error: &std::io::Error) -> ExitCode {
+    // Nobody is left to tell when even standard error cannot be written.
+    drop(writeln!(std::io::stderr(), "error: {error}"));
+    ExitCode::FAILURE
 }
 
 /// Ends a command whose arguments were a mistake, or asked for help or the version.

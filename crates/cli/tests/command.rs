@@ -2,10 +2,12 @@
 
 mod support;
 
-use std::fs::File;
+use std::env;
+use std::fs::{self, File};
 use std::io::Read;
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::ExitStatusExt;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 
 use serde_json::Value;
 use support::{answer, assert_valid, bootroot, refusal};
@@ -63,6 +65,37 @@ fn mistakes_below_ostree_are_told_as_its_scripts_expect() {
             "{said}"
         );
     }
+}
+
+/// As `ostree` does, and no further than the first verb.
+#[test]
+fn verbs_of_ostree_may_be_programs_of_their_own() {
+    let dir = tempfile::tempdir().unwrap();
+    let program = dir.path().join("ostree-hello");
+    fs::write(&program, "#!/bin/sh\necho \"$@\"; exit 7\n").unwrap();
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+    let path = format!("{}:{}", dir.path().display(), env::var("PATH").unwrap());
+    let said = |mut command: Command| {
+        let done = command.env("PATH", &path).output().unwrap();
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        (done.status.code(), text(done.stdout), text(done.stderr))
+    };
+    let line = ["hello", "--you", "and me"];
+    let mut theirs = Command::new("ostree");
+    theirs.args(line);
+    let mut ours = bootroot("ostree");
+    ours.args(line);
+    assert_eq!(said(ours), said(theirs));
+    let (code, _, complaint) = said(bootroot("ostree admin hello"));
+    assert_eq!(code, Some(1));
+    assert!(
+        complaint.ends_with("error: Unknown command 'hello'\n"),
+        "{complaint}"
+    );
+    fs::write(&program, "#!/no/such/shell\n").unwrap();
+    let (code, _, complaint) = said(bootroot("ostree hello"));
+    assert_eq!(code, Some(1));
+    assert!(complaint.starts_with("error: Executing "), "{complaint}");
 }
 
 #[test]
