@@ -18,6 +18,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
         images,
         rounds,
         importer,
+        only,
     } = parse(arguments)?;
     sh("cargo build --quiet --release --package cli")?;
     let target =
@@ -41,12 +42,10 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
             image: image.display().to_string(),
             importer: importer.clone(),
         };
-        for works in [
-            works::images(&bench),
-            works::repository(&bench),
-            works::wrapping(&bench),
-        ] {
-            println!("{}", table(&measure_all(&works, &scratch, rounds)?));
+        for (name, works) in works::GROUPS {
+            if only.as_deref().is_none_or(|only| only == name) {
+                println!("{}", table(&measure_all(&works(&bench), &scratch, rounds)?));
+            }
         }
         sh(&format!(
             "cd '{}'; chattr -f -i s/ostree/deploy/*/deploy/*/ || true; rm -rf ./*",
@@ -60,6 +59,8 @@ struct Arguments {
     images: Vec<PathBuf>,
     rounds: usize,
     importer: Option<String>,
+    /// The name of a group of works; the others are left out.
+    only: Option<String>,
 }
 
 fn parse(arguments: &[String]) -> Result<Arguments> {
@@ -67,6 +68,7 @@ fn parse(arguments: &[String]) -> Result<Arguments> {
         images: Vec::new(),
         rounds: 3,
         importer: None,
+        only: None,
     };
     let mut arguments = arguments.iter();
     while let Some(argument) = arguments.next() {
@@ -78,6 +80,15 @@ fn parse(arguments: &[String]) -> Result<Arguments> {
             "--importer" => {
                 let program = arguments.next().context("--importer needs a program")?;
                 parsed.importer = Some(program.clone());
+            }
+            "--only" => {
+                let group = arguments.next().context("--only needs a group of works")?;
+                let known = works::GROUPS.map(|(name, _)| name);
+                ensure!(
+                    known.contains(&group.as_str()),
+                    "the groups of works are {known:?}"
+                );
+                parsed.only = Some(group.clone());
             }
             image => parsed.images.push(PathBuf::from(image)),
         }

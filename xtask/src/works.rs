@@ -4,11 +4,17 @@ mod images;
 mod repository;
 mod wrapping;
 
-pub(crate) use self::images::images;
-pub(crate) use self::repository::repository;
-pub(crate) use self::wrapping::wrapping;
-
 use crate::measure::Work;
+
+/// Works that share what is there before, under a name.
+type Group = (&'static str, fn(&Bench) -> Vec<Work>);
+
+/// All works, in the order in which they are measured.
+pub(crate) const GROUPS: [Group; 3] = [
+    ("images", images::images),
+    ("repository", repository::repository),
+    ("wrapping", wrapping::wrapping),
+];
 
 /// What takes part in a run.
 pub(crate) struct Bench {
