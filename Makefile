@@ -32,8 +32,9 @@ check: ## format, lints, documentation
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --no-deps
 
-images: setup ## the image that tests boot (cached)
+images: setup ## the images that tests boot (cached)
 	@BOOTROOT_CACHE=$(LAB) scripts/build-mini-image $(LAB)/mini
+	@BOOTROOT_CACHE=$(LAB) scripts/build-mini-image $(LAB)/mini-of-sid --suite sid
 
 bench: setup build ## measure against the real tools, on the demo image and a large one
 	@BOOTROOT_CACHE=$(LAB) scripts/build-demo-image $(LAB)/demo

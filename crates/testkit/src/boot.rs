@@ -18,6 +18,19 @@ pub fn mini_image() -> PathBuf {
     image
 }
 
+/// As [`mini_image`], of a Debian whose `ostree-prepare-root` mounts roots by composefs. The kernel argument
+/// `bootroot.composefs=VALUE` says how the initramfs is configured to do that, `yes` if nothing does.
+///
+/// # Panics
+/// When it cannot be built: it needs a Debian mirror the first time.
+pub fn mini_composefs_image() -> PathBuf {
+    let image = cache().join("mini-of-sid");
+    run(script("build-mini-image")
+        .arg(&image)
+        .args(["--suite", "sid"]));
+    image
+}
+
 /// Deploys an image (`OCI_DIR:TAG`) into an offline sysroot with the real programs (umoci and
 /// `ostree`), for comparison with what bootroot makes of it.
 pub fn deploy_with_ostree(image: &str, sysroot: &Path, stateroot: &str, options: &[&str]) {
