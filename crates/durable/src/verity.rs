@@ -31,10 +31,19 @@ pub fn enable_verity(dir: BorrowedFd<'_>, name: &Path) -> Result<bool, Error> {
     }
 }
 
+/// The file system knows nothing of fs-verity: no file there is verified.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NoVerity;
+
 /// The digest of SHA-256 by which the kernel verifies an open file; `None` when it does not.
-#[must_use]
-pub fn verity_digest(file: impl AsFd) -> Option<[u8; 32]> {
+///
+/// # Errors
+/// [`NoVerity`]: it is the same for all files of this file system.
+pub fn verity_digest(file: impl AsFd) -> Result<Option<[u8; 32]>, NoVerity> {
     let measured: Result<[u8; 32], MeasureVerityError> = fs_ioc_measure_verity(file, SHA256);
-    // Every failure means that there is no such digest: no support, not enabled, another algorithm.
-    measured.ok()
+    match measured {
+        Err(MeasureVerityError::FilesystemNotSupported) => Err(NoVerity),
+        // Not enabled, another algorithm, not readable: there is no such digest.
+        other => Ok(other.ok()),
+    }
 }

@@ -6,10 +6,12 @@ use std::collections::HashMap;
 use std::io::{self, Read};
 use std::os::fd::BorrowedFd;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use composefs_format::{
     Algorithm, Attributes, Digest, File, ImageError, ImageTree, VerityHasher, Version,
 };
+use durable::NoVerity;
 use error_class::{Classified, ErrorClass};
 use ostree_format::{Checksum, DirMeta, FileHeader, ObjectKind, ObjectName, RepoMode, Xattrs};
 use progress::{Interrupt, Interrupted, Progress, Share, Task, TaskKind};
@@ -209,7 +211,8 @@ fn image_of(
     progress: &dyn Progress,
     interrupt: &Interrupt,
 ) -> Result<Vec<u8>, ComposefsError> {
-    let make = |checksum: &Checksum, object| file(checksum, object, digests);
+    let kernel = KernelDigests::default();
+    let make = |checksum: &Checksum, object| file(checksum, object, digests, &kernel);
     let root = image_tree(objects, tree, make, progress, interrupt)?;
     Ok(composefs_format::image(&root, Version::V0)?)
 }
@@ -269,11 +272,34 @@ fn files<E: From<ReadError> + From<Interrupted> + Send>(
     Ok(found.into_iter().flatten().collect())
 }
 
+/// Digests by which the kernel verifies objects, asked for until it says that it verifies none here.
+#[derive(Debug, Default)]
+struct KernelDigests {
+    there_are_none: AtomicBool,
+}
+
+impl KernelDigests {
+    fn of(&self, object: &FileObject) -> Option<Digest> {
+        // A late reader of the flag asks in vain, no more.
+        if self.there_are_none.load(Ordering::Relaxed) {
+            return None;
+        }
+        match durable::verity_digest(object.content.as_plain()?) {
+            Ok(digest) => digest.map(Digest::Sha256),
+            Err(NoVerity) => {
+                self.there_are_none.store(true, Ordering::Relaxed);
+                None
+            }
+        }
+    }
+}
+
 /// A file as libostree's images have it: its object stands where the repository has it.
 fn file(
     checksum: &Checksum,
     mut object: FileObject,
     digests: VerityDigests,
+    kernel: &KernelDigests,
 ) -> Result<File, ComposefsError> {
     let attributes = file_attributes(&object.header);
     if let Some(target) = object.header.symlink {
@@ -284,12 +310,10 @@ fn file(
     }
     let name = ObjectName::new(*checksum, ObjectKind::File);
     let path = name.loose_path(RepoMode::Bare);
-    let plain = object.content.as_plain();
-    let known = || plain.and_then(durable::verity_digest).map(Digest::Sha256);
     let digest = match digests {
         VerityDigests::None => None,
-        VerityDigests::IfEnabled => known(),
-        VerityDigests::All => match known() {
+        VerityDigests::IfEnabled => kernel.of(&object),
+        VerityDigests::All => match kernel.of(&object) {
             Some(known) => Some(known),
             None => Some(read_digest(&mut object, name)?),
         },
