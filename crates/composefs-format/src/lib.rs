@@ -9,6 +9,7 @@
 
 mod digest;
 mod image;
+mod lanes;
 mod verity;
 
 pub use digest::{Algorithm, Digest, DigestError};
