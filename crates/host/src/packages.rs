@@ -1,22 +1,10 @@
-//! The packages in an image, as far as its trees or its manifest tell: Debian's from dpkg's list, RPMs from what
-//! rpm-ostree notes in the commit.
-//!
-//! Source of the format: rpm-ostree's commit metadata `rpmostree.rpmdb.pkglist`, `a(sssss)` of name, epoch, version,
-//! release and architecture.
+//! The packages in an image, as far as its trees or its manifest tell.
 
-use std::collections::BTreeMap;
-
-use image::{COMPONENTS_ANNOTATION, dpkg_versions, query_image_commit};
+use image::{COMPONENTS_ANNOTATION, PackageVersions as Packages, PackagesError, package_versions};
 use oci::spec::Descriptor;
 use ostree::{ReadError, Repo};
 use ostree_format::Checksum;
-use ostree_format::gvariant::Value;
 use serde::Serialize;
-
-const RPM_LIST: &str = "rpmostree.rpmdb.pkglist";
-
-/// Names of packages with their versions.
-pub(crate) type Packages = BTreeMap<String, String>;
 
 /// Which packages differ between two trees.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
@@ -63,33 +51,13 @@ fn with_version(name: &str, version: &str) -> String {
 
 /// The packages of a commit; `None` when nothing in it tells.
 pub(crate) fn packages(repo: &Repo, commit: &Checksum) -> Result<Option<Packages>, ReadError> {
-    match dpkg_versions(repo, commit) {
-        // A list that cannot be read tells nothing; that the object is damaged is found when it is checked.
-        Ok(None) | Err(ReadError::BadContent { .. }) => {}
-        found => return found,
+    match package_versions(repo, commit) {
+        Err(PackagesError::Read(error)) if !matches!(error, ReadError::BadContent { .. }) => {
+            Err(error)
+        }
+        // A database that cannot be read tells nothing; that the object is damaged is found when it is checked.
+        found => Ok(found.unwrap_or_default()),
     }
-    let base = query_image_commit(repo, commit)
-        .ok()
-        .and_then(|state| state.base_commit);
-    let commit = repo.load_commit(&base.unwrap_or(*commit))?;
-    let list = commit.metadata.get(RPM_LIST).and_then(Value::as_array);
-    Ok(list.map(|list| list.iter().filter_map(of_rpm).collect()))
-}
-
-fn of_rpm(entry: &Value) -> Option<(String, String)> {
-    let fields: Vec<&str> = entry.as_tuple()?.iter().filter_map(Value::as_str).collect();
-    let [name, epoch, version, release, architecture] = fields[..] else {
-        return None;
-    };
-    let epoch = match epoch {
-        "" | "0" => String::new(),
-        epoch => format!("{epoch}:"),
-    };
-    // Some are there for more than one processor.
-    Some((
-        format!("{name}.{architecture}"),
-        format!("{epoch}{version}-{release}"),
-    ))
 }
 
 /// The components that a manifest says its layers have, by name only.
@@ -109,16 +77,6 @@ pub(crate) fn components(layers: &[Descriptor]) -> Option<Packages> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn rpm_ostree_notes_five_fields() {
-        let entry = |fields: [&str; 5]| Value::Tuple(fields.map(Value::from).to_vec());
-        let found = of_rpm(&entry(["vim", "2", "9.1", "3.fc43", "x86_64"]));
-        assert_eq!(found, Some(("vim.x86_64".into(), "2:9.1-3.fc43".into())));
-        let found = of_rpm(&entry(["bash", "0", "5.2", "1", "noarch"]));
-        assert_eq!(found, Some(("bash.noarch".into(), "5.2-1".into())));
-        assert_eq!(of_rpm(&Value::Tuple(vec![Value::from("bash")])), None);
-    }
 
     #[test]
     fn differences_are_named() {

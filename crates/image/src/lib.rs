@@ -42,8 +42,8 @@ pub use copy::{CopyError, copy};
 pub use detached::{UpdateDetachedError, update_detached_metadata};
 pub use encapsulate::{
     Chunking, ContentMap, ContentMapError, DirectoryCommit, EncapsulateDirectoryError,
-    EncapsulateError, EncapsulateOptions, Frequencies, FrequenciesError, MAX_LAYERS, PackagesError,
-    dpkg_versions, encapsulate, encapsulate_directory,
+    EncapsulateError, EncapsulateOptions, Frequencies, FrequenciesError, MAX_LAYERS,
+    PackageVersions, PackagesError, encapsulate, encapsulate_directory, package_versions,
 };
 pub use export::{ExportImageError, ExportToOCIOpts, export};
 pub use import::Imported;

@@ -29,7 +29,7 @@ pub(crate) use content::content_of;
 pub use content_map::{ContentMap, ContentMapError};
 pub use directory::{DirectoryCommit, EncapsulateDirectoryError, encapsulate_directory};
 pub use frequencies::{Frequencies, FrequenciesError};
-pub use packages::{PackagesError, dpkg_versions};
+pub use packages::{PackageVersions, PackagesError, package_versions};
 
 use crate::keys::{COMPONENTS_ANNOTATION, FINAL_DIFFID_LABEL};
 use crate::write_image::{Compression, ImageWriter, LayerNote, WriteImageError, WrittenImage};

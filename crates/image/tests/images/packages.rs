@@ -6,7 +6,7 @@ use std::fs;
 use image::{Chunking, DirectoryCommit, EncapsulateOptions, Frequencies};
 
 use crate::directory::Root;
-use crate::support::open;
+use crate::support::{Scene, open};
 
 fn by_package(max_layers: usize) -> EncapsulateOptions {
     let mut options = EncapsulateOptions::default();
@@ -150,6 +150,27 @@ fn rpm_says_what_belongs_together() {
     root.file("usr/lib/sysimage/rpm/rpmdb.sqlite", &database[..20_000]);
     let refused = root.wrap("again", &DirectoryCommit::default(), &by_package(64));
     assert!(refused.unwrap_err().to_string().contains("is damaged"));
+}
+
+/// As `rpm -qa --qf '%{NAME}.%{ARCH} %{VERSION}-%{RELEASE}'` says.
+#[test]
+fn versions_are_those_that_rpm_says() {
+    let root = Root::new();
+    let database = fs::read(testkit::golden("packages").join("rpmdb.sqlite")).unwrap();
+    root.file("usr/share/rpm/rpmdb.sqlite", &database);
+    let scene = Scene::new();
+    let tree = root.path("").display().to_string();
+    let commit = scene.ostree(&["commit", "--orphan", &tree]);
+    let commit = commit.trim().parse().unwrap();
+    let found = image::package_versions(&scene.repo, &commit);
+    let found = found.unwrap().unwrap();
+    let mut expected: Vec<(String, String)> = (0..12)
+        .map(|n| format!("base-sub{n}"))
+        .chain(["base".into(), "base-extra".into()])
+        .map(|name| (format!("{name}.noarch"), "1.0-3".into()))
+        .collect();
+    expected.push(("many.noarch".into(), "2-1".into()));
+    assert_eq!(found, expected.into_iter().collect());
 }
 
 #[test]

@@ -2,12 +2,9 @@
 //!
 //! Source: dpkg's documentation, deb-control(5) and dpkg-query(1).
 
-use std::collections::BTreeMap;
+use ostree::ReadError;
 
-use ostree::{ReadError, Repo};
-use ostree_format::Checksum;
-
-use super::{Files, MAX_FILE, Package, PackagesError};
+use super::{Files, MAX_FILE, Package, PackageVersions, PackagesError};
 use crate::encapsulate::packing::USUAL;
 
 /// Where it is: as dpkg has it, or moved out of `/var`, which commits do not keep up to date.
@@ -21,21 +18,10 @@ const PLACES: [&str; 4] = [
 /// Largest list of which only the versions are wanted.
 const MAX_VERSIONS: u64 = 64 * 1024 * 1024;
 
-/// The packages that dpkg has installed in a commit, with their versions; `None` where it has no database there.
-///
-/// # Errors
-/// [`ReadError`].
-pub fn dpkg_versions(
-    repo: &Repo,
-    commit: &Checksum,
-) -> Result<Option<BTreeMap<String, String>>, ReadError> {
-    let contents = repo.load_commit(commit)?.contents;
-    let tree = Files {
-        source: repo,
-        contents,
-    };
+/// The installed packages with their versions; none where there is no such database.
+pub(super) fn versions(tree: &Files<'_>) -> Result<Option<PackageVersions>, ReadError> {
     let version = |stanza: Stanza<'_>| (stanza.name.to_owned(), stanza.version.to_owned());
-    let found = database(&tree, MAX_VERSIONS)?;
+    let found = database(tree, MAX_VERSIONS)?;
     Ok(found.map(|(_, status)| installed(&status).map(version).collect()))
 }
 

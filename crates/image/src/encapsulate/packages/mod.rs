@@ -3,6 +3,7 @@
 mod dpkg;
 mod rpm;
 mod sqlite;
+mod versions;
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -13,7 +14,7 @@ use ostree_format::Checksum;
 
 use crate::tree_files;
 
-pub use dpkg::dpkg_versions;
+pub use versions::{PackageVersions, package_versions};
 
 /// Largest file of a database that is read.
 const MAX_FILE: u64 = 1 << 30;

@@ -2,7 +2,8 @@
 //!
 //! Source: RPM's documentation ("RPM Package format", "Header", "Tags").
 
-use super::{Files, Package, PackagesError, sqlite, without_release};
+use super::versions::of_rpm;
+use super::{Files, MAX_FILE, Package, PackageVersions, PackagesError, sqlite, without_release};
 
 /// Where it is.
 const PLACES: [&str; 3] = [
@@ -11,7 +12,14 @@ const PLACES: [&str; 3] = [
     "var/lib/rpm/rpmdb.sqlite",
 ];
 
+/// Largest database of which only the versions are wanted.
+const MAX_VERSIONS: u64 = 256 * 1024 * 1024;
+
 const NAME: u32 = 1000;
+const VERSION: u32 = 1001;
+const RELEASE: u32 = 1002;
+const EPOCH: u32 = 1003;
+const ARCHITECTURE: u32 = 1022;
 const SOURCE_RPM: u32 = 1044;
 const CHANGELOG_TIME: u32 = 1080;
 const DIR_INDEXES: u32 = 1116;
@@ -25,8 +33,23 @@ const STRING_ARRAY: u32 = 8;
 
 /// The installed packages; none where there is no such database.
 pub(super) fn packages(tree: &Files<'_>) -> Result<Option<Vec<Package>>, PackagesError> {
+    each(tree, MAX_FILE, |header| header.package())
+}
+
+/// The installed packages with their versions; none where there is no such database.
+pub(super) fn versions(tree: &Files<'_>) -> Result<Option<PackageVersions>, PackagesError> {
+    let found: Option<Vec<_>> = each(tree, MAX_VERSIONS, |header| header.version())?;
+    Ok(found.map(|found| found.into_iter().collect()))
+}
+
+/// What `read` makes of every header in a database of at most `limit` bytes.
+fn each<T>(
+    tree: &Files<'_>,
+    limit: u64,
+    read: impl Fn(&Header<'_>) -> Option<T>,
+) -> Result<Option<Vec<T>>, PackagesError> {
     for place in PLACES {
-        let Some(database) = tree.read(place)? else {
+        let Some(database) = tree.read_at_most(place, limit)? else {
             continue;
         };
         let journal = format!("{place}-wal");
@@ -42,8 +65,8 @@ pub(super) fn packages(tree: &Files<'_>) -> Result<Option<Vec<Package>>, Package
         };
         let headers = sqlite::blobs(&database, "Packages").map_err(malformed)?;
         let parsed = headers.iter().map(|header| {
-            let package = Header::parse(header).and_then(|header| header.package());
-            package.ok_or_else(|| malformed("a header is damaged"))
+            let parsed = Header::parse(header).and_then(|header| read(&header));
+            parsed.ok_or_else(|| malformed("a header is damaged"))
         });
         return parsed.collect::<Result<_, _>>().map(Some);
     }
@@ -79,6 +102,14 @@ impl<'a> Header<'a> {
             frequency: changes.max(1),
             files: self.files()?,
         })
+    }
+
+    fn version(&self) -> Option<(String, String)> {
+        let text = |tag| Some(self.texts(tag)?.first().copied().unwrap_or_default());
+        let epoch = self.numbers(EPOCH)?.first().map(ToString::to_string);
+        let epoch = epoch.unwrap_or_default();
+        let version = [&epoch, text(VERSION)?, text(RELEASE)?];
+        Some(of_rpm(text(NAME)?, text(ARCHITECTURE)?, version))
     }
 
     fn files(&self) -> Option<Vec<String>> {
