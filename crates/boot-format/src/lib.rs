@@ -8,6 +8,7 @@
 //! - [`BootChecksum`], [`BootDir`]: the directories `/boot/ostree/STATEROOT-BOOTCSUM`;
 //! - [`kernel`]: names of kernels in a tree and what their checksum is made of;
 //! - [`title`] and [`os_release`]: what the menu shows;
+//! - [`uki`]: sections of unified kernel images;
 //! - [`version_order`]: the order in which entries are sorted.
 //!
 //! Sources: the Boot Loader Specification (UAPI.1), libostree's documentation ("Deployments", "Atomic
@@ -22,6 +23,7 @@ pub mod kernel;
 mod kernel_args;
 pub mod os_release;
 pub mod title;
+pub mod uki;
 mod version_order;
 
 pub use bls::BlsEntry;

@@ -18,6 +18,7 @@ mod pin;
 mod reference;
 mod reset;
 mod rollback;
+mod setup_root;
 mod source;
 mod status;
 mod storage;
@@ -65,6 +66,7 @@ pub(crate) enum Verb {
     #[command(subcommand)]
     Storage(storage::Storage),
     FinalizeStaged(ostree::FinalizeStaged),
+    SetupRoot(setup_root::SetupRoot),
     /// Work on the OSTree repository itself, as the `ostree` command does
     #[command(subcommand)]
     Ostree(ostree::Ostree),
@@ -98,6 +100,7 @@ impl Verb {
             Self::Etc(verb) => verb.run(context),
             Self::Storage(verb) => verb.run(context),
             Self::FinalizeStaged(verb) => verb.run(context),
+            Self::SetupRoot(verb) => verb.run(context),
             Self::Osbuild(verb) => verb.run(context),
             Self::Completions(verb) => verb.run(context),
             Self::Man(verb) => verb.run(context),

@@ -1,6 +1,7 @@
 //! Finding the kernel of a tree, and what goes to `/boot` with it.
 
 use std::io::Read;
+use std::os::fd::OwnedFd;
 
 use boot_format::kernel::{
     ABOOT, BootFileKind, DEVICETREE, DTB_DIR, HMAC, INITRAMFS, LEGACY_DIRS, LegacyName, MODULES,
@@ -12,7 +13,7 @@ use error_class::{Classified, ErrorClass};
 use ostree_format::Hasher;
 use serde::Serialize;
 
-use crate::source::{Source, SourceError};
+use crate::source::{Directory, Source, SourceError};
 
 /// Read this much at once.
 const CHUNK: usize = 256 * 1024;
@@ -85,6 +86,14 @@ impl Kernel {
     pub fn size(&self) -> u64 {
         self.files.iter().map(|file| file.size).sum()
     }
+}
+
+/// The kernel of a root that is a directory.
+///
+/// # Errors
+/// [`KernelError`].
+pub fn kernel_of_directory(root: OwnedFd) -> Result<Kernel, KernelError> {
+    find(&Directory::new(root), None, false)
 }
 
 /// What is known beforehand about the kernel of a deployment that has been booted from already.

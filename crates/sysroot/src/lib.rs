@@ -61,7 +61,7 @@ mod status;
 mod sysroot;
 mod unlock;
 
-pub use boot::{BootError, BootPlan, BootSwitch, PlannedEntry};
+pub use boot::{BootError, BootPlan, BootSwitch, PlannedEntry, rest_journal};
 pub use boot_config::{BootConfig, BootConfigError, BootloaderChoice};
 pub use cleanup::{CleanupError, CleanupPlan};
 pub use damage::{Damage, DamagedEntry};
@@ -71,9 +71,11 @@ pub use deploy::{
 };
 pub use deployment::{Deployment, Problem, Unlocked};
 pub use deployment_id::{DeploymentId, InvalidDeploymentName};
-pub use etc::{EtcBlock, EtcConflict, EtcLeaf, EtcMeta, EtcPlan, EtcTree};
+pub use etc::{
+    ChangedEtc, EtcBlock, EtcConflict, EtcError, EtcLeaf, EtcMeta, EtcPlan, EtcTree, make_etc,
+};
 pub use etc_changes::EtcChanges;
-pub use kernel::{BootFile, Kernel, KernelError};
+pub use kernel::{BootFile, Kernel, KernelError, kernel_of_directory};
 pub use label_missing::label_missing;
 pub use layout::Layout;
 pub use list::{ListError, ListPlan};

@@ -22,8 +22,7 @@ const SCRIPT: &str = "trap '' HUP INT TERM; case $1 in \
     esac";
 
 impl Locked<'_> {
-    /// Let everything that was written to `/boot` stand where boot loaders read it. Where it cannot be
-    /// frozen, having synced it has to do. What does not run will be unmounted before it boots, which does the
+    /// [`rest_journal`] of a system that runs: what does not run will be unmounted before it boots, which does the
     /// same.
     pub(super) fn settle_boot(&self, boot: BorrowedFd<'_>) -> Result<(), BootError> {
         if self.options.test_freeze {
@@ -33,12 +32,18 @@ impl Locked<'_> {
         if !self.is_running() {
             return Ok(());
         }
-        match run(boot, "freeze") {
-            Ok(true) => {}
-            Ok(false) => tracing::info!("/boot cannot be frozen: what was synced has to do"),
-            Err(error) => tracing::warn!(%error, "cannot start fsfreeze"),
-        }
+        rest_journal(boot);
         Ok(())
+    }
+}
+
+/// Let everything that was written to the file system of `boot` stand where boot loaders read it. Where it cannot be
+/// frozen, having synced it has to do.
+pub fn rest_journal(boot: BorrowedFd<'_>) {
+    match run(boot, "freeze") {
+        Ok(true) => {}
+        Ok(false) => tracing::info!("/boot cannot be frozen: what was synced has to do"),
+        Err(error) => tracing::warn!(%error, "cannot start fsfreeze"),
     }
 }
 

@@ -14,4 +14,5 @@ pub(crate) mod plan;
 pub(crate) mod room;
 
 pub use error::BootError;
+pub use freeze::rest_journal;
 pub use plan::{BootPlan, BootSwitch, PlannedEntry};

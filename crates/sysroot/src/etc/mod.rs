@@ -9,11 +9,13 @@
 #[cfg(test)]
 mod answers;
 mod apply;
+mod directories;
 mod model;
 mod plan;
 mod scan;
 mod tree;
 
+pub use directories::{ChangedEtc, EtcError, make_etc};
 pub use plan::{EtcBlock, EtcConflict, EtcPlan};
 pub use tree::{EtcLeaf, EtcMeta, EtcTree};
 

@@ -1,0 +1,42 @@
+//! Where things are: names as bootc has them, so that both programs work on one disk.
+//!
+//! Source: the modules `composefs_consts` and `bootc_composefs` of bootc.
+
+/// One directory for each deployment, below the physical root.
+pub(crate) const STATE: &str = "state/deploy";
+
+/// The `/var` of all deployments.
+pub(crate) const VAR: &str = "state/os/default/var";
+
+/// Where the `/var` of a deployment leads to.
+pub(crate) const VAR_LINK: &str = "../../os/default/var";
+
+/// Held while anything changes.
+pub(crate) const LOCK: &str = "state/.bootroot-lock";
+
+/// Images of the composefs repository.
+pub(crate) const IMAGES: &str = "composefs/images";
+
+/// Objects of the composefs repository.
+pub(crate) const OBJECTS: &str = "composefs/objects";
+
+/// Where boot entries are, below `/boot` or the EFI system partition.
+pub(crate) const ENTRIES: &str = "loader/entries";
+
+/// Those that take their place when what is staged is completed.
+pub(crate) const STAGED_ENTRIES: &str = "loader/entries.staged";
+
+/// What the directory of a kernel is called by, with the digest of the image behind.
+pub(crate) const BOOT_DIR: &str = "bootc_composefs-";
+
+/// The kernel in such a directory.
+pub(crate) const LINUX: &str = "vmlinuz";
+
+/// The initramfs in such a directory.
+pub(crate) const INITRD: &str = "initrd";
+
+/// Where unified kernel images are, below the EFI system partition: not where a boot loader looks by itself.
+pub(crate) const UKI: &str = "EFI/Linux/bootc";
+
+/// What is staged, below `/run`.
+pub(crate) const STAGED: &str = "composefs/staged-deployment";

@@ -1,0 +1,91 @@
+//! The whole of it: the image, what is kept of `/etc` and `/var`, and the physical root below `/sysroot`.
+
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+
+use composefs_format::Digest;
+use error_class::Classified as _;
+
+use super::SetupConfig;
+use super::submount::{mount_over, transient};
+use super::volatile::tell_disk;
+use crate::RootArgument;
+use crate::layout::STATE;
+use crate::mount::{MountError, attach, bound, make_read_only, mount_image, open_dir};
+
+/// What is set up, and from what.
+#[derive(Debug)]
+pub struct SetupRoot<'a> {
+    /// The physical root, as it is mounted in the initramfs.
+    pub physical: BorrowedFd<'a>,
+    /// The directory over which the root is mounted; usually that one.
+    pub target: BorrowedFd<'a>,
+    /// `/run`.
+    pub run: BorrowedFd<'a>,
+    /// `/dev`.
+    pub dev: BorrowedFd<'a>,
+    /// Which image.
+    pub argument: &'a RootArgument,
+    /// What is kept.
+    pub config: &'a SetupConfig,
+}
+
+/// Something that was left out, without which the system boots all the same.
+#[derive(Debug, thiserror::Error)]
+#[error("{what}, so {consequence}: {source}")]
+pub struct Notice {
+    what: &'static str,
+    consequence: &'static str,
+    source: MountError,
+}
+
+/// Mount the root that the kernel was told over `target`, complete with `/etc`, `/var` and, read-only, the physical
+/// root below `/sysroot`.
+///
+/// # Errors
+/// [`MountError`]. What was mounted until then stays; the machine cannot go on anyway.
+pub fn setup_root(setup: &SetupRoot<'_>) -> Result<Vec<Notice>, MountError> {
+    let mut notices = Vec::new();
+    let digest = &setup.argument.digest;
+    let image = mount_image(setup.physical, setup.run, setup.argument)?;
+    // Before anything covers it.
+    let state = open_state(setup.physical, digest)?;
+    let physical = bound(setup.physical, "the physical root")?;
+
+    attach(&image, setup.target, "the root")?;
+    let root = match setup.config.root_is_transient() {
+        true => {
+            // By this name of its source the running system tells which image it is.
+            let above = transient(&image, &format!("transient:composefs={digest}"))?;
+            attach(&above, &image, "what may be changed of the root")?;
+            above
+        }
+        false => image,
+    };
+    mount_over(root.as_fd(), state.as_fd(), "etc", setup.config.etc())?;
+    mount_over(root.as_fd(), state.as_fd(), "var", setup.config.var())?;
+    notices.extend(below_sysroot(&root, &physical).err().map(|source| Notice {
+        what: "the physical root is not at /sysroot",
+        consequence: "this system cannot be changed",
+        source,
+    }));
+    notices.extend(tell_disk(setup.dev, setup.run).err().map(|source| Notice {
+        what: "systemd was not told the disk of the root",
+        consequence: "it does not find partitions by itself",
+        source: source.into(),
+    }));
+    Ok(notices)
+}
+
+fn below_sysroot(root: &OwnedFd, physical: &OwnedFd) -> Result<(), MountError> {
+    attach(physical, open_dir(root, "sysroot")?, "the physical root")?;
+    make_read_only(physical.as_fd(), "the physical root")
+}
+
+/// The state of the deployment: a directory by the name of its image.
+fn open_state(physical: BorrowedFd<'_>, digest: &Digest) -> Result<OwnedFd, MountError> {
+    let opened = open_dir(physical, &format!("{STATE}/{digest}"));
+    opened.map_err(|error| match error.class() {
+        error_class::ErrorClass::NotFound => MountError::NoState(Box::new(*digest)),
+        _ => error.into(),
+    })
+}

@@ -1,0 +1,83 @@
+//! The tree of an image, mounted for reading.
+
+use std::fs::File;
+use std::io::Read as _;
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+
+use composefs_format::Digest;
+use durable::IoContext as _;
+use rustix::fs::{Mode, OFlags, ResolveFlags};
+use rustix::io::Errno;
+
+use crate::directory::names_in;
+use crate::mount::{is_verified, mount_image};
+use crate::{RootArgument, RootError, Roots};
+
+/// Largest text that is read whole.
+const MAX_TEXT: u64 = 1024 * 1024;
+
+/// A mounted image. It is gone when this is.
+#[derive(Debug)]
+pub(crate) struct ImageRoot(OwnedFd);
+
+impl Roots {
+    /// Mount an image for reading. What the kernel does not verify is read all the same.
+    pub(crate) fn open_image(&self, id: &Digest) -> Result<ImageRoot, RootError> {
+        let argument = RootArgument {
+            digest: *id,
+            unverified: !is_verified(self.physical.as_fd(), id),
+        };
+        let physical = self.physical.as_fd();
+        let mount = mount_image(physical, physical, &argument)?;
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let root = rustix::fs::openat(&mount, ".", flags, Mode::empty());
+        Ok(ImageRoot(root.during("open", "the image")?))
+    }
+
+    /// What the kernel is told to mount this image.
+    pub(crate) fn argument_for(&self, id: &Digest) -> RootArgument {
+        RootArgument {
+            digest: *id,
+            unverified: !is_verified(self.physical.as_fd(), id),
+        }
+    }
+}
+
+impl ImageRoot {
+    /// What is at `path`, links followed as if this were the root; `None` when nothing is.
+    pub(crate) fn open(&self, path: &str) -> Result<Option<OwnedFd>, durable::Error> {
+        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        match rustix::fs::openat2(&self.0, path, flags, Mode::empty(), ResolveFlags::IN_ROOT) {
+            Ok(found) => Ok(Some(found)),
+            Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => Ok(None),
+            Err(error) => Err(error).during("open", path),
+        }
+    }
+
+    /// The text at `path`; nothing when there is none.
+    pub(crate) fn text(&self, path: &str) -> Result<String, durable::Error> {
+        let mut bytes = Vec::new();
+        if let Some(found) = self.open(path)? {
+            let content = File::from(found);
+            content
+                .take(MAX_TEXT)
+                .read_to_end(&mut bytes)
+                .during("read", path)?;
+        }
+        Ok(String::from_utf8_lossy(&bytes).into_owned())
+    }
+
+    /// The default of `/etc`; that of an image that was made of a commit of OSTree is in `/usr`.
+    pub(crate) fn etc(&self) -> Result<Option<OwnedFd>, durable::Error> {
+        if names_in(self.fd(), "etc")?.is_empty()
+            && let Some(found) = self.open("usr/etc")?
+        {
+            return Ok(Some(found));
+        }
+        self.open("etc")
+    }
+
+    pub(crate) fn fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}

@@ -1,0 +1,313 @@
+//! Deployments on disk: what boots, what is carried over, what is removed. Images are mounted, as root.
+
+use std::fs;
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use boot_format::KernelArgs;
+use composefs::Store;
+use composefs_format::{Algorithm, Attributes, Digest, File, ImageTree};
+use composefs_root::{
+    FinalizedRoot, RootArgument, RootError, RootOrigin, RootRequest, Roots, RunningRoot,
+};
+use tempfile::TempDir;
+use tree::{Dir, Name, Node};
+
+const META: u32 = 0o755;
+
+fn attributes(permissions: u32) -> Attributes {
+    Attributes {
+        permissions,
+        ..Attributes::default()
+    }
+}
+
+fn put(tree: &mut ImageTree, path: &str, content: &str) {
+    let (dirs, name) = path.rsplit_once('/').unwrap_or(("", path));
+    let mut at = tree;
+    for part in dirs.split('/').filter(|part| !part.is_empty()) {
+        let name = Name::new(part.as_bytes()).unwrap();
+        let dir = || Node::Dir(Dir::new(attributes(META)));
+        at = match at.children.entry(name).or_insert_with(dir) {
+            Node::Dir(dir) => dir,
+            Node::Leaf(_) => panic!("{path}"),
+        };
+    }
+    let file = File::Inline(attributes(0o644), content.as_bytes().to_vec());
+    at.children
+        .insert(Name::new(name.as_bytes()).unwrap(), Node::Leaf(file));
+}
+
+/// A system in a directory.
+struct System {
+    root: TempDir,
+    store: Store,
+}
+
+impl System {
+    fn new() -> Self {
+        let root = tempfile::tempdir().unwrap();
+        let dir = open(root.path());
+        let store = Store::ensure(dir.as_fd(), Path::new("composefs"), Algorithm::Sha512).unwrap();
+        fs::create_dir(root.path().join("boot")).unwrap();
+        Self { root, store }
+    }
+
+    /// An image of a version, with this kernel and this in `/etc/conf`.
+    fn image(&self, version: &str, kernel: &str, conf: &str) -> Digest {
+        let mut tree = Dir::new(attributes(META));
+        let modules = "usr/lib/modules/6.1";
+        put(&mut tree, &format!("{modules}/vmlinuz"), kernel);
+        put(&mut tree, &format!("{modules}/initramfs.img"), "initramfs");
+        let release = format!("PRETTY_NAME=\"OS {version}\"\nVERSION_ID={version}\n");
+        put(&mut tree, "usr/lib/os-release", &release);
+        put(&mut tree, "etc/conf", conf);
+        put(&mut tree, "etc/other", "other");
+        put(&mut tree, "var/lib/first", "of the image");
+        let image = composefs_format::image(&tree, self.store.version()).unwrap();
+        self.store.add_image(&image, None).unwrap()
+    }
+
+    fn roots(&self) -> Roots {
+        Roots::open(open(self.root.path()), None).unwrap()
+    }
+
+    /// As what runs, with the physical root below `/sysroot`, which here is all there is.
+    fn running(&self, id: Digest, run: &Path) -> Roots {
+        let root = self.path(&format!("state/deploy/{id}"));
+        let running = RunningRoot {
+            run: open(run),
+            root: open(&root),
+            argument: RootArgument {
+                digest: id,
+                unverified: true,
+            },
+        };
+        Roots::open(open(self.root.path()), Some(running)).unwrap()
+    }
+
+    fn path(&self, path: &str) -> PathBuf {
+        self.root.path().join(path)
+    }
+
+    fn etc(&self, id: &Digest, name: &str) -> PathBuf {
+        self.path(&format!("state/deploy/{id}/etc/{name}"))
+    }
+
+    /// What the menu shows, first entry first.
+    fn titles(&self) -> Vec<String> {
+        let menu = self.roots().menu().unwrap();
+        menu.iter()
+            .map(|entry| entry.title().unwrap().to_owned())
+            .collect()
+    }
+}
+
+fn open(path: &Path) -> OwnedFd {
+    fs::File::open(path).unwrap().into()
+}
+
+fn request(id: Digest, args: Option<&str>) -> RootRequest {
+    RootRequest {
+        id,
+        with_boot: None,
+        origin: RootOrigin::of_image("ostree-unverified-registry:example.org/os", None),
+        kernel_args: args.map(KernelArgs::parse),
+        retain: false,
+        locked: false,
+    }
+}
+
+fn read(path: &Path) -> String {
+    fs::read_to_string(path).unwrap()
+}
+
+#[test]
+fn a_new_system_has_all_that_boots_it() {
+    let system = System::new();
+    let id = system.image("1", "linux", "one");
+    let refused = system.roots().deploy(&request(id, None));
+    assert!(
+        matches!(refused, Err(RootError::NoArguments)),
+        "{refused:?}"
+    );
+    let deployed = system
+        .roots()
+        .deploy(&request(id, Some("root=LABEL=root rw")))
+        .unwrap();
+    assert!(!deployed.staged);
+
+    assert_eq!(read(&system.etc(&id, "conf")), "one");
+    let var = system.path(&format!("state/deploy/{id}/var"));
+    assert_eq!(read(&var.join("lib/first")), "of the image");
+    let origin = read(&system.path(&format!("state/deploy/{id}/{id}.origin")));
+    assert!(origin.contains("boot_type=bls\n"), "{origin}");
+    let names: Vec<_> = fs::read_dir(system.path("boot/loader/entries"))
+        .unwrap()
+        .collect();
+    assert_eq!(names.len(), 1);
+    let entry = read(&names[0].as_ref().unwrap().path());
+    let line = format!("options root=LABEL=root rw composefs=?{id}\n");
+    assert!(entry.contains(&line), "{entry}");
+    let kernel = format!("linux /boot/bootc_composefs-{id}/vmlinuz\n");
+    assert!(entry.contains(&kernel), "{entry}");
+    assert_eq!(
+        read(&system.path(&format!("boot/bootc_composefs-{id}/vmlinuz"))),
+        "linux"
+    );
+}
+
+#[test]
+fn etc_is_carried_over_and_the_one_before_stays() {
+    let system = System::new();
+    let ids = [("1", "a"), ("2", "b"), ("3", "b")].map(|(version, kernel)| {
+        let id = system.image(version, kernel, version);
+        (id, version)
+    });
+    let [(one, _), (two, _), (three, _)] = ids;
+    system
+        .roots()
+        .deploy(&request(one, Some("root=/dev/vda quiet")))
+        .unwrap();
+    fs::write(system.etc(&one, "other"), "changed").unwrap();
+    fs::write(system.etc(&one, "mine"), "mine").unwrap();
+    system.roots().deploy(&request(two, None)).unwrap();
+    assert_eq!(system.titles(), ["OS 2", "OS 1"]);
+    assert_eq!(read(&system.etc(&two, "conf")), "2");
+    assert_eq!(read(&system.etc(&two, "other")), "changed");
+    assert_eq!(read(&system.etc(&two, "mine")), "mine");
+    let menu = system.roots().menu().unwrap();
+    let args = menu[0].kernel_args().to_string();
+    assert_eq!(args, format!("root=/dev/vda quiet composefs=?{two}"));
+
+    // The third has the kernel of the second, and the first goes.
+    let deployed = system.roots().deploy(&request(three, None)).unwrap();
+    assert_eq!(system.titles(), ["OS 3", "OS 2"]);
+    assert_eq!(deployed.removed.states, [one.to_string()]);
+    assert_eq!(deployed.removed.kernels, [one.to_string()]);
+    let menu = system.roots().menu().unwrap();
+    assert_eq!(menu[0].boot_files(), Some(two));
+    assert!(
+        !system
+            .path(&format!("boot/bootc_composefs-{three}"))
+            .exists()
+    );
+    let needed = system.roots().needed().unwrap();
+    assert_eq!(needed.images, [two, three].into());
+}
+
+#[test]
+fn any_of_several_boots_first_when_it_is_asked_for() {
+    let system = System::new();
+    let ids: Vec<_> = ["1", "2", "3"]
+        .iter()
+        .map(|version| system.image(version, version, "x"))
+        .collect();
+    for id in &ids {
+        let retain = RootRequest {
+            retain: true,
+            ..request(*id, Some("root=/dev/vda"))
+        };
+        system.roots().deploy(&retain).unwrap();
+    }
+    assert_eq!(system.titles(), ["OS 3", "OS 2", "OS 1"]);
+    assert_eq!(system.roots().roll_back(None).unwrap().first, ids[1]);
+    assert_eq!(system.titles(), ["OS 2", "OS 3", "OS 1"]);
+    assert_eq!(
+        system.roots().roll_back(Some(&ids[0])).unwrap().first,
+        ids[0]
+    );
+    assert_eq!(system.titles(), ["OS 1", "OS 2", "OS 3"]);
+    let unknown = system.image("4", "4", "x");
+    let refused = system.roots().roll_back(Some(&unknown));
+    assert!(
+        matches!(refused, Err(RootError::NoDeployment(_))),
+        "{refused:?}"
+    );
+}
+
+#[test]
+fn what_runs_stages_and_a_shutdown_completes() {
+    let system = System::new();
+    let run = tempfile::tempdir().unwrap();
+    let (one, two) = (system.image("1", "a", "1"), system.image("2", "b", "2"));
+    system
+        .roots()
+        .deploy(&request(one, Some("root=/dev/vda")))
+        .unwrap();
+    let running = system.running(one, run.path());
+    assert_eq!(running.finalize().unwrap(), FinalizedRoot::Nothing);
+    let locked = RootRequest {
+        locked: true,
+        ..request(two, None)
+    };
+    assert!(running.deploy(&locked).unwrap().staged);
+    let staged = read(&run.path().join("composefs/staged-deployment"));
+    assert_eq!(
+        staged,
+        format!("{{\"depl_id\":\"{two}\",\"finalization_locked\":true}}")
+    );
+    assert_eq!(running.finalize().unwrap(), FinalizedRoot::Locked(two));
+    running.lock_finalization(false).unwrap();
+    let seen = running.deployments().unwrap();
+    assert!(
+        seen[0].staged && seen[0].id == two && seen[0].problems.is_empty(),
+        "{seen:?}"
+    );
+    assert!(seen[1].booted && seen[1].id == one, "{seen:?}");
+
+    // What changes until the end is carried over.
+    fs::write(system.etc(&one, "late"), "late").unwrap();
+    assert_eq!(system.titles(), ["OS 1"]);
+    assert_eq!(running.finalize().unwrap(), FinalizedRoot::Done(two));
+    assert_eq!(system.titles(), ["OS 2", "OS 1"]);
+    assert_eq!(read(&system.etc(&two, "late")), "late");
+    assert!(running.staged().unwrap().is_none());
+
+    // A rollback gives up what is staged, and leaves what boots.
+    let three = system.image("3", "c", "3");
+    let after = system.running(two, run.path());
+    after.deploy(&request(three, None)).unwrap();
+    let rolled = after.roll_back(None).unwrap();
+    assert!(rolled.gave_up && rolled.first == two, "{rolled:?}");
+    assert_eq!(system.titles(), ["OS 2", "OS 1"]);
+    assert!(!system.path(&format!("state/deploy/{three}")).exists());
+}
+
+#[test]
+fn entries_of_other_systems_stay() {
+    let system = System::new();
+    let foreign = "# mine\ntitle Other\nlinux /vmlinuz\n";
+    fs::create_dir_all(system.path("boot/loader/entries")).unwrap();
+    fs::write(system.path("boot/loader/entries/other.conf"), foreign).unwrap();
+    let id = system.image("1", "a", "1");
+    system
+        .roots()
+        .deploy(&request(id, Some("root=/dev/vda")))
+        .unwrap();
+    let kept = read(&system.path("boot/loader/entries/other.conf"));
+    assert_eq!(kept, foreign);
+    assert_eq!(system.titles().len(), 2);
+}
+
+#[test]
+fn what_is_damaged_is_listed() {
+    let system = System::new();
+    let id = system.image("1", "a", "1");
+    system
+        .roots()
+        .deploy(&request(id, Some("root=/dev/vda")))
+        .unwrap();
+    fs::write(
+        system.path(&format!("state/deploy/{id}/{id}.origin")),
+        "what",
+    )
+    .unwrap();
+    fs::remove_file(system.path(&format!("composefs/images/{id}"))).unwrap();
+    let seen = system.roots().deployments().unwrap();
+    let problems: Vec<_> = seen[0].problems.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        problems,
+        ["its origin is missing or damaged", "its image is missing"]
+    );
+}
