@@ -43,6 +43,10 @@ bench: setup build ## measure against the real tools, on the demo image and a la
 
 install: build ## into $(DESTDIR)$(PREFIX)
 	install -Dm755 $(TARGET)/release/bootroot $(DESTDIR)$(PREFIX)/bin/bootroot
+	install -Dm755 dracut/37bootroot/module-setup.sh \
+		$(DESTDIR)$(PREFIX)/lib/dracut/modules.d/37bootroot/module-setup.sh
+	sed 's,/usr/bin/bootroot,$(PREFIX)/bin/bootroot,' dracut/37bootroot/bootroot-setup-root.service | install -Dm644 \
+		/dev/stdin $(DESTDIR)$(PREFIX)/lib/dracut/modules.d/37bootroot/bootroot-setup-root.service
 	for unit in systemd/*; do \
 		sed 's,/usr/bin/bootroot,$(PREFIX)/bin/bootroot,' $$unit | \
 			install -Dm644 /dev/stdin $(DESTDIR)$(PREFIX)/lib/systemd/system/$$(basename $$unit); \

@@ -13,10 +13,13 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use boot_format::KernelArgs;
 use error_class::{Classified, ErrorClass};
+use host::Surroundings;
 use oci::proxies::Proxies;
 use sysroot::SysrootOptions;
 use tracing_subscriber::EnvFilter;
 use trust::KeyStores;
+
+use crate::private_mounts;
 
 const CRASH_AT: &str = "BOOTROOT_CRASH_AT";
 const LOG: &str = "BOOTROOT_LOG";
@@ -203,6 +206,18 @@ pub(crate) fn grub_hook() -> Result<GrubHook, &'static str> {
 pub(crate) fn running_kernel_args() -> std::io::Result<KernelArgs> {
     let line = std::fs::read_to_string("/proc/cmdline")?;
     Ok(KernelArgs::from_proc_cmdline(line.trim_end()))
+}
+
+/// What tells what this program runs in.
+pub(crate) fn surroundings() -> std::io::Result<Surroundings> {
+    let marks = ["/run/.containerenv", "/.dockerenv"];
+    let is_marked = marks.iter().any(|mark| Path::new(mark).exists());
+    Ok(Surroundings {
+        kernel_args: running_kernel_args()?,
+        root_source: private_mounts::source_of(Path::new("/")),
+        ostree_booted: Path::new("/run/ostree-booted").exists(),
+        in_container: is_marked || std::env::var_os("container").is_some(),
+    })
 }
 
 /// Has the service manager reboot the system.

@@ -3,8 +3,12 @@
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
+use composefs_root::{RootArgument, Roots, RunningRoot};
 use error_class::{Classified, ErrorClass};
-use host::{RunningFacts, RunningSystem, Storage, StorageError};
+use host::{
+    Backend, BootedComposefs, BootedOstree, Environment, RunningFacts, RunningSystem, Storage,
+    StorageError,
+};
 use ostree::Repo;
 use rustix::fs::{CWD, Mode, OFlags};
 use rustix::io::Errno;
@@ -140,6 +144,40 @@ impl Place {
                 .map(|storage| storage.with_options(environment::sysroot_options()))
                 .map_err(|failure| self.advise(failure)),
         }
+    }
+
+    /// The deployments of the system, whatever makes its roots: decided here, and nowhere else. Of a system that does
+    /// not run, roots are images of composefs when OSTree has deployed nothing.
+    pub(crate) fn backend(&self) -> Result<Box<dyn Backend>, Failure> {
+        let running = match self {
+            Self::Running => Some(Environment::detect(&environment::surroundings()?)?),
+            Self::Sysroot(_) | Self::Repository(_) => None,
+        };
+        match running {
+            Some(Environment::Composefs(argument)) => Ok(Box::new(self.roots(Some(argument))?)),
+            None if self.has_only_roots() => Ok(Box::new(self.roots(None)?)),
+            _ => Ok(Box::new(BootedOstree::new(self.open()?.sysroot()?))),
+        }
+    }
+
+    fn has_only_roots(&self) -> bool {
+        let is_empty = |mut dir: std::fs::ReadDir| dir.next().is_none();
+        let deployed = std::fs::read_dir(self.root_path().join("ostree/deploy"));
+        self.root_path().join("state/deploy").is_dir() && deployed.map_or(true, is_empty)
+    }
+
+    /// The deployments whose roots are images of composefs; the running system has `argument` as its root.
+    pub(crate) fn roots(&self, argument: Option<RootArgument>) -> Result<BootedComposefs, Failure> {
+        let storage = Storage::open(self.root()?, None)?;
+        let running = argument.map(|argument| -> Result<RunningRoot, Failure> {
+            Ok(RunningRoot {
+                run: open_dir("the runtime directory", Path::new("/run"))?,
+                root: open_dir("the root directory", Path::new("/"))?,
+                argument,
+            })
+        });
+        let roots = Roots::open(self.root()?, running.transpose()?)?;
+        Ok(BootedComposefs::new(roots, storage))
     }
 
     /// The stores of a system, which is made where there is none yet; the running one is there already.

@@ -66,18 +66,28 @@ fn is_read_only(place: &str) -> bool {
     statvfs(place).is_ok_and(|stat| stat.f_flag.contains(StatVfsMountFlags::RDONLY))
 }
 
-/// Whether what is mounted at `place` takes no writes, however it is mounted: what `/proc/self/mountinfo` says behind
-/// the dash of its line.
+/// Whether what is mounted at `place` takes no writes, however it is mounted.
 pub(crate) fn is_read_only_medium(place: &Path) -> bool {
+    let options = medium_of(place, 2);
+    options.is_some_and(|options| options.split(',').any(|option| option == "ro"))
+}
+
+/// The source of what is mounted at `place`.
+pub(crate) fn source_of(place: &Path) -> Option<String> {
+    medium_of(place, 1)
+}
+
+/// What `/proc/self/mountinfo` says behind the dash of the line of `place`: the type, the source, and the options of the
+/// file system.
+fn medium_of(place: &Path, field: usize) -> Option<String> {
     let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
     let mut lines = mounts.lines().filter_map(|line| {
         let (mount, medium) = line.split_once(" - ")?;
         let at = mount.split(' ').nth(4)?;
-        (Path::new(at) == place).then(|| medium.split(' ').nth(2).unwrap_or_default())
+        (Path::new(at) == place).then(|| medium.split(' ').nth(field).unwrap_or_default())
     });
     // The last one lies on top.
-    let options = lines.next_back();
-    options.is_some_and(|options| options.split(',').any(|option| option == "ro"))
+    lines.next_back().map(str::to_owned)
 }
 
 fn remount(place: &Path) -> nix::Result<()> {

@@ -8,6 +8,7 @@ mod container;
 mod deploy;
 mod edit;
 mod etc;
+mod finalize_staged;
 mod following;
 mod image;
 mod kargs;
@@ -65,7 +66,7 @@ pub(crate) enum Verb {
     Etc(etc::Etc),
     #[command(subcommand)]
     Storage(storage::Storage),
-    FinalizeStaged(ostree::FinalizeStaged),
+    FinalizeStaged(finalize_staged::FinalizeStaged),
     SetupRoot(setup_root::SetupRoot),
     /// Work on the OSTree repository itself, as the `ostree` command does
     #[command(subcommand)]

@@ -29,6 +29,14 @@ pub struct RootArgument {
 #[error("the kernel argument {0:?} names no image: it must have the digest of one in hexadecimal")]
 pub struct InvalidRootArgument(String);
 
+impl InvalidRootArgument {
+    /// Of this text.
+    #[must_use]
+    pub fn new(text: &str) -> Self {
+        Self(text.to_owned())
+    }
+}
+
 impl Classified for InvalidRootArgument {
     fn class(&self) -> ErrorClass {
         ErrorClass::InvalidInput

@@ -100,6 +100,18 @@ impl Roots {
         self.running.as_ref().map(|running| &running.argument)
     }
 
+    /// `/run` of the running system.
+    #[must_use]
+    pub fn run(&self) -> Option<BorrowedFd<'_>> {
+        self.running.as_ref().map(|running| running.run.as_fd())
+    }
+
+    /// Whether entries are where systemd-boot reads them, on the EFI system partition.
+    #[must_use]
+    pub fn boots_by_systemd_boot(&self) -> bool {
+        self.boot.files != "."
+    }
+
     pub(crate) fn lock(&self) -> Result<Locked<'_>, RootError> {
         durable::create_dir_all(self.physical.as_fd(), Path::new(STATE), 0o755)?;
         let lock = Lock::exclusive(self.physical.as_fd(), Path::new(LOCK), PATIENCE)?;

@@ -3,10 +3,11 @@
 use std::fs::File;
 use std::io::Read as _;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use std::path::Path;
 
 use composefs_format::Digest;
 use durable::IoContext as _;
-use rustix::fs::{Mode, OFlags, ResolveFlags};
+use rustix::fs::{FileType, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 
 use crate::directory::names_in;
@@ -32,6 +33,24 @@ impl Roots {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let root = rustix::fs::openat(&mount, ".", flags, Mode::empty());
         Ok(ImageRoot(root.during("open", "the image")?))
+    }
+
+    /// The names and texts of files in a directory of an image; none when there is no such directory.
+    ///
+    /// # Errors
+    /// [`RootError`].
+    pub fn texts(&self, id: &Digest, dir: &Path) -> Result<Vec<(String, String)>, RootError> {
+        let image = self.open_image(id)?;
+        let dir = dir.display();
+        let names = names_in(image.fd(), &dir.to_string())?;
+        let files = names
+            .into_iter()
+            .filter(|(_, kind)| *kind == FileType::RegularFile);
+        let texts = files.map(|(name, _)| {
+            let text = image.text(&format!("{dir}/{name}"))?;
+            Ok((name, text))
+        });
+        texts.collect()
     }
 
     /// What the kernel is told to mount this image.

@@ -14,6 +14,9 @@ use sysroot::{
 use crate::reboot_required::require_no_reboot;
 use crate::{PullError, Selector};
 
+/// The form of a change that is told.
+const SCHEMA: &str = "bootroot.change/1";
+
 /// Choices of a change.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
@@ -132,6 +135,15 @@ pub enum ChangeError {
     /// The stateroot is there already.
     #[error(transparent)]
     Stateroot(#[from] sysroot::StaterootError),
+    /// Roots that are images of composefs cannot be read or changed.
+    #[error(transparent)]
+    Roots(#[from] composefs_root::RootError),
+    /// The image cannot be made of what was pulled.
+    #[error(transparent)]
+    Compose(#[from] crate::ComposeError),
+    /// That is not done where roots are images of composefs.
+    #[error("{0} is not possible yet where the root is an image of composefs")]
+    NotForImages(&'static str),
     /// A system call failed.
     #[error(transparent)]
     Io(#[from] durable::Error),
@@ -159,7 +171,28 @@ impl Classified for ChangeError {
             Self::Retag(error) => error.class(),
             Self::Derived(error) => error.class(),
             Self::Stateroot(error) => error.class(),
+            Self::Roots(error) => error.class(),
+            Self::Compose(error) => error.class(),
+            Self::NotForImages(_) => ErrorClass::Unsupported,
             Self::Io(error) => error.class(),
+        }
+    }
+}
+
+impl Change {
+    /// That of which roots boot, which has changed something.
+    pub(crate) const fn of_roots(
+        made: bool,
+        boots: Vec<BootedEntry>,
+        removed: Vec<String>,
+    ) -> Self {
+        Self {
+            schema: SCHEMA,
+            made,
+            changed: true,
+            boots,
+            removed,
+            discarded_stage: None,
         }
     }
 }
@@ -184,7 +217,7 @@ pub(crate) fn describe(boot: &BootPlan, dropped: &[sysroot::DeploymentId], made:
         kernel_arguments: planned.entry.kernel_args().without_ostree().to_strings(),
     };
     Change {
-        schema: "bootroot.change/1",
+        schema: SCHEMA,
         made,
         changed: boot.switch != sysroot::BootSwitch::Nothing,
         boots: boot.entries.iter().map(entry).collect(),

@@ -7,7 +7,7 @@ use oci::reference::{ImageReference, OstreeImageReference, SignatureSource, Unkn
 use serde::{Deserialize, Serialize};
 use sysroot::Unlocked;
 
-use crate::{DeploymentStatus, ImageStatus, RunningFacts, Update};
+use crate::{DeploymentStatus, ImageStatus, RootStatus, RunningFacts, Update};
 
 /// The document.
 #[derive(Debug, Clone, Serialize)]
@@ -129,8 +129,24 @@ pub struct BootEntry {
     pub store: Option<&'static str>,
     /// What it is to OSTree.
     pub ostree: Option<OstreeEntry>,
-    /// Nothing: there is no such store yet.
-    pub composefs: Option<()>,
+    /// What it is to composefs, when that makes its root.
+    pub composefs: Option<ComposefsEntry>,
+}
+
+/// What a deployment is to composefs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ComposefsEntry {
+    /// The digest of its image.
+    pub verity: String,
+    /// How it boots: `bls` or `uki`.
+    pub boot_type: Option<&'static str>,
+    /// What boots it: `grub` or `systemd`.
+    pub bootloader: &'static str,
+    /// The SHA-256 of its kernel and initramfs.
+    pub boot_digest: Option<String>,
+    /// Whether the kernel need not verify it.
+    pub missing_verity_allowed: bool,
 }
 
 /// What a deployment is to OSTree.
@@ -217,7 +233,15 @@ impl TryFrom<&HostImage> for OstreeImageReference {
 impl Host {
     /// What the deployments give, in the order in which the boot loader offers them.
     pub(crate) fn new(deployments: &[DeploymentStatus], facts: RunningFacts) -> Self {
-        let status = HostStatus::new(deployments, facts);
+        Self::of(HostStatus::new(deployments, facts))
+    }
+
+    /// What roots give that are images of composefs, in the same order.
+    pub(crate) fn of_roots(roots: &[RootStatus], systemd_boot: bool, facts: RunningFacts) -> Self {
+        Self::of(HostStatus::of_roots(roots, systemd_boot, facts))
+    }
+
+    fn of(status: HostStatus) -> Self {
         let followed = status.staged.as_ref().or(status.booted.as_ref());
         // Where nothing runs, what boots first is meant.
         let followed = followed.or(status.other_deployments.first());
@@ -272,6 +296,48 @@ impl HostStatus {
             }
         }
         status
+    }
+}
+
+impl HostStatus {
+    fn of_roots(roots: &[RootStatus], systemd_boot: bool, facts: RunningFacts) -> Self {
+        let entry = |root: &RootStatus| root_entry(root, systemd_boot);
+        let mut status = Self {
+            read_only: facts.read_only,
+            ..Self::default()
+        };
+        for root in roots {
+            let slot = match root {
+                _ if root.staged => &mut status.staged,
+                _ if root.booted => &mut status.booted,
+                _ => &mut status.rollback,
+            };
+            if slot.is_none() && roots.iter().any(|one| one.booted) {
+                *slot = Some(entry(root));
+                status.rollback_queued |= root.pending && !root.staged;
+            } else {
+                status.other_deployments.push(entry(root));
+            }
+        }
+        let booted = status.booted.as_ref();
+        let has_image = booted.is_some_and(|entry| entry.image.is_some());
+        status.kind = has_image.then_some("bootcHost");
+        status
+    }
+}
+
+fn root_entry(root: &RootStatus, systemd_boot: bool) -> BootEntry {
+    let (image, cached_update) = root.image.as_ref().and_then(entry_images).unzip();
+    BootEntry {
+        image,
+        cached_update: cached_update.flatten(),
+        incompatible: false,
+        pinned: false,
+        soft_reboot_capable: false,
+        download_only: root.finalization_locked,
+        store: None,
+        ostree: None,
+        composefs: Some(root.entry(systemd_boot)),
     }
 }
 

@@ -11,7 +11,7 @@ use ostree_format::Checksum;
 use serde::{Deserialize, Serialize};
 
 /// Where images keep them.
-const DIRECTORY: &str = "usr/lib/bootc/kargs.d";
+pub(crate) const ARGS_DIRECTORY: &str = "usr/lib/bootc/kargs.d";
 
 /// Largest file that is read.
 const MAX_FILE: u64 = 1024 * 1024;
@@ -59,23 +59,37 @@ pub fn image_arguments(
     commit: &Checksum,
     architecture: &str,
 ) -> Result<Vec<String>, ImageArgsError> {
-    let Some((contents, _)) = repo.subtree(commit, DIRECTORY)? else {
+    let Some((contents, _)) = repo.subtree(commit, ARGS_DIRECTORY)? else {
         return Ok(Vec::new());
     };
+    let mut files = Vec::new();
+    for (name, object) in repo.load_dirtree(&contents)?.files {
+        let mut text = String::new();
+        let mut limited = repo.open_file(&object)?.content.take(MAX_FILE);
+        let read = limited.read_to_string(&mut text);
+        read.map_err(|error| ImageArgsError::Damaged {
+            file: name.clone(),
+            cause: error.to_string(),
+        })?;
+        files.push((name, text));
+    }
+    arguments_in(files, architecture)
+}
+
+/// The arguments in files with these names and texts.
+pub(crate) fn arguments_in(
+    files: Vec<(String, String)>,
+    architecture: &str,
+) -> Result<Vec<String>, ImageArgsError> {
     let mut arguments = Vec::new();
-    for (name, object) in &repo.load_dirtree(&contents)?.files {
+    for (name, text) in files {
         if !name.ends_with(".toml") {
             continue;
         }
-        let mut text = String::new();
-        let content = repo.open_file(object)?.content;
         let damaged = |cause: String| ImageArgsError::Damaged {
             file: name.clone(),
             cause,
         };
-        let mut limited = content.take(MAX_FILE);
-        let read = limited.read_to_string(&mut text);
-        read.map_err(|error| damaged(error.to_string()))?;
         let file: File = toml::from_str(&text).map_err(|error| damaged(error.to_string()))?;
         let is_meant = |names: &Vec<String>| names.iter().any(|name| name == architecture);
         if file.match_architectures.as_ref().is_none_or(is_meant) {

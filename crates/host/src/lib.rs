@@ -6,13 +6,16 @@
 
 mod access;
 mod auth_check;
+mod backend;
 mod change;
 mod cleanup;
+mod composefs_backend;
 mod container;
 mod deploy;
 mod deploy_revision;
 mod derived;
 mod edit;
+mod environment;
 mod fstab;
 mod host_document;
 mod image_args;
@@ -35,6 +38,7 @@ mod remote_signature;
 mod reset;
 mod retag;
 mod rollback;
+mod root_status;
 mod selector;
 mod status;
 mod storage;
@@ -51,8 +55,10 @@ mod wipe;
 pub use ::image::{PolicyError, policy_of_commit};
 pub use access::{Access, AccessError};
 pub use auth_check::{AuthCheck, AuthCheckError, AuthPlace, auth_check};
+pub use backend::{Backend, BootedOstree, Completed, Job};
 pub use change::{BootedEntry, Change, ChangeError, ChangeOptions};
 pub use cleanup::{Cleaned, cleanup};
+pub use composefs_backend::BootedComposefs;
 pub use container::{
     ContainerError, CopiedImage, FoundManifest, Unwrapped, copy_image, encapsulate,
     encapsulate_directory, fetch_manifest, image_export, replace_detached_metadata, unencapsulate,
@@ -61,10 +67,11 @@ pub use deploy::{DeployImageError, DeployOptions, Deployed, deploy};
 pub use deploy_revision::{DeployedRevision, Revision, deploy_revision};
 pub use derived::{BOOTC_DERIVED_KEY, DerivedError, base_commit};
 pub use edit::{SpecChange, SpecError};
+pub use environment::{Environment, Surroundings};
 pub use fstab::fixup_etc_fstab;
 pub use host_document::{
-    BootEntry, BootOrder, EntryImage, Host, HostImage, HostSpec, HostStatus, ImageSignature,
-    OstreeEntry, RequiredHostSpec, UsrOverlayStatus,
+    BootEntry, BootOrder, ComposefsEntry, EntryImage, Host, HostImage, HostSpec, HostStatus,
+    ImageSignature, OstreeEntry, RequiredHostSpec, UsrOverlayStatus,
 };
 pub use image_args::{ArgumentChanges, ImageArgsError, argument_changes, image_arguments};
 pub use image_check::{DamagedLayer, Verified, VerifyError, image_check, image_repair};
@@ -84,6 +91,7 @@ pub use remote_signature::RemoteSignatureError;
 pub use reset::{ResetDone, ResetOptions, reset};
 pub use retag::{RetagError, retag};
 pub use rollback::rollback;
+pub use root_status::RootStatus;
 pub use selector::Selector;
 pub use status::{
     DamagedEntryStatus, DeploymentStatus, Fixable, ImageStatus, RunningFacts, Status, Update,

@@ -10,9 +10,13 @@ use ostree_format::Checksum;
 use serde::Serialize;
 use sysroot::{LoadError, Problem, Sysroot, Unlocked};
 
+use crate::RootStatus;
 use crate::derived::base_commit;
 use crate::host_document::Host;
 use crate::text::{text, text_or_null};
+
+/// The form of what is told.
+const SCHEMA: &str = "bootroot.status/1";
 
 /// Where a policy of SELinux is.
 const SELINUX: &str = "usr/etc/selinux";
@@ -42,6 +46,9 @@ pub struct Status {
     pub stateroots: Vec<String>,
     /// The deployments in the order in which the boot loader offers them, a staged one first.
     pub deployments: Vec<DeploymentStatus>,
+    /// Deployments whose roots are images of composefs, in the same order.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub roots: Vec<RootStatus>,
     /// Boot entries that lead nowhere.
     pub damaged: Vec<DamagedEntryStatus>,
 }
@@ -156,20 +163,35 @@ pub fn status(sysroot: &Sysroot, facts: RunningFacts) -> Result<Status, LoadErro
     forget_deployed_updates(&mut deployments);
     forbid_soft_reboots(sysroot.repo(), &mut deployments, facts);
     Ok(Status {
-        schema: "bootroot.status/1",
+        schema: SCHEMA,
         host: Host::new(&deployments, facts),
         running: sysroot.is_running(),
         stateroots: found.stateroots.iter().map(ToString::to_string).collect(),
         deployments,
+        roots: Vec::new(),
         damaged: found.damaged.into_iter().map(damaged).collect(),
     })
 }
 
 impl Status {
+    /// That of a system whose roots are images of composefs.
+    pub(crate) const fn of_roots(host: Host, running: bool, roots: Vec<RootStatus>) -> Self {
+        Self {
+            schema: SCHEMA,
+            host,
+            running,
+            stateroots: Vec::new(),
+            deployments: Vec::new(),
+            roots,
+            damaged: Vec::new(),
+        }
+    }
+
     /// The same, with nothing but what runs; what is damaged stays.
     #[must_use]
     pub fn only_booted(mut self) -> Self {
         self.deployments.retain(|deployment| deployment.booted);
+        self.roots.retain(|root| root.booted);
         self.host.only_booted();
         self
     }
@@ -235,7 +257,7 @@ fn describe_image(repo: &Repo, reference: String, commit: &Checksum) -> ImageSta
 }
 
 /// When an image was made: its label says it better than the program that packed it.
-fn created(config: &ImageConfiguration) -> Option<String> {
+pub(crate) fn created(config: &ImageConfiguration) -> Option<String> {
     let label = label_of(config, CREATED_LABEL).map(str::to_owned);
     label.or_else(|| config.created().clone())
 }

@@ -4,7 +4,7 @@ use std::io::Read as _;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use composefs::{Adopted, Store, StoreError};
-use composefs_format::{Algorithm, File, ImageError, VerityHasher};
+use composefs_format::{Algorithm, Digest, File, ImageError, VerityHasher};
 use error_class::{Classified, ErrorClass};
 use ostree::{FileObject, ReadError, RefError, file_attributes};
 use ostree_format::Checksum;
@@ -19,7 +19,7 @@ const INLINE: u64 = 64;
 #[derive(Debug, Clone)]
 pub struct Composed {
     /// The digest of the image, by which it is mounted.
-    pub image: String,
+    pub image: Digest,
     /// Files that were objects already.
     pub present: u64,
     /// Files that are the same inode in both stores now.
@@ -120,7 +120,7 @@ pub fn storage_compose(
     let image = store.add_image(&image, name)?;
     let [present, linked, cloned, copied] = counts.numbers();
     Ok(Composed {
-        image: image.to_string(),
+        image,
         present,
         linked,
         cloned,

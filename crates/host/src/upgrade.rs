@@ -458,6 +458,11 @@ impl Upgraded {
     pub fn nothing(image: &OstreeImageReference) -> Self {
         done(image, None)
     }
+
+    /// What was pulled, and is not deployed yet.
+    pub(crate) fn pulled(image: &OstreeImageReference, pulled: Pulled) -> Self {
+        done(image, Some(pulled))
+    }
 }
 
 fn done(image: &OstreeImageReference, pull: Option<Pulled>) -> Upgraded {

@@ -97,6 +97,13 @@ pub fn add_bootroot(image: &Path, binary: &Path, out: &Path) {
     run(script("add-bootroot").arg(image).arg(binary).arg(out));
 }
 
+/// As [`add_bootroot`], to [`mini_composefs_image`]: the program is in the initramfs, too, which mounts with it what
+/// `composefs=` names.
+pub fn add_bootroot_to_initramfs(image: &Path, binary: &Path, out: &Path) {
+    let mut add = script("add-bootroot");
+    run(add.arg(image).arg(binary).arg(out).arg("--initramfs"));
+}
+
 /// A machine with a disk of its own, which reaches the loopback of this one at [`Guest::HOST`]. It remembers what
 /// it writes, and loses what it did not sync when it is cut off.
 #[derive(Debug)]

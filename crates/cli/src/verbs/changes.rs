@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use clap::Args;
-use host::{Change, ChangeOptions};
+use host::{Backend, Change, ChangeOptions};
 
 use crate::arguments::Format;
 use crate::context::Context;
@@ -31,6 +31,12 @@ impl ChangeArgs {
     pub(crate) fn sysroot(self, context: &Context) -> Result<sysroot::Sysroot, Failure> {
         context.place().make_writable()?;
         Ok(context.storage()?.sysroot()?)
+    }
+
+    /// As [`Self::sysroot`], whatever makes the roots.
+    pub(crate) fn backend(self, context: &Context) -> Result<Box<dyn Backend>, Failure> {
+        context.place().make_writable()?;
+        context.place().backend()
     }
 
     /// Answers, and tells the journal.

@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use clap::Args;
-use host::{DeployOptions, Deployed};
+use host::{Access, DeployOptions, Deployed, Job, UpgradeOptions};
 use indicatif::HumanBytes;
 use oci::reference::OstreeImageReference;
 use sysroot::StaterootName;
@@ -13,8 +13,8 @@ use crate::context::Context;
 use crate::environment;
 use crate::journal::Event;
 use crate::outcome::{Exit, Failure};
-use crate::verbs::reference;
 use crate::verbs::source::SourceOptions;
+use crate::verbs::{following, reference};
 
 /// Pull an image and make it the system that boots first
 ///
@@ -28,8 +28,17 @@ pub(crate) struct Deploy {
     #[arg(value_name = "IMGREF", value_parser = reference::image)]
     image: OstreeImageReference,
     /// The stateroot to deploy to; it is made when it is not there
-    #[arg(long, visible_alias = "os", value_name = "NAME")]
-    stateroot: StaterootName,
+    #[arg(
+        long,
+        visible_alias = "os",
+        value_name = "NAME",
+        required_unless_present = "composefs"
+    )]
+    stateroot: Option<StaterootName>,
+    /// Let the root be an image of composefs, as bootc has them, instead of a deployment of OSTree: `bootroot setup-root`
+    /// mounts it in the initramfs
+    #[arg(long, conflicts_with = "stateroot")]
+    composefs: bool,
     /// The reference to follow from then on, instead of IMGREF
     #[arg(long, value_name = "IMGREF", value_parser = reference::image)]
     target_imgref: Option<OstreeImageReference>,
@@ -45,8 +54,11 @@ pub(crate) struct Deploy {
 impl Deploy {
     pub(crate) fn run(self, context: &Context) -> Result<Exit, Failure> {
         let access = self.source.access()?;
+        let Some(stateroot) = self.stateroot.clone() else {
+            return self.deploy_root(context, &access);
+        };
         let sysroot = context.place().create()?.sysroot()?;
-        let options = self.options();
+        let options = self.options(stateroot);
         let (progress, interrupt) = (context.progress(), context.interrupt());
         let deployed = host::deploy(
             &sysroot,
@@ -64,12 +76,31 @@ impl Deploy {
         report(context, &deployed)
     }
 
-    fn options(&self) -> DeployOptions {
-        let mut options = DeployOptions::new(self.stateroot.clone(), std::env::consts::ARCH);
+    fn options(&self, stateroot: StaterootName) -> DeployOptions {
+        let mut options = DeployOptions::new(stateroot, std::env::consts::ARCH);
         options.target.clone_from(&self.target_imgref);
         options.kernel_arguments.clone_from(&self.karg);
         options.now = environment::now();
         options
+    }
+}
+
+impl Deploy {
+    /// Into a root that is an image of composefs.
+    fn deploy_root(&self, context: &Context, access: &Access) -> Result<Exit, Failure> {
+        context.place().create()?;
+        let roots = context.place().roots(None)?;
+        let mut options = UpgradeOptions::new(std::env::consts::ARCH);
+        options.now = environment::now();
+        let job = Job {
+            access,
+            options: &options,
+            progress: context.progress(),
+            interrupt: context.interrupt(),
+        };
+        let follows = self.target_imgref.as_ref().unwrap_or(&self.image);
+        let upgraded = roots.deploy(&self.image, follows, &self.karg, &job)?;
+        following::answer(context, &upgraded, self.format, Event::Deployed)
     }
 }
 

@@ -6,9 +6,8 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use error_class::{Classified, ErrorClass};
-use host::{HostSpec, SpecChange, SpecError, Upgraded};
+use host::{Backend, HostSpec, Job, SpecChange, SpecError, Upgraded};
 use oci::reference::OstreeImageReference;
-use sysroot::Sysroot;
 
 use super::changes::ChangeArgs;
 use super::following::FollowArgs;
@@ -65,25 +64,32 @@ impl Classified for EditError {
 
 impl Edit {
     pub(crate) fn run(self, context: &Context) -> Result<Exit, Failure> {
-        let sysroot = self.follow.sysroot(context)?;
-        let status = host::status(&sysroot, context.place().running_facts())?;
+        let backend = self.follow.backend(context)?;
+        let status = backend.status(context.place().running_facts())?;
         let text = self.document(&status)?;
         let wanted = spec_of(&text)?;
         match SpecChange::between(&status.host.spec, &wanted)? {
             SpecChange::Nothing => self.change_nothing(context, &wanted),
-            SpecChange::BootOrder => self.roll_back(context, &sysroot),
+            SpecChange::BootOrder => self.roll_back(context, &*backend),
             SpecChange::Image {
                 image,
                 drop_signature,
             } => {
-                let mut options = self.follow.options(&sysroot);
+                let mut options = self.follow.options(backend.is_running());
                 options.drop_signature = drop_signature;
                 let access = self.follow.source.access()?;
-                let (progress, interrupt) = (context.progress(), context.interrupt());
-                let upgraded =
-                    host::switch(&sysroot, &image, &access, &options, progress, interrupt)?;
+                let upgraded = backend.switch(
+                    &image,
+                    &Job {
+                        access: &access,
+                        options: &options,
+                        progress: context.progress(),
+                        interrupt: context.interrupt(),
+                    },
+                )?;
                 let event = Event::Switched;
-                self.follow.finish(context, &sysroot, &upgraded, event)
+                self.follow
+                    .finish(context, backend.is_running(), &upgraded, event)
             }
         }
     }
@@ -101,12 +107,12 @@ impl Edit {
         Ok(Exit::Done)
     }
 
-    fn roll_back(&self, context: &Context, sysroot: &Sysroot) -> Result<Exit, Failure> {
+    fn roll_back(&self, context: &Context, backend: &dyn Backend) -> Result<Exit, Failure> {
         let change = ChangeArgs {
             dry_run: self.follow.dry_run(),
             format: self.follow.format,
         };
-        let done = host::rollback(sysroot, None, &change.options(), context.progress())?;
+        let done = backend.rollback(None, &change.options(), context.progress())?;
         change.report(context, &done, Event::RolledBack)
     }
 

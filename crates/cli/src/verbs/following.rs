@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use clap::Args;
-use host::{Check, FileSystemPlan, UpgradeOptions, UpgradePlan, Upgraded};
+use host::{Backend, Check, FileSystemPlan, UpgradeOptions, UpgradePlan, Upgraded};
 use indicatif::HumanBytes;
 use sysroot::{StaterootName, Sysroot};
 
@@ -42,15 +42,20 @@ impl FollowArgs {
         Ok(context.storage()?.sysroot()?)
     }
 
+    pub(crate) fn backend(&self, context: &Context) -> Result<Box<dyn Backend>, Failure> {
+        context.place().make_writable()?;
+        context.place().backend()
+    }
+
     pub(crate) fn dry_run(&self) -> bool {
         self.dry_run
     }
 
-    pub(crate) fn options(&self, sysroot: &Sysroot) -> UpgradeOptions {
+    pub(crate) fn options(&self, is_running: bool) -> UpgradeOptions {
         let mut options = UpgradeOptions::new(std::env::consts::ARCH);
         options.download_only = self.download_only;
         options.dry_run = self.dry_run;
-        options.stage = sysroot.is_running();
+        options.stage = is_running;
         options.now = environment::now();
         options.stateroot.clone_from(&self.stateroot);
         options
@@ -60,25 +65,36 @@ impl FollowArgs {
     pub(crate) fn finish(
         &self,
         context: &Context,
-        sysroot: &Sysroot,
+        is_running: bool,
         upgraded: &Upgraded,
         event: Event,
     ) -> Result<Exit, Failure> {
-        if upgraded.deployed {
-            tell(context, upgraded, event);
-        }
-        let mut out = context.results();
-        if self.format.json {
-            out.json(upgraded)?;
-        } else {
-            print(&mut out, upgraded)?;
-            out.finish()?;
-        }
-        if self.apply && (upgraded.deployed || upgraded.staged) && sysroot.is_running() {
+        answer(context, upgraded, self.format, event)?;
+        if self.apply && (upgraded.deployed || upgraded.staged) && is_running {
             environment::reboot()?;
         }
         Ok(Exit::Done)
     }
+}
+
+/// Answers, and tells the journal.
+pub(crate) fn answer(
+    context: &Context,
+    upgraded: &Upgraded,
+    format: Format,
+    event: Event,
+) -> Result<Exit, Failure> {
+    if upgraded.deployed {
+        tell(context, upgraded, event);
+    }
+    let mut out = context.results();
+    if format.json {
+        out.json(upgraded)?;
+    } else {
+        print(&mut out, upgraded)?;
+        out.finish()?;
+    }
+    Ok(Exit::Done)
 }
 
 fn tell(context: &Context, upgraded: &Upgraded, event: Event) {

@@ -29,12 +29,12 @@ pub(crate) struct Rollback {
 
 impl Rollback {
     pub(crate) fn run(self, context: &Context) -> Result<Exit, Failure> {
-        let sysroot = self.change.sysroot(context)?;
+        let backend = self.change.backend(context)?;
         let options = self.change.options();
         let (wanted, progress) = (self.deployment.as_ref(), context.progress());
-        let change = host::rollback(&sysroot, wanted, &options, progress)?;
+        let change = backend.rollback(wanted, &options, progress)?;
         let exit = self.change.report(context, &change, Event::RolledBack)?;
-        if self.apply && change.changed && sysroot.is_running() {
+        if self.apply && change.changed && backend.is_running() {
             environment::reboot()?;
         }
         Ok(exit)

@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 
 use clap::{Args, ValueEnum};
-use host::{DeploymentStatus, Fixable, ImageStatus};
+use host::{DeploymentStatus, Fixable, ImageStatus, RootStatus};
 
 use crate::context::Context;
 use crate::outcome::{Exit, Failure};
@@ -43,8 +43,8 @@ enum StatusFormat {
 
 impl Status {
     pub(crate) fn run(self, context: &Context) -> Result<Exit, Failure> {
-        let sysroot = context.storage()?.sysroot()?;
-        let mut status = host::status(&sysroot, context.place().running_facts())?;
+        let backend = context.place().backend()?;
+        let mut status = backend.status(context.place().running_facts())?;
         if self.booted {
             status = status.only_booted();
         }
@@ -63,11 +63,14 @@ impl Status {
 }
 
 fn print_all(status: &host::Status, verbose: bool, out: &mut Results) -> io::Result<()> {
-    if status.deployments.is_empty() {
+    if status.deployments.is_empty() && status.roots.is_empty() {
         writeln!(out, "No deployments.")?;
     }
     for deployment in &status.deployments {
         print(deployment, verbose, out)?;
+    }
+    for root in &status.roots {
+        print_root(root, verbose, out)?;
     }
     for entry in &status.damaged {
         writeln!(out, "! boot entry {}", entry.boot_entry)?;
@@ -116,6 +119,38 @@ fn print(deployment: &DeploymentStatus, verbose: bool, out: &mut Results) -> io:
     print_problems(&deployment.problems, out)
 }
 
+fn print_root(root: &RootStatus, verbose: bool, out: &mut Results) -> io::Result<()> {
+    let mark = match (root.problems.is_empty(), root.booted) {
+        (false, _) => '!',
+        (true, true) => '*',
+        (true, false) => ' ',
+    };
+    let facts = [
+        (root.booted, "booted"),
+        (root.staged, "staged"),
+        (root.finalization_locked, "locked"),
+        (root.pending && !root.staged, "pending"),
+        (root.rollback, "rollback"),
+    ];
+    writeln!(
+        out,
+        "{mark} composefs {}{}",
+        root.root,
+        in_parentheses(&facts)
+    )?;
+    if let Some(image) = &root.image {
+        print_image(image, verbose, out)?;
+    }
+    if let Some(version) = &root.version {
+        writeln!(out, "    version:    {version}")?;
+    }
+    writeln!(out, "    arguments:  {}", root.kernel_arguments.join(" "))?;
+    if let Some(checksum) = root.boot_checksum.as_ref().filter(|_| verbose) {
+        writeln!(out, "    kernel:     {checksum}")?;
+    }
+    print_problems(&root.problems, out)
+}
+
 /// What is special about a deployment, in parentheses.
 fn remarks(deployment: &DeploymentStatus) -> String {
     let unlocked = deployment.unlocked.to_string();
@@ -133,10 +168,14 @@ fn remarks(deployment: &DeploymentStatus) -> String {
         ),
         (unlocked != "none", unlocked.as_str()),
     ];
+    in_parentheses(&facts)
+}
+
+fn in_parentheses(facts: &[(bool, &str)]) -> String {
     let remarks: Vec<&str> = facts
-        .into_iter()
+        .iter()
         .filter(|(holds, _)| *holds)
-        .map(|(_, word)| word)
+        .map(|(_, word)| *word)
         .collect();
     if remarks.is_empty() {
         String::new()

@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use clap::Args;
-use host::ChangeOptions;
+use host::{ChangeOptions, Job};
 use oci::reference::{ImageReference, OstreeImageReference, SignatureSource, Transport};
 use sysroot::Sysroot;
 
@@ -48,18 +48,25 @@ fn transport(word: &str) -> Result<Transport, String> {
 impl Switch {
     pub(crate) fn run(self, context: &Context) -> Result<Exit, Failure> {
         let image = self.image()?;
-        let sysroot = self.follow.sysroot(context)?;
         if self.mutate_in_place {
+            let sysroot = self.follow.sysroot(context)?;
             return self.switch_in_place(context, &sysroot, &image);
         }
-        let mut options = self.follow.options(&sysroot);
+        let backend = self.follow.backend(context)?;
+        let mut options = self.follow.options(backend.is_running());
         options.retain = self.retain;
         options.drop_signature = self.drop_signature_requirement;
         let access = self.follow.source.access()?;
-        let (progress, interrupt) = (context.progress(), context.interrupt());
-        let upgraded = host::switch(&sysroot, &image, &access, &options, progress, interrupt)?;
+        let job = Job {
+            access: &access,
+            options: &options,
+            progress: context.progress(),
+            interrupt: context.interrupt(),
+        };
+        let upgraded = backend.switch(&image, &job)?;
         let event = Event::Switched;
-        self.follow.finish(context, &sysroot, &upgraded, event)
+        self.follow
+            .finish(context, backend.is_running(), &upgraded, event)
     }
 
     /// The image that is meant.

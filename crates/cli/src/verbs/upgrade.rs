@@ -1,6 +1,7 @@
 //! `bootroot upgrade`
 
 use clap::Args;
+use host::Job;
 
 use super::following::{self, FollowArgs};
 use crate::context::Context;
@@ -28,18 +29,24 @@ pub(crate) struct Upgrade {
 
 impl Upgrade {
     pub(crate) fn run(self, context: &Context) -> Result<Exit, Failure> {
-        let sysroot = self.follow.sysroot(context)?;
-        let mut options = self.follow.options(&sysroot);
+        let backend = self.follow.backend(context)?;
+        let mut options = self.follow.options(backend.is_running());
         options.from_downloaded = self.from_downloaded;
         options.tag.clone_from(&self.tag);
         let access = self.follow.source.access()?;
-        let (progress, interrupt) = (context.progress(), context.interrupt());
+        let job = Job {
+            access: &access,
+            options: &options,
+            progress: context.progress(),
+            interrupt: context.interrupt(),
+        };
         if self.check {
-            let check = host::check_upgrade(&sysroot, &access, &options, progress, interrupt)?;
+            let check = backend.check_upgrade(&job)?;
             return following::report_check(context, &check, self.follow.format);
         }
-        let upgraded = host::upgrade(&sysroot, &access, &options, progress, interrupt)?;
+        let upgraded = backend.upgrade(&job)?;
         let event = Event::Upgraded;
-        self.follow.finish(context, &sysroot, &upgraded, event)
+        self.follow
+            .finish(context, backend.is_running(), &upgraded, event)
     }
 }

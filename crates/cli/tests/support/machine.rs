@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use tempfile::TempDir;
-use testkit::boot::{Guest, add_bootroot};
+use testkit::boot::{Guest, add_bootroot, add_bootroot_to_initramfs};
 use testkit::{Registry, scratch_dir};
 
 use super::sysroot::ScratchSysroot;
@@ -18,6 +18,16 @@ mkdir -p /etc/containers
 printf '[[registry]]\nlocation = "REGISTRY"\ninsecure = true\n' > /etc/containers/registries.conf
 "#;
 
+/// How a machine is installed.
+struct Kind {
+    /// Adds the program to the image: where that is, the program, where the result goes.
+    add_bootroot: fn(&Path, &Path, &Path),
+    /// Deploys what is found by one reference from here, and by another from the machine.
+    deploy: fn(&ScratchSysroot, &str, &str),
+    /// Where its `/var` is, below the physical root.
+    var: &'static str,
+}
+
 /// A machine that runs version 1 of an image and follows the tag `latest` of the registry, which has version 2 by now.
 /// `v1` and `v2` are there, too.
 pub(crate) struct Machine {
@@ -29,21 +39,40 @@ pub(crate) struct Machine {
 impl Machine {
     /// Install it from an OCI directory, to which bootroot is added. The script runs in the guest when it is up.
     pub(crate) fn install(image: &Path, script: &str) -> Self {
+        let of_ostree = Kind {
+            add_bootroot,
+            deploy,
+            var: "ostree/deploy/os/var",
+        };
+        Self::install_as(&of_ostree, image, script)
+    }
+
+    /// As [`Self::install`], with a root that is an image of composefs, which bootroot mounts in the initramfs.
+    pub(crate) fn install_root(image: &Path, script: &str) -> Self {
+        let of_composefs = Kind {
+            add_bootroot: add_bootroot_to_initramfs,
+            deploy: deploy_root,
+            var: "state/os/default/var",
+        };
+        Self::install_as(&of_composefs, image, script)
+    }
+
+    fn install_as(kind: &Kind, image: &Path, script: &str) -> Self {
         let (registry, scratch) = (Registry::start(), scratch_dir());
         let with_bootroot = scratch.path().join("image");
         let binary = Path::new(env!("CARGO_BIN_EXE_bootroot"));
-        add_bootroot(image, binary, &with_bootroot);
+        (kind.add_bootroot)(image, binary, &with_bootroot);
         let push = |from: &str, to: &str| {
             let source = format!("oci:{}:{from}", with_bootroot.display());
             registry.push(&source, &format!("os/test:{to}"))
         };
         let here = push("v1", "latest");
         let sysroot = ScratchSysroot::empty();
-        deploy(&sysroot, &here, &here.replace("127.0.0.1", Guest::HOST));
+        (kind.deploy)(&sysroot, &here, &here.replace("127.0.0.1", Guest::HOST));
         let host = registry.host().replace("127.0.0.1", Guest::HOST);
         let script = format!("{PROLOGUE}{script}").replace("REGISTRY", &host);
-        let place = sysroot.join("ostree/deploy/os/var/bootroot-test.sh");
-        std::fs::write(place, script).unwrap();
+        let var = sysroot.join(kind.var);
+        std::fs::write(var.join("bootroot-test.sh"), script).unwrap();
         for (from, to) in [("v2", "latest"), ("v1", "v1"), ("v2", "v2")] {
             push(from, to);
         }
@@ -72,6 +101,15 @@ fn deploy(sysroot: &ScratchSysroot, here: &str, there: &str) {
     // What systems have where `/sysroot` shall not be changed by mistake.
     answer(&mut bootroot(&format!(
         "ostree config set sysroot.readonly true --repo {path}/ostree/repo"
+    )));
+}
+
+fn deploy_root(sysroot: &ScratchSysroot, here: &str, there: &str) {
+    let path = sysroot.path().display();
+    answer(&mut bootroot(&format!(
+        "-q --sysroot {path} deploy --composefs ostree-unverified-registry:{here} \
+         --target-imgref ostree-unverified-registry:{there} \
+         --karg root=LABEL=root --karg rw --karg panic=-1"
     )));
 }
 

@@ -30,7 +30,6 @@ use std::io::Write;
 use clap::{Args, Subcommand};
 use error_class::{Classified, ErrorClass};
 
-pub(crate) use self::finalize_staged::FinalizeStaged;
 use self::system::System;
 pub(crate) use self::unlock::unlock_usr;
 use crate::context::Context;

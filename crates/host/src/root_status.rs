@@ -1,0 +1,141 @@
+//! What is deployed of roots that are images of composefs.
+
+use composefs_root::{BootType, RootDeployment, RootEntry, RootOrigin, RootProblem, Roots};
+use image::{LayeredImageState, list_images, query_image};
+use ostree::Repo;
+use serde::Serialize;
+
+use crate::host_document::{ComposefsEntry, Host};
+use crate::status::{Fixable, ImageStatus, RunningFacts, Status, created};
+use crate::{ChangeError, Storage};
+
+/// A deployment whose root is an image of composefs.
+#[derive(Debug, Clone, Serialize)]
+pub struct RootStatus {
+    /// Its place in the list, by which verbs name it.
+    pub index: usize,
+    /// The digest of the image, by which it is known.
+    pub root: String,
+    /// It is running.
+    pub booted: bool,
+    /// It boots next instead of the running one.
+    pub pending: bool,
+    /// The running one can be rolled back to it.
+    pub rollback: bool,
+    /// It is completed when the system shuts down.
+    pub staged: bool,
+    /// It is staged, but waits for a release.
+    pub finalization_locked: bool,
+    /// The version of the system in it.
+    pub version: Option<String>,
+    /// The image it came from.
+    pub image: Option<ImageStatus>,
+    /// Whether it boots by a kernel and an initramfs (`bls`) or by a unified kernel image (`uki`).
+    pub boot_type: Option<&'static str>,
+    /// The SHA-256 of its kernel and initramfs.
+    pub boot_checksum: Option<String>,
+    /// Whether image and files need not be verified by the kernel.
+    pub missing_verity_allowed: bool,
+    /// Its kernel arguments, without the one that selects it.
+    pub kernel_arguments: Vec<String>,
+    /// What is wrong with it.
+    pub problems: Vec<Fixable>,
+}
+
+/// What is deployed.
+pub(crate) fn status(
+    roots: &Roots,
+    storage: &Storage,
+    facts: RunningFacts,
+) -> Result<Status, ChangeError> {
+    let found = roots.deployments()?;
+    let booted = found.iter().position(|one| one.booted);
+    let systemd_boot = roots.boots_by_systemd_boot();
+    let described = found.into_iter().enumerate();
+    let described = described.map(|(index, one)| RootStatus {
+        pending: booted.is_some_and(|booted| index < booted),
+        rollback: booted.is_some_and(|booted| index == booted.saturating_add(1)),
+        ..describe(storage.repo(), index, &one)
+    });
+    let described: Vec<_> = described.collect();
+    let host = Host::of_roots(&described, systemd_boot, facts);
+    Ok(Status::of_roots(host, roots.is_running(), described))
+}
+
+fn describe(repo: &Repo, index: usize, deployment: &RootDeployment) -> RootStatus {
+    let origin = deployment.origin.as_ref();
+    let entry = deployment.entry.as_ref();
+    let arguments = entry.map(RootEntry::kernel_args).unwrap_or_default();
+    let argument = arguments.last_value("composefs").unwrap_or_default();
+    let others = arguments.iter().filter(|arg| arg.key != "composefs");
+    RootStatus {
+        index,
+        root: deployment.id.to_string(),
+        booted: deployment.booted,
+        pending: false,
+        rollback: false,
+        staged: deployment.staged,
+        finalization_locked: deployment.locked,
+        version: entry.and_then(RootEntry::version).map(str::to_owned),
+        image: origin.and_then(|origin| describe_image(repo, origin)),
+        boot_type: origin.and_then(RootOrigin::boot_type).map(BootType::name),
+        boot_checksum: origin.and_then(RootOrigin::boot_digest),
+        missing_verity_allowed: argument.starts_with('?'),
+        kernel_arguments: others.map(ToString::to_string).collect(),
+        problems: deployment.problems.iter().map(problem).collect(),
+    }
+}
+
+/// What is known of an image, as far as its manifest is stored.
+fn describe_image(repo: &Repo, origin: &RootOrigin) -> Option<ImageStatus> {
+    let reference = origin.image()?;
+    let digest = origin.manifest_digest();
+    let stored = digest.as_ref().and_then(|digest| stored_as(repo, digest));
+    let config = stored.as_ref().map(|stored| &stored.configuration);
+    Some(ImageStatus {
+        reference,
+        version: stored
+            .as_ref()
+            .and_then(|stored| stored.version())
+            .map(str::to_owned),
+        created: config.and_then(created),
+        architecture: config.map(|config| config.architecture().to_string()),
+        digest,
+        verdict: None,
+        update: None,
+    })
+}
+
+/// The stored image with this manifest.
+fn stored_as(repo: &Repo, digest: &str) -> Option<LayeredImageState> {
+    let names = list_images(repo).ok()?;
+    let mut found = names
+        .iter()
+        .filter_map(|(name, _)| query_image(repo, name).ok().flatten());
+    found.find(|stored| stored.manifest_digest.to_string() == digest)
+}
+
+fn problem(problem: &RootProblem) -> Fixable {
+    let fix = match problem {
+        RootProblem::NoEntry => "deploy it again, which gives it a boot entry",
+        RootProblem::NoImage => "pull the image again",
+        _ => "deploy the image again",
+    };
+    Fixable {
+        problem: problem.to_string(),
+        fix,
+    }
+}
+
+impl RootStatus {
+    /// The same for the document of the host.
+    pub(crate) fn entry(&self, systemd_boot: bool) -> ComposefsEntry {
+        ComposefsEntry {
+            verity: self.root.clone(),
+            boot_type: self.boot_type,
+            bootloader: if systemd_boot { "systemd" } else { "grub" },
+            boot_digest: self.boot_checksum.clone(),
+            missing_verity_allowed: self.missing_verity_allowed,
+        }
+    }
+}
