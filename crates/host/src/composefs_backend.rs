@@ -68,15 +68,15 @@ impl BootedComposefs {
             follows,
             arguments,
         };
-        self.follow(wanted, job)
+        self.follow(&wanted, job)
     }
 
-    fn follow(&self, wanted: Wanted<'_>, job: &Job<'_>) -> Result<Upgraded, ChangeError> {
+    fn follow(&self, wanted: &Wanted<'_>, job: &Job<'_>) -> Result<Upgraded, ChangeError> {
         let (image, options) = (wanted.follows, job.options);
         if options.dry_run {
             return Err(ChangeError::NotForImages("--dry-run"));
         }
-        let (pulled, id) = self.fetch(&wanted, job)?;
+        let (pulled, id) = self.fetch(wanted, job)?;
         let mut upgraded = Upgraded::pulled(image, pulled);
         if options.download_only && !self.is_running() {
             return Ok(upgraded);
@@ -90,7 +90,7 @@ impl BootedComposefs {
             }
             return Ok(upgraded);
         }
-        let request = self.request(&wanted, &id, &upgraded, options)?;
+        let request = self.request(wanted, &id, &upgraded, options)?;
         let deployed = self.roots.deploy(&request)?;
         upgraded.deployed = true;
         upgraded.staged = deployed.staged;
@@ -281,11 +281,7 @@ impl Backend for BootedComposefs {
     }
 
     fn status(&self, facts: RunningFacts) -> Result<Status, ChangeError> {
-        Ok(crate::root_status::status(
-            &self.roots,
-            &self.storage,
-            facts,
-        )?)
+        crate::root_status::status(&self.roots, &self.storage, facts)
     }
 
     fn check_upgrade(&self, job: &Job<'_>) -> Result<Check, ChangeError> {
@@ -298,7 +294,7 @@ impl Backend for BootedComposefs {
     }
 
     fn upgrade(&self, job: &Job<'_>) -> Result<Upgraded, ChangeError> {
-        self.follow(Wanted::of(&self.followed(job.options)?), job)
+        self.follow(&Wanted::of(&self.followed(job.options)?), job)
     }
 
     fn switch(&self, image: &OstreeImageReference, job: &Job<'_>) -> Result<Upgraded, ChangeError> {
@@ -312,7 +308,7 @@ impl Backend for BootedComposefs {
             current.ok().as_ref(),
             job.options.drop_signature,
         );
-        self.follow(Wanted::of(&image), job)
+        self.follow(&Wanted::of(&image), job)
     }
 
     fn rollback(
