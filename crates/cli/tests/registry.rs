@@ -14,7 +14,7 @@ use serde_json::Value;
 use support::{answer, assert_valid, bootroot, refusal};
 use testkit::oci::{Image, Layer, LayoutBuilder};
 use testkit::tar::TarWriter;
-use testkit::{FaultProxy, HTPASSWD_PASSWORD, HTPASSWD_USER, Registry};
+use testkit::{FaultProxy, HTPASSWD_PASSWORD, HTPASSWD_USER, Registry, SocksProxy};
 
 struct Bench {
     dir: tempfile::TempDir,
@@ -292,6 +292,33 @@ fn proxies_are_used_but_for_exceptions() {
         "CONNECT registry.invalid:80 HTTP/1.1"
     );
     by_proxy(&mut bench.check(image, ""), "other.invalid,.invalid", 15);
+}
+
+#[test]
+fn socks_proxies_are_used_with_names_or_addresses() {
+    let bench = Bench::new(Registry::start());
+    let proxy = SocksProxy::start(&bench.registry.host());
+    bench.write(
+        "registries.conf",
+        "[[registry]]\nlocation = 'registry.invalid'\ninsecure = true\n\
+         [[registry]]\nlocation = '192.0.2.1'\ninsecure = true\n",
+    );
+    let by_name = "registry:registry.invalid/org/os:1";
+    let mut check = bench.check(by_name, "");
+    check.env("ALL_PROXY", format!("socks5h://me:secret@{}", proxy.host()));
+    bench.checked(&mut check, 0);
+    assert_eq!(proxy.asked(), "me:secret@registry.invalid:443");
+    assert_eq!(proxy.asked(), "me:secret@registry.invalid:80");
+    // Without the letter the name is looked up here, and there is no such name.
+    let mut check = bench.check(by_name, "");
+    bench.checked(check.env("https_proxy", format!("socks5://{}", proxy.host())), 15);
+    let mut check = bench.check("registry:192.0.2.1/org/os:1", "");
+    bench.checked(check.env("ALL_PROXY", format!("socks5://{}", proxy.host())), 0);
+    assert_eq!(proxy.asked(), "192.0.2.1:443");
+    let mut check = bench.check(by_name, "");
+    let found = bench.checked(check.env("ALL_PROXY", "socks7://me:secret@host:1"), 5);
+    let problem = found["places"][0]["problem"].as_str().unwrap();
+    assert!(problem.contains("\"host:1\" is not an address"), "{problem}");
 }
 
 #[test]

@@ -1,7 +1,5 @@
 //! Whether an image meets what a policy demands.
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use oci::context::Context;
 use oci::digest::Digest;
 use oci::reference::{ImageReference, RegistryReference, Transport};
@@ -9,12 +7,16 @@ use oci::registry::full_name;
 use oci::source;
 use signature::gpg;
 
+use crate::authority::Authority;
 use crate::identity::Identity;
-use crate::key::Key;
 use crate::message::Message;
 use crate::payload::{Kind, Payload};
-use crate::signatures::{Content, ReadFile, Signature, in_lookaside, in_registry};
-use crate::{Attempt, Finding, Lookaside, Policy, Requirement, Signer, Verdict, scope, statement};
+use crate::policy::SigstoreSigned;
+use crate::signatures::{Content, Signature, in_lookaside, in_registry};
+use crate::sources::Sources;
+use crate::{
+    Attempt, Finding, Lookaside, Policy, Requirement, Signer, Verdict, bundle, scope, statement,
+};
 
 /// What is to be judged, and by what.
 pub struct Question<'a> {
@@ -86,12 +88,6 @@ struct Judge<'a> {
     scopes: Vec<String>,
 }
 
-/// Where the keys of a requirement are.
-struct KeySources<'a> {
-    paths: Vec<&'a str>,
-    data: Vec<&'a str>,
-}
-
 impl Judge<'_> {
     fn finding(&self, requirement: &Requirement) -> Result<Finding, source::Error> {
         let mut finding = Finding {
@@ -116,32 +112,18 @@ impl Judge<'_> {
                 signed_identity,
                 ..
             } => {
-                let sources = KeySources::new(key_path, key_paths, key_data, &None);
+                let (path, data) = (key_path.as_ref(), key_data.as_ref());
+                let sources = Sources::new(path, key_paths.as_ref(), data, None);
                 self.judge_simple(&sources, signed_identity, &mut finding);
             }
-            Requirement::SigstoreSigned {
-                key_path,
-                key_paths,
-                key_data,
-                key_datas,
-                fulcio,
-                pki,
-                signed_identity,
-                ..
-            } => {
-                if fulcio.is_some() || pki.is_some() || requirement.asks_for_log() {
-                    let text = "certificates and transparency logs are not supported, only keys";
-                    finding.because = Some(text.to_owned());
-                    return Ok(finding);
-                }
-                let sources = KeySources::new(key_path, key_paths, key_data, key_datas);
-                self.judge_sigstore(&sources, signed_identity.as_ref(), &mut finding)?;
+            Requirement::SigstoreSigned(requirement) => {
+                self.judge_sigstore(requirement, &mut finding)?;
             }
         }
         Ok(finding)
     }
 
-    fn judge_simple(&self, sources: &KeySources<'_>, identity: &Identity, finding: &mut Finding) {
+    fn judge_simple(&self, sources: &Sources<'_>, identity: &Identity, finding: &mut Finding) {
         let judged = self.keyring(sources).and_then(|keyring| {
             let signatures = self.simple_signatures()?;
             self.first_valid(&signatures, finding, |signature| {
@@ -156,12 +138,11 @@ impl Judge<'_> {
 
     fn judge_sigstore(
         &self,
-        sources: &KeySources<'_>,
-        identity: Option<&Identity>,
+        requirement: &SigstoreSigned,
         finding: &mut Finding,
     ) -> Result<(), source::Error> {
-        let keys = match self.keys(sources) {
-            Ok(keys) => keys,
+        let authority = match Authority::load(requirement, self.question.read) {
+            Ok(authority) => authority,
             Err(because) => {
                 finding.because = Some(because);
                 return Ok(());
@@ -179,7 +160,7 @@ impl Judge<'_> {
             signatures.extend(in_registry(question.image, digest, question.context)?);
         }
         self.first_valid(&signatures, finding, |signature| {
-            self.check_sigstore(signature, &keys, identity)
+            self.check_sigstore(signature, &authority, requirement.signed_identity.as_ref())
         });
         Ok(())
     }
@@ -263,6 +244,7 @@ impl Judge<'_> {
             key: key.unwrap_or_default(),
             identity: Some(payload.name),
             made: payload.made.or(good.made),
+            logged: None,
             place: signature.place.to_string(),
         })
     }
@@ -270,28 +252,31 @@ impl Judge<'_> {
     fn check_sigstore(
         &self,
         signature: &Signature,
-        keys: &[Key],
+        authority: &Authority<'_>,
         identity: Option<&Identity>,
     ) -> Result<Signer, String> {
-        let (key, identity, made) = match &signature.content {
-            Content::Cosign { payload, signature } => {
-                let key = keys.iter().find(|key| key.verifies(payload, signature));
-                let key = key.ok_or("no trusted key made it")?;
-                let payload = Payload::parse(payload, Kind::Cosign)?;
+        let now = self.question.now;
+        let (vouched, identity, made) = match &signature.content {
+            Content::Cosign(evidence) => {
+                let vouched = authority.vouches(evidence, now)?;
+                let payload = Payload::parse(&evidence.payload, Kind::Cosign)?;
                 self.check_payload(&payload, identity.unwrap_or(&Identity::default()))?;
-                (key, Some(payload.name), payload.made)
+                (vouched, Some(payload.name), payload.made)
             }
             Content::Bundle(bytes) => {
-                let (named, key) = statement::verify(bytes, keys)?;
-                (key, self.check_named(&named, identity)?, None)
+                let evidence = bundle::parse(bytes)?;
+                let vouched = authority.vouches(&evidence, now)?;
+                let named = statement::named(&evidence.payload)?;
+                (vouched, self.check_named(&named, identity)?, None)
             }
             Content::Simple(_) => return Err("it is not a sigstore signature".to_owned()),
         };
         Ok(Signer {
             kind: "sigstore".to_owned(),
-            key: key.origin.clone(),
+            key: vouched.signer,
             identity,
             made,
+            logged: vouched.logged,
             place: signature.place.to_string(),
         })
     }
@@ -334,71 +319,12 @@ impl Judge<'_> {
         }
     }
 
-    fn keyring(&self, sources: &KeySources<'_>) -> Result<gpg::Keyring, String> {
+    fn keyring(&self, sources: &Sources<'_>) -> Result<gpg::Keyring, String> {
         let mut keyring = gpg::Keyring::new();
-        for (origin, bytes) in self.load(sources)? {
+        for (origin, bytes) in sources.load(self.question.read)? {
             let added = keyring.add(&bytes);
             added.map_err(|cause| format!("keys of {origin} are unusable: {cause}"))?;
         }
         Ok(keyring)
-    }
-
-    fn keys(&self, sources: &KeySources<'_>) -> Result<Vec<Key>, String> {
-        let loaded = self.load(sources)?;
-        let parse = |(origin, bytes): &(String, Vec<u8>)| Key::from_pem(origin, bytes);
-        loaded.iter().map(parse).collect()
-    }
-
-    fn load(&self, sources: &KeySources<'_>) -> Result<Vec<(String, Vec<u8>)>, String> {
-        let read: ReadFile<'_> = self.question.read;
-        let mut loaded = Vec::new();
-        for path in &sources.paths {
-            let bytes = read(path).map_err(|cause| format!("cannot read key {path}: {cause}"))?;
-            let bytes = bytes.ok_or_else(|| format!("there is no key file {path}"))?;
-            loaded.push(((*path).to_owned(), bytes));
-        }
-        for data in &sources.data {
-            let bytes = STANDARD.decode(data);
-            let bytes = bytes.map_err(|_| "key data in the policy is not Base64".to_owned())?;
-            loaded.push(("the policy".to_owned(), bytes));
-        }
-        Ok(loaded)
-    }
-}
-
-impl<'a> KeySources<'a> {
-    fn new(
-        path: &'a Option<String>,
-        paths: &'a Option<Vec<String>>,
-        data: &'a Option<String>,
-        datas: &'a Option<Vec<String>>,
-    ) -> Self {
-        let all = |one: &'a Option<String>, several: &'a Option<Vec<String>>| {
-            let several = several.iter().flatten();
-            one.iter().chain(several).map(String::as_str).collect()
-        };
-        Self {
-            paths: all(path, paths),
-            data: all(data, datas),
-        }
-    }
-}
-
-impl Requirement {
-    fn asks_for_log(&self) -> bool {
-        let Self::SigstoreSigned {
-            rekor_public_key_path,
-            rekor_public_key_paths,
-            rekor_public_key_data,
-            rekor_public_key_datas,
-            ..
-        } = self
-        else {
-            return false;
-        };
-        rekor_public_key_path.is_some()
-            || rekor_public_key_paths.is_some()
-            || rekor_public_key_data.is_some()
-            || rekor_public_key_datas.is_some()
     }
 }

@@ -8,30 +8,37 @@
 //! | kind | where it is | what vouches |
 //! |---|---|---|
 //! | simple signing | files beside the registry | a GPG key |
-//! | sigstore | the tag `sha256-….sig` | a key |
-//! | sigstore bundle | what refers to the manifest | a key |
+//! | sigstore | the tag `sha256-….sig` | a key or a certificate, and a transparency log |
+//! | sigstore bundle | what refers to the manifest | the same |
 //!
-//! Certificates of Fulcio and other authorities are not evaluated: a policy that asks for them refuses
-//! every image, and says so.
+//! Certificates are short-lived ones of Fulcio, which count for the time at which a log (Rekor) took the
+//! signature up, or those of any authority, which must be valid now.
 //!
 //! Nothing here reads the environment, clocks, or files by itself: key files come through a function
 //! that the caller gives.
 
+mod authority;
+mod bundle;
+mod certificate;
+mod der;
 mod evaluate;
+mod evidence;
 mod identity;
 mod key;
+mod log;
 mod lookaside;
 mod message;
 mod payload;
 mod policy;
 mod scope;
 mod signatures;
+mod sources;
 mod statement;
 mod verdict;
 
 pub use identity::Identity;
 pub use lookaside::{Lookaside, LookasideError};
-pub use policy::{Policy, PolicyError, Requirement};
+pub use policy::{Fulcio, Pki, Policy, PolicyError, Requirement, SigstoreSigned};
 pub use signatures::{Place, Signature};
 pub use verdict::{Attempt, Finding, Signer, Verdict};
 

@@ -7,6 +7,10 @@ use serde::Deserialize;
 
 use crate::identity::Identity;
 
+mod sigstore;
+
+pub use sigstore::{Fulcio, Pki, SigstoreSigned};
+
 /// What images must be signed with.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -40,31 +44,7 @@ pub enum Requirement {
         signed_identity: Identity,
     },
     /// A sigstore signature by one of the keys or authorities.
-    #[serde(rename_all = "camelCase")]
-    SigstoreSigned {
-        /// A file with a key.
-        key_path: Option<String>,
-        /// Files with keys, of which any will do.
-        key_paths: Option<Vec<String>>,
-        /// A key, as Base64.
-        key_data: Option<String>,
-        /// Keys, of which any will do.
-        key_datas: Option<Vec<String>>,
-        /// Certificates for identities; not evaluated.
-        fulcio: Option<serde_json::Value>,
-        /// Certificates of another authority; not evaluated.
-        pki: Option<serde_json::Value>,
-        /// Keys of a transparency log; not evaluated.
-        rekor_public_key_path: Option<String>,
-        /// The same.
-        rekor_public_key_paths: Option<Vec<String>>,
-        /// The same, as Base64.
-        rekor_public_key_data: Option<String>,
-        /// The same.
-        rekor_public_key_datas: Option<Vec<String>>,
-        /// For what the signature must be.
-        signed_identity: Option<Identity>,
-    },
+    SigstoreSigned(Box<SigstoreSigned>),
 }
 
 /// Kinds of GPG keys; one is in use.
@@ -134,36 +114,21 @@ impl Requirement {
             Self::InsecureAcceptAnything => "insecureAcceptAnything",
             Self::Reject => "reject",
             Self::SignedBy { .. } => "signedBy",
-            Self::SigstoreSigned { .. } => "sigstoreSigned",
+            Self::SigstoreSigned(_) => "sigstoreSigned",
         }
     }
 
     /// Exactly one source of keys must be given.
     fn check(&self) -> Result<(), &'static str> {
-        let given: Vec<bool> = match self {
+        let given = match self {
             Self::InsecureAcceptAnything | Self::Reject => return Ok(()),
             Self::SignedBy {
                 key_path,
                 key_paths,
                 key_data,
                 ..
-            } => vec![key_path.is_some(), key_paths.is_some(), key_data.is_some()],
-            Self::SigstoreSigned {
-                key_path,
-                key_paths,
-                key_data,
-                key_datas,
-                fulcio,
-                pki,
-                ..
-            } => vec![
-                key_path.is_some(),
-                key_paths.is_some(),
-                key_data.is_some(),
-                key_datas.is_some(),
-                fulcio.is_some(),
-                pki.is_some(),
-            ],
+            } => [key_path.is_some(), key_paths.is_some(), key_data.is_some()],
+            Self::SigstoreSigned(requirement) => return requirement.check(),
         };
         match given.into_iter().filter(|given| *given).count() {
             1 => Ok(()),
@@ -234,6 +199,10 @@ mod tests {
             r#"{"default": [{"type": "signedBy", "keyType": "GPGKeys", "keyPath": "/k", "not": 1}]}"#,
             r#"{"default": [{"type": "sigstoreSigned"}]}"#,
             r#"{"default": [{"type": "sigstoreSigned", "keyPath": "/k", "signedIdentity": {"type": "x"}}]}"#,
+            r#"{"default": [{"type": "sigstoreSigned", "keyPath": "/k", "not": 1}]}"#,
+            r#"{"default": [{"type": "sigstoreSigned", "keyPaths": []}]}"#,
+            r#"{"default": [{"type": "sigstoreSigned", "keyPath": "/k",
+                "rekorPublicKeyPath": "/r", "rekorPublicKeyData": "cg=="}]}"#,
         ] {
             let error = parse(bad).unwrap_err();
             assert!(
@@ -242,6 +211,34 @@ mod tests {
                     .starts_with("image policy /p is malformed: "),
                 "{bad}"
             );
+        }
+    }
+
+    #[test]
+    fn authorities_need_a_name_and_fulcio_a_log() {
+        let with = |more: &str| {
+            let text = format!(r#"{{"default": [{{"type": "sigstoreSigned", {more}}}]}}"#);
+            parse(&text)
+        };
+        let log = r#""rekorPublicKeyPath": "/r""#;
+        for (more, good) in [
+            (format!(r#""fulcio": {{"caPath": "/c", "oidcIssuer": "i", "subjectEmail": "e"}}, {log}"#), true),
+            (format!(r#""fulcio": {{"caData": "/c", "oidcIssuer": "i", "subjectURI": "u"}}, {log}"#), true),
+            (format!(r#""fulcio": {{"caPath": "/c", "oidcIssuer": "i", "buildSignerURI": "u"}}, {log}"#), true),
+            (r#""fulcio": {"caPath": "/c", "oidcIssuer": "i", "subjectEmail": "e"}"#.to_owned(), false),
+            (format!(r#""fulcio": {{"caPath": "/c", "oidcIssuer": "i"}}, {log}"#), false),
+            (format!(r#""fulcio": {{"caPath": "/c", "oidcIssuer": "i", "subjectEmail": ""}}, {log}"#), false),
+            (format!(r#""fulcio": {{"caPath": "/c", "subjectEmail": "e"}}, {log}"#), false),
+            (format!(r#""fulcio": {{"oidcIssuer": "i", "subjectEmail": "e"}}, {log}"#), false),
+            (format!(r#""fulcio": {{"caPath": "/c", "oidcIssuer": "i", "subjectRegExp": "e"}}, {log}"#), false),
+            (r#""pki": {"caRootsPath": "/c", "subjectEmail": "e"}"#.to_owned(), true),
+            (r#""pki": {"caRootsData": "/c", "caIntermediatesPath": "/i", "subjectHostname": "h"}"#.to_owned(), true),
+            (format!(r#""pki": {{"caRootsPath": "/c", "subjectEmail": "e"}}, {log}"#), false),
+            (r#""pki": {"caRootsPath": "/c"}"#.to_owned(), false),
+            (r#""pki": {"subjectEmail": "e"}"#.to_owned(), false),
+            (r#""pki": {"caRootsPath": "/c", "caIntermediatesPath": "/i", "caIntermediatesData": "x", "subjectEmail": "e"}"#.to_owned(), false),
+        ] {
+            assert_eq!(with(&more).is_ok(), good, "{more}");
         }
     }
 }

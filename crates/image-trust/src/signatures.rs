@@ -1,7 +1,5 @@
 //! Finding the signatures of an image.
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use oci::context::Context;
 use oci::digest::Digest;
 use oci::manifest::Document;
@@ -10,14 +8,16 @@ use oci::registry::{Attachments, fetch_file};
 use oci::source;
 use oci::spec::{Descriptor, ImageManifest};
 
+use crate::evidence::Evidence;
+
 /// Longest signature, statement or bundle that is read, in bytes.
 const LONGEST: u64 = 4 << 20;
 /// How many signatures of one image are looked at.
 const MOST: usize = 128;
 
 const COSIGN_PAYLOAD: &str = "application/vnd.dev.cosign.simplesigning.v1+json";
-const COSIGN_SIGNATURE: &str = "dev.cosignproject.cosign/signature";
 const BUNDLE: &str = "application/vnd.dev.sigstore.bundle";
+const EMPTY: &str = "application/vnd.oci.empty.v1+json";
 
 /// A signature, and where it was found.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,10 +36,7 @@ pub(crate) enum Content {
     /// A signed OpenPGP message.
     Simple(Vec<u8>),
     /// A statement and a signature over it.
-    Cosign {
-        payload: Vec<u8>,
-        signature: Vec<u8>,
-    },
+    Cosign(Box<Evidence>),
     /// A sigstore bundle.
     Bundle(Vec<u8>),
 }
@@ -117,9 +114,11 @@ fn manifest_of(document: &Document) -> Option<ImageManifest> {
 }
 
 fn is_bundle(referrer: &Descriptor) -> bool {
-    let kind = referrer.artifact_type().as_ref();
-    // The list that stands under a tag need not say what it lists.
-    kind.is_none_or(|kind| kind.to_string().starts_with(BUNDLE))
+    let kind = referrer.artifact_type();
+    // The list that stands under a tag need not say what it lists, and cosign's names the type of an empty
+    // configuration there.
+    let kind = kind.as_ref().map(ToString::to_string);
+    kind.is_none_or(|kind| kind.starts_with(BUNDLE) || kind == EMPTY)
 }
 
 fn cosign(
@@ -127,18 +126,17 @@ fn cosign(
     tag: &str,
     layer: &Descriptor,
 ) -> Result<Option<Signature>, source::Error> {
-    let annotations = layer.annotations().as_ref();
-    let signature = annotations
-        .and_then(|annotations| annotations.get(COSIGN_SIGNATURE))
-        .and_then(|text| STANDARD.decode(text).ok());
-    let Some(signature) = signature.filter(|_| layer.media_type().to_string() == COSIGN_PAYLOAD)
-    else {
+    let Some(annotations) = layer.annotations() else {
         return Ok(None);
     };
+    if layer.media_type().to_string() != COSIGN_PAYLOAD {
+        return Ok(None);
+    }
     let payload = attachments.blob(layer, LONGEST)?;
-    Ok(Some(Signature {
+    let evidence = Evidence::from_annotations(&payload, annotations);
+    Ok(evidence.map(|evidence| Signature {
         place: Place(format!("tag {tag}, {}", layer.digest())),
-        content: Content::Cosign { payload, signature },
+        content: Content::Cosign(Box::new(evidence)),
     }))
 }
 

@@ -39,12 +39,15 @@ pub struct Finding {
 pub struct Signer {
     /// `gpg` or `sigstore`.
     pub kind: String,
-    /// The key: a fingerprint, or the file it is in.
+    /// The key: a fingerprint, the file it is in, or whom its certificate is for.
     pub key: String,
     /// The name that the signature is for.
     pub identity: Option<String>,
     /// When it was made, as it says itself; in seconds since 1970.
     pub made: Option<u64>,
+    /// When a transparency log took it up, where one vouches for that; in seconds since 1970.
+    #[serde(default)]
+    pub logged: Option<u64>,
     /// Where the signature was.
     pub place: String,
 }

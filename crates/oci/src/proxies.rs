@@ -1,14 +1,16 @@
 //! Proxies, and which servers are reached without.
 //!
 //! The rules are those that curl, podman and most programs follow for `HTTPS_PROXY`, `HTTP_PROXY` and
-//! `NO_PROXY`; the caller reads the variables. Plain HTTP goes through the proxy by `CONNECT` too.
+//! `NO_PROXY`; the caller reads the variables. Plain HTTP goes through the proxy by `CONNECT` too. A SOCKS proxy
+//! (`socks5://`, `socks4://`) is told addresses that were looked up here; one written `socks5h://` or `socks4a://`
+//! looks names up itself.
 
 use std::net::IpAddr;
 
 /// Proxies by the scheme of the request.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Proxies {
-    /// For `https`: an address like `http://user:password@host:port`.
+    /// For `https`: an address like `http://user:password@host:port` or `socks5h://host:port`.
     pub https: Option<String>,
     /// For `http`.
     pub http: Option<String>,

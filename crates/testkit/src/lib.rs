@@ -14,6 +14,7 @@ mod manifest;
 pub mod oci;
 mod registry;
 mod run;
+mod socks_proxy;
 pub mod tar;
 mod tool;
 
@@ -24,4 +25,5 @@ pub use gpg_home::GpgHome;
 pub use manifest::{TreeManifest, manifest};
 pub use registry::{HTPASSWD_PASSWORD, HTPASSWD_USER, Registry};
 pub use run::{fails, run, shell, stdout};
+pub use socks_proxy::SocksProxy;
 pub use tool::{command, tool};

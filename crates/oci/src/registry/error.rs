@@ -127,7 +127,7 @@ pub enum Problem {
     #[error(transparent)]
     Helper(Box<HelperError>),
     /// A proxy is configured by an address that is none.
-    #[error("proxy {address:?} is not an address like http://host:port")]
+    #[error("proxy {address:?} is not an address like http://host:port or socks5h://host:port")]
     Proxy {
         /// The address, without what proves who we are.
         address: String,

@@ -9,8 +9,10 @@ use progress::Interrupt;
 use ureq::config::Config;
 use ureq::http::{Method, Response, StatusCode, Uri, header};
 use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver};
-use ureq::unversioned::transport::{ConnectProxyConnector, Connector, NextTimeout, TcpConnector};
-use ureq::{Agent, Body, Proxy, ProxyProtocol, Timeout};
+use ureq::unversioned::transport::{
+    ConnectProxyConnector, Connector, NextTimeout, SocksConnector, TcpConnector,
+};
+use ureq::{Agent, Body, Proxy, Timeout};
 
 use super::client::Upload;
 use super::error::Problem;
@@ -263,7 +265,8 @@ impl Settings {
         })?;
         let proxy = way.proxy.as_deref().map(parse_proxy).transpose()?;
         let connector =
-            ().chain(ConnectProxyConnector::default())
+            ().chain(SocksConnector::default())
+                .chain(ConnectProxyConnector::default())
                 .chain(TcpConnector::default())
                 .chain(tls);
         Ok(Agent::with_parts(
@@ -295,13 +298,10 @@ impl Settings {
 }
 
 fn parse_proxy(address: &str) -> Result<Proxy, Problem> {
-    let proxy = Proxy::new(address).ok();
-    proxy
-        .filter(|proxy| matches!(proxy.protocol(), ProxyProtocol::Http | ProxyProtocol::Https))
-        // The address may hold a password.
-        .ok_or_else(|| Problem::Proxy {
-            address: address.rsplit('@').next().unwrap_or_default().to_owned(),
-        })
+    // The address may hold a password.
+    Proxy::new(address).map_err(|_| Problem::Proxy {
+        address: address.rsplit('@').next().unwrap_or_default().to_owned(),
+    })
 }
 
 /// The usual resolver, with failures that can be told from those of a connection.
@@ -378,7 +378,7 @@ pub(super) fn problem(uri: &Uri, error: ureq::Error) -> Problem {
         },
         ureq::Error::Io(cause) => match cause.kind() {
             // The TLS library's own failures arrive as these.
-            io::ErrorKind::InvalidData => tls(host, cause.to_string()),
+            io::ErrorKind::InvalidData if is_of_tls(&cause) => tls(host, cause.to_string()),
             io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock => Problem::Timeout {
                 host,
                 doing: "transferring",
@@ -400,6 +400,11 @@ pub(super) fn problem(uri: &Uri, error: ureq::Error) -> Problem {
             cause: other.to_string(),
         },
     }
+}
+
+fn is_of_tls(error: &io::Error) -> bool {
+    let inner = error.get_ref();
+    inner.is_some_and(|inner| inner.is::<rustls::Error>())
 }
 
 fn activity(timeout: Timeout) -> &'static str {
