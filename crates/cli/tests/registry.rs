@@ -311,14 +311,23 @@ fn socks_proxies_are_used_with_names_or_addresses() {
     assert_eq!(proxy.asked(), "me:secret@registry.invalid:80");
     // Without the letter the name is looked up here, and there is no such name.
     let mut check = bench.check(by_name, "");
-    bench.checked(check.env("https_proxy", format!("socks5://{}", proxy.host())), 15);
+    bench.checked(
+        check.env("https_proxy", format!("socks5://{}", proxy.host())),
+        15,
+    );
     let mut check = bench.check("registry:192.0.2.1/org/os:1", "");
-    bench.checked(check.env("ALL_PROXY", format!("socks5://{}", proxy.host())), 0);
+    bench.checked(
+        check.env("ALL_PROXY", format!("socks5://{}", proxy.host())),
+        0,
+    );
     assert_eq!(proxy.asked(), "192.0.2.1:443");
     let mut check = bench.check(by_name, "");
     let found = bench.checked(check.env("ALL_PROXY", "socks7://me:secret@host:1"), 5);
     let problem = found["places"][0]["problem"].as_str().unwrap();
-    assert!(problem.contains("\"host:1\" is not an address"), "{problem}");
+    assert!(
+        problem.contains("\"host:1\" is not an address"),
+        "{problem}"
+    );
 }
 
 #[test]

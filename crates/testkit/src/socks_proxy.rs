@@ -40,7 +40,9 @@ impl SocksProxy {
     /// # Panics
     /// When there was none.
     pub fn asked(&self) -> String {
-        self.asked.try_recv().expect("the proxy was asked for something")
+        self.asked
+            .try_recv()
+            .expect("the proxy was asked for something")
     }
 }
 
@@ -56,7 +58,10 @@ fn serve(mut client: TcpStream, upstream: &str, sender: &Sender<String>) -> io::
         let [length] = take(&mut client)?;
         let password = take_some(&mut client, length)?;
         client.write_all(&[1, 0])?;
-        let (user, password) = (String::from_utf8_lossy(&user), String::from_utf8_lossy(&password));
+        let (user, password) = (
+            String::from_utf8_lossy(&user),
+            String::from_utf8_lossy(&password),
+        );
         who = format!("{user}:{password}@");
     }
     let [_version, _connect, _reserved, kind] = take(&mut client)?;
