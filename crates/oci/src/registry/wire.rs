@@ -403,8 +403,10 @@ pub(super) fn problem(uri: &Uri, error: ureq::Error) -> Problem {
 }
 
 fn is_of_tls(error: &io::Error) -> bool {
-    let inner = error.get_ref();
-    inner.is_some_and(|inner| inner.is::<rustls::Error>())
+    let Some(inner) = error.get_ref() else {
+        return false;
+    };
+    inner.is::<rustls::Error>()
 }
 
 fn activity(timeout: Timeout) -> &'static str {
