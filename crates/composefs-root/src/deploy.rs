@@ -59,20 +59,21 @@ impl Roots {
         locked.collect()?;
         let image = self.open_image(&request.id)?;
         let menu = self.menu()?;
-        let before = self.before(&menu);
+        let before = self.before(&menu, &request.id);
         let (entry, boot_type, checksum) = locked.install_boot(request, &image, &menu)?;
         let origin = request.origin.clone().booting(boot_type, &checksum);
         // What is staged gets what is local when it is completed, and so does what has a state already.
         let stage = self.is_running();
         let is_new = !self.has_state(&request.id);
+        let is_first = menu.iter().find_map(|entry| entry.id) == Some(request.id);
         let local = before.filter(|_| !stage && is_new);
         locked.make_state(&request.id, &image, &origin, local.as_ref())?;
         locked.write_menu(self.menu_with(entry, menu, request.retain))?;
         if stage {
             locked.stage(request)?;
         } else {
-            let other = before.filter(|before| *before != request.id && !is_new);
-            if let Some(other) = other {
+            // What is first already may have changed since.
+            if let Some(other) = before.filter(|_| !is_new && !is_first) {
                 locked.renew_etc(&request.id, &image, &other)?;
             }
             locked.switch_menu()?;
@@ -85,16 +86,18 @@ impl Roots {
         })
     }
 
-    /// The deployment whose `/etc` and arguments the next one inherits: the running one, else the first.
-    pub(crate) fn before(&self, menu: &[RootEntry]) -> Option<Digest> {
-        let first = menu.iter().find_map(|entry| entry.id);
-        self.booted().map(|argument| argument.digest).or(first)
+    /// The deployment that stays behind the next one, which inherits its `/etc` and arguments: the running one, else the
+    /// first other one.
+    fn before(&self, menu: &[RootEntry], next: &Digest) -> Option<Digest> {
+        let mut others = menu.iter().filter_map(|entry| entry.id);
+        let other = others.find(|id| id != next);
+        self.booted().map(|argument| argument.digest).or(other)
     }
 
     /// The menu with a new first entry. The one before it stays, and so does the running one.
     fn menu_with(&self, entry: RootEntry, menu: Vec<RootEntry>, retain: bool) -> Vec<RootEntry> {
-        let before = self.before(&menu);
         let new = entry.id;
+        let before = new.and_then(|new| self.before(&menu, &new));
         let stays = |other: &RootEntry| match other.id {
             None => true,
             id if id == new => false,
@@ -109,9 +112,8 @@ impl Roots {
         request: &RootRequest,
         menu: &[RootEntry],
     ) -> Result<KernelArgs, RootError> {
-        let before = self.before(menu);
+        let before = self.before(menu, &request.id).or(Some(request.id));
         let inherited = menu.iter().find(|entry| entry.id == before);
-        let inherited = inherited.filter(|entry| entry.id.is_some());
         let args = match (&request.kernel_args, inherited) {
             (Some(args), _) => args.clone(),
             (None, Some(entry)) => entry.kernel_args(),

@@ -44,23 +44,30 @@ impl Roots {
         if staged.locked {
             return Ok(FinalizedRoot::Locked(staged.id));
         }
-        let menu = self.staged_menu()?;
-        if !menu.is_empty() {
+        if self.is_pending(&staged.id)? {
             let booted = self.booted().map(|argument| argument.digest);
             let other = booted.filter(|booted| *booted != staged.id);
             if let Some(booted) = other {
                 locked.renew_etc(&staged.id, &self.open_image(&staged.id)?, &booted)?;
             }
             locked.switch_menu()?;
-        } else if !self.menu()?.iter().any(|entry| entry.id == Some(staged.id)) {
+        } else if self.menu()?.iter().find_map(|entry| entry.id) != Some(staged.id) {
             return Err(RootError::NoDeployment(staged.id.to_string()));
         }
+        locked.forget_menu()?;
         crash_point("roots:finalized");
         if let Some(running) = &self.running {
             StagedRoot::forget(running.run.as_fd())?;
         }
         locked.collect()?;
         Ok(FinalizedRoot::Done(staged.id))
+    }
+
+    /// Whether the entries that wait to take their place are those of this deployment. Right after they took it, those
+    /// that were there before are in theirs.
+    pub(crate) fn is_pending(&self, id: &Digest) -> Result<bool, RootError> {
+        let menu = self.staged_menu()?;
+        Ok(menu.iter().find_map(|entry| entry.id) == Some(*id))
     }
 
     /// Let what is staged be completed, or wait for a release.

@@ -2,7 +2,7 @@
 
 use composefs_format::Digest;
 
-use crate::{RootEntry, RootError, RootOrigin, Roots};
+use crate::{RootEntry, RootError, RootOrigin, Roots, StagedRoot};
 
 /// A deployment.
 #[derive(Debug)]
@@ -51,7 +51,12 @@ impl Roots {
     pub fn deployments(&self) -> Result<Vec<RootDeployment>, RootError> {
         let staged = self.staged().ok().flatten();
         let mut found = Vec::new();
-        if let Some(staged) = &staged {
+        let menu = self.menu()?;
+        let is_done = |staged: &StagedRoot| {
+            let is_pending = self.is_pending(&staged.id).unwrap_or_default();
+            !is_pending && menu.iter().any(|entry| entry.id == Some(staged.id))
+        };
+        if let Some(staged) = staged.filter(|staged| !is_done(staged)) {
             let mut entries = self.staged_menu()?.into_iter();
             let entry = entries.find(|entry| entry.id == Some(staged.id));
             let mut deployment = self.deployment(staged.id, entry);
@@ -60,7 +65,7 @@ impl Roots {
             deployment.booted = false;
             found.push(deployment);
         }
-        for entry in self.menu()? {
+        for entry in menu {
             if let Some(id) = entry.id {
                 found.push(self.deployment(id, Some(entry)));
             }

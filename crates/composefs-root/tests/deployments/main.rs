@@ -1,0 +1,5 @@
+//! Deployments on disk. Images are mounted, which root may.
+
+mod crash;
+mod lifecycle;
+mod support;
