@@ -11,7 +11,7 @@ use rustix::fs::{FileType, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 
 use crate::directory::names_in;
-use crate::mount::{is_verified, mount_image};
+use crate::mount::{Layers, is_verified};
 use crate::{RootArgument, RootError, Roots};
 
 /// Largest text that is read whole.
@@ -29,7 +29,7 @@ impl Roots {
             unverified: !is_verified(self.physical.as_fd(), id),
         };
         let physical = self.physical.as_fd();
-        let mount = mount_image(physical, physical, &argument)?;
+        let mount = Layers::open(physical, physical, &argument)?.root("an image that is read")?;
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let root = rustix::fs::openat(&mount, ".", flags, Mode::empty());
         Ok(ImageRoot(root.during("open", "the image")?))

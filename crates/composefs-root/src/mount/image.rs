@@ -19,55 +19,106 @@ use crate::layout::{IMAGES, OBJECTS};
 /// Where the image is mounted before the overlay has it.
 const LOWER: &str = "bootroot-image";
 
-/// The image over its objects, which has no place yet. Older kernels need a place for it meanwhile: a directory that is
-/// made in `scratch`.
+/// An image and the objects under it, of which overlays are made.
 ///
-/// # Errors
-/// [`MountError`].
-pub(crate) fn mount_image(
-    physical: BorrowedFd<'_>,
-    scratch: BorrowedFd<'_>,
-    argument: &RootArgument,
-) -> Result<OwnedFd, MountError> {
-    let image = open_image(physical, argument)?;
-    let objects = open_dir(physical, OBJECTS)?;
-    let erofs = Description::new("erofs")?;
-    erofs.set("source", &path_of(image.as_fd()))?;
-    let lower = erofs.mount(MountAttrFlags::MOUNT_ATTR_RDONLY)?;
-    // Since Linux 6.15 what lies below an overlay needs no place.
-    if let Ok(overlay) = over_objects(&lower, &objects, argument) {
-        return Ok(overlay);
-    }
-    let place = lower_place(scratch)?;
-    attach(&lower, &place, "the image")?;
-    let overlay = over_objects(&lower, &objects, argument);
-    // The overlay has it now.
-    detach(lower.as_fd(), "the image")?;
-    let _unremoved = rustix::fs::unlinkat(scratch, LOWER, AtFlags::REMOVEDIR);
-    overlay
+/// Overlays are made of these and not of one another: file systems on file systems on files soon are too many for Linux.
+#[derive(Debug)]
+pub(crate) struct Layers<'a> {
+    lower: OwnedFd,
+    objects: OwnedFd,
+    argument: &'a RootArgument,
+    /// Where the image is mounted meanwhile, on kernels that want that.
+    place: Option<BorrowedFd<'a>>,
 }
 
-fn over_objects(
-    lower: &OwnedFd,
-    objects: &OwnedFd,
-    argument: &RootArgument,
-) -> Result<OwnedFd, MountError> {
-    let overlay = Description::new("overlay")?;
-    overlay.set("source", &format!("composefs:{}", argument.digest))?;
-    overlay.set("metacopy", "on")?;
-    overlay.set("redirect_dir", "on")?;
-    if !argument.unverified {
-        overlay.set("verity", "require")?;
+impl<'a> Layers<'a> {
+    /// The image that `argument` names. Before Linux 6.15 it needs a place while overlays are made: a directory that is
+    /// made in `scratch`, and goes with this.
+    ///
+    /// # Errors
+    /// [`MountError`].
+    pub(crate) fn open(
+        physical: BorrowedFd<'_>,
+        scratch: BorrowedFd<'a>,
+        argument: &'a RootArgument,
+    ) -> Result<Self, MountError> {
+        let image = open_image(physical, argument)?;
+        let erofs = Description::new("erofs")?;
+        erofs.set("source", &path_of(image.as_fd()))?;
+        let mut layers = Self {
+            lower: erofs.mount(MountAttrFlags::MOUNT_ATTR_RDONLY)?,
+            objects: open_dir(physical, OBJECTS)?,
+            argument,
+            place: None,
+        };
+        if layers.root("a test").is_err() {
+            attach(&layers.lower, lower_place(scratch)?, "the image")?;
+            layers.place = Some(scratch);
+        }
+        Ok(layers)
     }
-    overlay.set_dir("lowerdir+", lower)?;
-    overlay.set_dir("datadir+", objects)?;
-    overlay.mount(MountAttrFlags::MOUNT_ATTR_RDONLY)
+
+    /// The image over its objects, read-only, which has no place yet.
+    pub(crate) fn root(&self, source: &str) -> Result<OwnedFd, MountError> {
+        let overlay = self.described(".", source)?;
+        overlay.mount(MountAttrFlags::MOUNT_ATTR_RDONLY)
+    }
+
+    /// The directory `path` of the image over its objects, which may be changed; what is changed is in `state`.
+    pub(crate) fn writable(
+        &self,
+        path: &str,
+        state: BorrowedFd<'_>,
+        source: &str,
+    ) -> Result<OwnedFd, MountError> {
+        // What is above gives the directory its mode, for everybody to see; nobody sees where the kernel works.
+        let upper = made(state, "upper", 0o755)?;
+        let work = made(state, "work", 0o700)?;
+        let overlay = self.described(path, source)?;
+        overlay.set_dir("upperdir", upper)?;
+        overlay.set_dir("workdir", work)?;
+        overlay.mount(MountAttrFlags::empty())
+    }
+
+    /// The same, with what is changed in memory.
+    pub(crate) fn transient(&self, path: &str, source: &str) -> Result<OwnedFd, MountError> {
+        let memory = Description::new("tmpfs")?.mount(MountAttrFlags::empty())?;
+        self.writable(path, memory.as_fd(), source)
+    }
+
+    fn described(&self, path: &str, source: &str) -> Result<Description, MountError> {
+        let overlay = Description::new("overlay")?;
+        overlay.set("source", source)?;
+        overlay.set("metacopy", "on")?;
+        overlay.set("redirect_dir", "on")?;
+        if !self.argument.unverified {
+            overlay.set("verity", "require")?;
+        }
+        overlay.set_dir("lowerdir+", open_dir(&self.lower, path)?)?;
+        overlay.set_dir("datadir+", &self.objects)?;
+        Ok(overlay)
+    }
+}
+
+impl Drop for Layers<'_> {
+    /// The overlays have the image by now.
+    fn drop(&mut self) {
+        if let Some(scratch) = self.place {
+            // What stays mounted there does no harm.
+            let _detached = detach(self.lower.as_fd(), "the image");
+            let _unremoved = rustix::fs::unlinkat(scratch, LOWER, AtFlags::REMOVEDIR);
+        }
+    }
 }
 
 fn lower_place(scratch: BorrowedFd<'_>) -> Result<OwnedFd, durable::Error> {
-    match rustix::fs::mkdirat(scratch, LOWER, Mode::from_raw_mode(0o700)) {
-        Ok(()) | Err(Errno::EXIST) => open_dir(scratch, LOWER),
-        Err(error) => Err(error).during("create", LOWER),
+    made(scratch, LOWER, 0o700)
+}
+
+fn made(base: BorrowedFd<'_>, name: &str, mode: u32) -> Result<OwnedFd, durable::Error> {
+    match rustix::fs::mkdirat(base, name, Mode::from_raw_mode(mode)) {
+        Ok(()) | Err(Errno::EXIST) => open_dir(base, name),
+        Err(error) => Err(error).during("create", name),
     }
 }
 

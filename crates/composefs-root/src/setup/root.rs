@@ -6,11 +6,11 @@ use composefs_format::Digest;
 use error_class::Classified as _;
 
 use super::SetupConfig;
-use super::submount::{mount_over, transient};
+use super::submount::mount_over;
 use super::volatile::tell_disk;
 use crate::RootArgument;
 use crate::layout::STATE;
-use crate::mount::{MountError, attach, bound, make_read_only, mount_image, open_dir};
+use crate::mount::{Layers, MountError, attach, bound, make_read_only, open_dir};
 
 /// What is set up, and from what.
 #[derive(Debug)]
@@ -46,23 +46,20 @@ pub struct Notice {
 pub fn setup_root(setup: &SetupRoot<'_>) -> Result<Vec<Notice>, MountError> {
     let mut notices = Vec::new();
     let digest = &setup.argument.digest;
-    let image = mount_image(setup.physical, setup.run, setup.argument)?;
+    let layers = Layers::open(setup.physical, setup.run, setup.argument)?;
     // Before anything covers it.
     let state = open_state(setup.physical, digest)?;
     let physical = bound(setup.physical, "the physical root")?;
 
-    attach(&image, setup.target, "the root")?;
+    // By these names of the source the running system tells which image is its root.
     let root = match setup.config.root_is_transient() {
-        true => {
-            // By this name of its source the running system tells which image it is.
-            let above = transient(&image, &format!("transient:composefs={digest}"))?;
-            attach(&above, &image, "what may be changed of the root")?;
-            above
-        }
-        false => image,
+        true => layers.transient(".", &format!("transient:composefs={digest}"))?,
+        false => layers.root(&format!("composefs:{digest}"))?,
     };
-    mount_over(root.as_fd(), state.as_fd(), "etc", setup.config.etc())?;
-    mount_over(root.as_fd(), state.as_fd(), "var", setup.config.var())?;
+    attach(&root, setup.target, "the root")?;
+    let (config, state) = (setup.config, state.as_fd());
+    mount_over(&layers, root.as_fd(), state, "etc", config.etc())?;
+    mount_over(&layers, root.as_fd(), state, "var", config.var())?;
     notices.extend(below_sysroot(&root, &physical).err().map(|source| Notice {
         what: "the physical root is not at /sysroot",
         consequence: "this system cannot be changed",
