@@ -114,6 +114,8 @@ impl Roots {
     ) -> Result<KernelArgs, RootError> {
         let before = self.before(menu, &request.id).or(Some(request.id));
         let inherited = menu.iter().find(|entry| entry.id == before);
+        // Those of a unified kernel image are in it.
+        let inherited = inherited.filter(|entry| !entry.kernel_args().is_empty());
         let args = match (&request.kernel_args, inherited) {
             (Some(args), _) => args.clone(),
             (None, Some(entry)) => entry.kernel_args(),

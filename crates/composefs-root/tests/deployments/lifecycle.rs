@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use composefs_root::{FinalizedRoot, RootError, RootRequest};
+use composefs_root::{BootType, FinalizedRoot, RootError, RootRequest};
 
 use crate::support::{System, read, request};
 
@@ -194,4 +194,55 @@ fn what_is_damaged_is_listed() {
         problems,
         ["its origin is missing or damaged", "its image is missing"]
     );
+}
+
+/// On a system with an EFI system partition and systemd-boot.
+#[test]
+fn a_unified_kernel_image_boots_its_root_and_no_other() {
+    let system = System::new();
+    fs::create_dir_all(system.path("efi/EFI/systemd")).unwrap();
+    let (one, two) = (
+        system.image("1", "kernel", "conf"),
+        system.image("2", "kernel", "x"),
+    );
+    let by_uki = |root, id| RootRequest {
+        with_boot: Some(system.image_with_uki("1", &root)),
+        ..request(id, None)
+    };
+    let refused = system.roots().deploy(&by_uki(one, two));
+    assert!(
+        matches!(refused, Err(RootError::OtherRoot { .. })),
+        "{refused:?}"
+    );
+    assert!(system.roots().menu().unwrap().is_empty());
+
+    let deployed = system.roots().deploy(&by_uki(one, one)).unwrap();
+    assert_eq!(deployed.boot_type, BootType::Uki);
+    let uki = format!("EFI/Linux/bootc/bootc_composefs-{one}.efi");
+    assert!(
+        fs::read(system.path(&format!("efi/{uki}")))
+            .unwrap()
+            .starts_with(b"MZ")
+    );
+    let menu = system.roots().menu().unwrap();
+    assert_eq!((menu[0].id(), menu[0].title()), (Some(&one), Some("OS 1")));
+    let entries = fs::read_dir(system.path("efi/loader/entries")).unwrap();
+    let entry = read(&entries.into_iter().next().unwrap().unwrap().path());
+    assert!(entry.contains(&format!("efi /{uki}\n")), "{entry}");
+    let origin = system.roots().origin(&one).unwrap().unwrap();
+    let digest = testkit::shell("printf 'the kernelthe initramfs' | sha256sum | cut -d' ' -f1");
+    assert_eq!(origin.boot_digest().as_deref(), Some(digest.trim_end()));
+
+    // Another root takes its place, and with it the image goes.
+    let retain = RootRequest {
+        kernel_args: Some(boot_format::KernelArgs::parse("root=/dev/vda")),
+        ..request(two, None)
+    };
+    system.roots().deploy(&retain).unwrap();
+    assert_eq!(system.titles(), ["OS 2", "OS 1"]);
+    let three = system.image("3", "kernel", "y");
+    system.roots().deploy(&request(three, None)).unwrap();
+    assert!(!system.path(&format!("efi/{uki}")).exists());
+    let kernel = format!("efi/EFI/Linux/bootc_composefs-{two}/vmlinuz");
+    assert_eq!(read(&system.path(&kernel)), "kernel");
 }

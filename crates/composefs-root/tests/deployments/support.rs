@@ -20,7 +20,7 @@ fn attributes(permissions: u32) -> Attributes {
     }
 }
 
-fn put(tree: &mut ImageTree, path: &str, content: &str) {
+fn put(tree: &mut ImageTree, path: &str, content: &[u8]) {
     let (dirs, name) = path.rsplit_once('/').unwrap_or(("", path));
     let mut at = tree;
     for part in dirs.split('/').filter(|part| !part.is_empty()) {
@@ -31,9 +31,47 @@ fn put(tree: &mut ImageTree, path: &str, content: &str) {
             Node::Leaf(_) => panic!("{path}"),
         };
     }
-    let file = File::Inline(attributes(0o644), content.as_bytes().to_vec());
+    let file = File::Inline(attributes(0o644), content.to_vec());
     at.children
         .insert(Name::new(name.as_bytes()).unwrap(), Node::Leaf(file));
+}
+
+fn tree(version: &str, kernel: &str, conf: &str) -> ImageTree {
+    let mut tree = Dir::new(attributes(META));
+    let modules = "usr/lib/modules/6.1";
+    put(&mut tree, &format!("{modules}/vmlinuz"), kernel.as_bytes());
+    put(&mut tree, &format!("{modules}/initramfs.img"), b"initramfs");
+    let release = format!("PRETTY_NAME=\"OS {version}\"\nVERSION_ID={version}\n");
+    put(&mut tree, "usr/lib/os-release", release.as_bytes());
+    put(&mut tree, "etc/conf", conf.as_bytes());
+    put(&mut tree, "etc/other", b"other");
+    put(&mut tree, "var/lib/first", b"of the image");
+    tree
+}
+
+/// A unified kernel image with this command line, as the specification of its format lays it out.
+fn unified(line: &str) -> Vec<u8> {
+    let sections: [(&[u8], &[u8]); 3] = [
+        (b".cmdline", line.as_bytes()),
+        (b".linux", b"the kernel"),
+        (b".initrd", b"the initramfs"),
+    ];
+    let (header, table) = (0x40, 0x58);
+    let mut bytes = vec![0; 512];
+    bytes[..2].copy_from_slice(b"MZ");
+    bytes[0x3c] = header;
+    bytes[0x40..0x44].copy_from_slice(b"PE\0\0");
+    bytes[0x46] = 3;
+    for (index, (name, content)) in sections.into_iter().enumerate() {
+        let (at, offset) = (table + index * 40, u32::try_from(bytes.len()).unwrap());
+        let size = u32::try_from(content.len()).unwrap().to_le_bytes();
+        bytes[at..at + name.len()].copy_from_slice(name);
+        bytes[at + 8..at + 12].copy_from_slice(&size);
+        bytes[at + 16..at + 20].copy_from_slice(&size);
+        bytes[at + 20..at + 24].copy_from_slice(&offset.to_le_bytes());
+        bytes.extend_from_slice(content);
+    }
+    bytes
 }
 
 /// A system in a directory.
@@ -67,16 +105,19 @@ impl System {
 
     /// An image of a version, with this kernel and this in `/etc/conf`.
     pub(crate) fn image(&self, version: &str, kernel: &str, conf: &str) -> Digest {
-        let mut tree = Dir::new(attributes(META));
-        let modules = "usr/lib/modules/6.1";
-        put(&mut tree, &format!("{modules}/vmlinuz"), kernel);
-        put(&mut tree, &format!("{modules}/initramfs.img"), "initramfs");
-        let release = format!("PRETTY_NAME=\"OS {version}\"\nVERSION_ID={version}\n");
-        put(&mut tree, "usr/lib/os-release", &release);
-        put(&mut tree, "etc/conf", conf);
-        put(&mut tree, "etc/other", "other");
-        put(&mut tree, "var/lib/first", "of the image");
-        let image = composefs_format::image(&tree, self.store.version()).unwrap();
+        self.store_tree(&tree(version, kernel, conf))
+    }
+
+    /// The same, with a unified kernel image that boots `root`.
+    pub(crate) fn image_with_uki(&self, version: &str, root: &Digest) -> Digest {
+        let mut tree = tree(version, "kernel", "conf");
+        let uki = unified(&format!("rw composefs=?{root}"));
+        put(&mut tree, "boot/EFI/Linux/os.efi", &uki);
+        self.store_tree(&tree)
+    }
+
+    fn store_tree(&self, tree: &ImageTree) -> Digest {
+        let image = composefs_format::image(tree, self.store.version()).unwrap();
         self.store.add_image(&image, None).unwrap()
     }
 
