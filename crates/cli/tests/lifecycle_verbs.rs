@@ -219,6 +219,14 @@ fn in_place_only_what_is_followed_changes() {
         "{changed:?}"
     );
     assert_eq!(host.json("switch-in-place", &line)["changed"], json!(false));
+    // Without a transport it is in a registry, as for bootc.
+    let plain = host.json(
+        "switch-in-place",
+        "switch --mutate-in-place localhost:5000/os",
+    );
+    let followed = "ostree-unverified-registry:localhost:5000/os";
+    assert_eq!(plain["image"], json!(followed));
+    host.refused("switch --mutate-in-place /a/directory", 2);
 }
 
 #[test]

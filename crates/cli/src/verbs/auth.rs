@@ -32,7 +32,7 @@ impl Auth {
 #[derive(Debug, Args)]
 pub(crate) struct Check {
     /// The image
-    #[arg(value_name = "IMGREF", value_parser = reference::image)]
+    #[arg(value_name = "IMGREF", value_parser = reference::followed_option)]
     image: OstreeImageReference,
     #[command(flatten)]
     source: SourceOptions,

@@ -25,7 +25,7 @@ use crate::verbs::{following, reference};
 #[derive(Debug, Args)]
 pub(crate) struct Deploy {
     /// The image
-    #[arg(value_name = "IMGREF", value_parser = reference::image)]
+    #[arg(value_name = "IMGREF", value_parser = reference::followed_option)]
     image: OstreeImageReference,
     /// The stateroot to deploy to; it is made when it is not there
     #[arg(
@@ -40,7 +40,7 @@ pub(crate) struct Deploy {
     #[arg(long, conflicts_with = "stateroot")]
     composefs: bool,
     /// The reference to follow from then on, instead of IMGREF
-    #[arg(long, value_name = "IMGREF", value_parser = reference::image)]
+    #[arg(long, value_name = "IMGREF", value_parser = reference::followed_option)]
     target_imgref: Option<OstreeImageReference>,
     /// A kernel argument beside those of the image, once for each [default: those of the deployment before]
     #[arg(long, value_name = "KARG", allow_hyphen_values = true)]

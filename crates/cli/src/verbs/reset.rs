@@ -22,7 +22,7 @@ use crate::outcome::{Exit, Failure};
 #[derive(Debug, Args)]
 pub(crate) struct Reset {
     /// The image [default: the one that is followed, as it is deployed]
-    #[arg(value_name = "IMGREF", value_parser = reference::image)]
+    #[arg(value_name = "IMGREF", value_parser = reference::followed_option)]
     image: Option<OstreeImageReference>,
     /// The new stateroot [default: the old name with a number]
     #[arg(long, value_name = "NAME")]

@@ -8,14 +8,16 @@ use oci::reference::{ImageReference, OstreeImageReference, SignatureSource, Tran
 use sysroot::Sysroot;
 
 use super::following::FollowArgs;
+use super::reference;
 use crate::context::Context;
 use crate::journal::Event;
 use crate::outcome::{Exit, Failure};
 
 /// Follow another image from now on: fetch it and deploy it
 ///
-/// See `bootroot image pull --help` for IMGREF. /etc and kernel arguments are carried over as in an upgrade. A
-/// signature that the image followed until now had to have, the new one must have, too.
+/// See `bootroot image pull --help` for IMGREF; a plain name, without a transport, is one in a registry. /etc
+/// and kernel arguments are carried over as in an upgrade. A signature that the image followed until now had to
+/// have, the new one must have, too.
 #[derive(Debug, Args)]
 pub(crate) struct Switch {
     /// The image; with --transport, its name there
@@ -75,7 +77,7 @@ impl Switch {
             Some(transport) => {
                 OstreeImageReference::unverified(ImageReference::new(transport, &*self.image))
             }
-            None => OstreeImageReference::from_user(&self.image)?,
+            None => reference::followed(&self.image)?,
         };
         if self.enforce_container_sigpolicy {
             image.sigverify = SignatureSource::ContainerPolicy;
