@@ -222,13 +222,22 @@ pub(crate) fn surroundings() -> std::io::Result<Surroundings> {
 
 /// Has the service manager reboot the system.
 pub(crate) fn reboot() -> std::io::Result<()> {
+    ask_systemctl("reboot")
+}
+
+/// Has the service manager change to the next root that is mounted, without starting the kernel anew.
+pub(crate) fn soft_reboot() -> std::io::Result<()> {
+    ask_systemctl("soft-reboot")
+}
+
+fn ask_systemctl(verb: &str) -> std::io::Result<()> {
     let status = std::process::Command::new("systemctl")
-        .arg("reboot")
+        .arg(verb)
         .status()?;
     if status.success() {
         return Ok(());
     }
-    Err(std::io::Error::other(format!("systemctl reboot: {status}")))
+    Err(std::io::Error::other(format!("systemctl {verb}: {status}")))
 }
 
 /// Has the kernel of a deployment take over at the next reboot, without the firmware (`kexec`).

@@ -24,6 +24,7 @@ pub(crate) enum Event {
     Finalized,
     Unlocked,
     Reset,
+    SoftReboot,
     Changed,
 }
 
@@ -40,6 +41,7 @@ impl Event {
             Self::Finalized => "610d29ec12ea465fa2f22230f06e5ee3",
             Self::Unlocked => "09cf554984d34227b829883d04b13904",
             Self::Reset => "bc114101175c40b784edc9c2d3fea9d0",
+            Self::SoftReboot => "d0d8288e425d4901836d19f5df6a878a",
             Self::Changed => "ce0c25c84af94c5abeb5f9e0fdbb3de8",
         }
     }

@@ -14,6 +14,7 @@ mod remotes;
 mod render;
 mod results;
 mod signals;
+mod soft_reboot;
 mod verbs;
 
 use std::process::ExitCode;

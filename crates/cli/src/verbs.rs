@@ -16,6 +16,7 @@ mod man;
 mod osbuild;
 mod ostree;
 mod pin;
+mod prepare_soft_reboot;
 mod reference;
 mod reset;
 mod rollback;
@@ -30,6 +31,7 @@ mod usr_overlay;
 
 use clap::Subcommand;
 
+pub(crate) use self::changes::ChangeArgs;
 pub(crate) use self::ostree::version;
 
 use crate::context::Context;
@@ -57,6 +59,7 @@ pub(crate) enum Verb {
     #[command(visible_alias = "usroverlay")]
     UsrOverlay(usr_overlay::UsrOverlay),
     Kargs(kargs::Kargs),
+    PrepareSoftReboot(prepare_soft_reboot::PrepareSoftReboot),
     Pin(pin::Pin),
     Unpin(pin::Unpin),
     Undeploy(undeploy::Undeploy),
@@ -94,6 +97,7 @@ impl Verb {
             Self::Reset(verb) => verb.run(context),
             Self::UsrOverlay(verb) => verb.run(context),
             Self::Kargs(verb) => verb.run(context),
+            Self::PrepareSoftReboot(verb) => verb.run(context),
             Self::Pin(verb) => verb.run(context),
             Self::Unpin(verb) => verb.run(context),
             Self::Undeploy(verb) => verb.run(context),

@@ -3,7 +3,6 @@
 use serde::Serialize;
 use sysroot::Sysroot;
 
-use crate::selector::id_of;
 use crate::{ChangeError, ChangeOptions, Selector};
 
 /// A deployment that was pinned or unpinned (`docs/pin.schema.json`).
@@ -37,7 +36,7 @@ pub fn pin(
     if found.staged {
         return Err(ChangeError::Staged(selector.clone()));
     }
-    let id = id_of(found);
+    let id = found.id();
     if !options.dry_run {
         locked.set_pinned(&id, pinned)?;
     }

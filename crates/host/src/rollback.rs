@@ -4,7 +4,6 @@ use progress::Progress;
 use sysroot::{DeploymentId, DeploymentStatus, Status, Sysroot};
 
 use crate::change::{apply, discard_stage};
-use crate::selector::id_of;
 use crate::{Change, ChangeError, ChangeOptions, Selector};
 
 /// Let another deployment boot first.
@@ -26,7 +25,7 @@ pub fn rollback(
     let staged = status.deployments.iter().find(|found| found.staged);
     let target = match (selector, staged) {
         (None, Some(staged)) => {
-            return discard_stage(sysroot, &locked, id_of(staged).to_string(), options);
+            return discard_stage(sysroot, &locked, staged.id().to_string(), options);
         }
         (None, None) => usual_target(&status).ok_or(ChangeError::NoRollback)?,
         (Some(selector), _) => chosen(sysroot, &status, selector)?,
@@ -42,9 +41,9 @@ fn usual_target(status: &Status) -> Option<DeploymentId> {
     let of_same = |other: &&DeploymentStatus| other.stateroot == first.stateroot;
     match booted {
         // Something else was to boot next.
-        Some(place) if place > 0 => deployments.get(place).map(id_of),
-        Some(_) => deployments.iter().find(|found| found.rollback).map(id_of),
-        None => deployments.iter().skip(1).find(of_same).map(id_of),
+        Some(place) if place > 0 => deployments.get(place).map(DeploymentStatus::id),
+        Some(_) => deployments.iter().find(|found| found.rollback).map(DeploymentStatus::id),
+        None => deployments.iter().skip(1).find(of_same).map(DeploymentStatus::id),
     }
 }
 
@@ -58,5 +57,5 @@ fn chosen(
     if found.staged {
         return Err(ChangeError::Staged(selector.clone()));
     }
-    Ok(id_of(found))
+    Ok(found.id())
 }

@@ -7,6 +7,8 @@ use std::str::FromStr;
 use image::query_image_commit;
 use sysroot::{DeploymentId, DeploymentStatus, Status, Sysroot};
 
+use crate::ChangeError;
+
 /// How short a digest may be cut.
 const SHORTEST: usize = 7;
 
@@ -54,6 +56,15 @@ impl fmt::Display for Selector {
 }
 
 impl Selector {
+    /// What the deployment is called that is meant.
+    ///
+    /// # Errors
+    /// [`ChangeError::NotFound`].
+    pub fn id(&self, sysroot: &Sysroot, status: &Status) -> Result<DeploymentId, ChangeError> {
+        let found = self.find(sysroot, status).map(DeploymentStatus::id);
+        found.ok_or_else(|| ChangeError::NotFound(self.clone()))
+    }
+
     /// The deployment that is meant, if there is one.
     pub(crate) fn find<'a>(
         &self,
@@ -81,15 +92,6 @@ fn has_digest(sysroot: &Sysroot, deployment: &DeploymentStatus, digest: &str) ->
         image.starts_with(digest) || image.trim_start_matches("sha256:").starts_with(digest)
     };
     deployment.commit.to_string().starts_with(digest) || image.is_some_and(of_image)
-}
-
-/// What a deployment is called.
-pub(crate) fn id_of(deployment: &DeploymentStatus) -> DeploymentId {
-    DeploymentId {
-        stateroot: deployment.stateroot.clone(),
-        commit: deployment.commit,
-        serial: deployment.serial,
-    }
 }
 
 #[cfg(test)]

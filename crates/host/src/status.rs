@@ -82,6 +82,8 @@ pub struct DeploymentStatus {
     pub unlocked: Unlocked,
     /// Whether the running system can change to it without starting the kernel anew.
     pub soft_reboot_capable: bool,
+    /// Whether a soft reboot is prepared that changes to it.
+    pub soft_reboot_target: bool,
     /// Whether another program has added packages to it, so that no image describes it.
     pub incompatible: bool,
     /// The commit that it was derived from on this machine.
@@ -218,6 +220,7 @@ fn describe(repo: &Repo, deployment: sysroot::DeploymentStatus) -> DeploymentSta
         pinned: deployment.pinned,
         unlocked: deployment.unlocked,
         soft_reboot_capable: deployment.same_kernel,
+        soft_reboot_target: deployment.soft_reboot_target,
         incompatible: deployment.layered,
         base_commit,
         version: image_version.or(deployment.version),

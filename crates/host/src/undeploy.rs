@@ -4,7 +4,6 @@ use progress::Progress;
 use sysroot::Sysroot;
 
 use crate::change::{apply, discard_stage};
-use crate::selector::id_of;
 use crate::{Change, ChangeError, ChangeOptions, Selector};
 
 /// Remove a deployment, or give up what is staged. Its image stays until it is removed.
@@ -21,7 +20,7 @@ pub fn undeploy(
     let status = locked.status()?;
     let found = selector.find(sysroot, &status);
     let found = found.ok_or_else(|| ChangeError::NotFound(selector.clone()))?;
-    let id = id_of(found);
+    let id = found.id();
     if found.staged {
         return discard_stage(sysroot, &locked, id.to_string(), options);
     }

@@ -255,6 +255,7 @@ impl Locked<'_> {
         self.settle_kept_stage(&state)?;
         let plan = self.plan_cleanup(&state)?;
         self.apply_cleanup(&plan)?;
+        self.clear_lost_next_root()?;
         self.replace_refs(
             (state.boot_version, state.sub_boot_version),
             &state.commits(),

@@ -6,6 +6,7 @@ use std::path::Path;
 use durable::IoContext as _;
 use ostree_format::Metadata;
 use ostree_format::gvariant::Value;
+use rustix::io::Errno;
 
 use crate::staged::{StagedData, StagedError};
 use crate::{DeploymentId, OverlayInitrd, dir};
@@ -17,6 +18,8 @@ const BOOTED: &str = "ostree-booted";
 const STAGED: &str = "ostree/staged-deployment";
 const STAGED_LOCKED: &str = "ostree/staged-deployment-locked";
 const STAGED_INITRDS: &str = "ostree/staged-initrds";
+/// What a soft reboot changes to, in the words of `ostree-booted`.
+const NEXT_ROOT: &str = "ostree/nextroot-booted";
 /// There as soon as this boot has staged something or taken up a stage of an earlier one.
 const KEPT_KNOWN: &str = "ostree/bootroot-stage-known";
 
@@ -99,6 +102,34 @@ impl Running {
         dir::unlink_optional(self.run.as_fd(), STAGED)?;
         dir::unlink_optional(self.run.as_fd(), STAGED_LOCKED)?;
         Ok(was)
+    }
+
+    /// Device and inode of the deployment directory that a soft reboot changes to.
+    pub(crate) fn next_root(&self) -> Result<Option<(u64, u64)>, durable::Error> {
+        let noted = durable::read_optional(self.run.as_fd(), Path::new(NEXT_ROOT), MAX_STATE)?;
+        Ok(noted.and_then(|noted| backing_root(&noted)))
+    }
+
+    /// Note what a soft reboot changes to.
+    pub(crate) fn write_next_root(&self, root: &Metadata) -> Result<(), durable::Error> {
+        let bytes = root.to_bytes();
+        durable::publish_no_sync(self.run.as_fd(), Path::new(NEXT_ROOT), &bytes, 0o644)
+    }
+
+    /// Forget it; whether anything was noted.
+    pub(crate) fn forget_next_root(&self) -> Result<bool, durable::Error> {
+        let was = dir::exists(self.run.as_fd(), NEXT_ROOT)?;
+        dir::unlink_optional(self.run.as_fd(), NEXT_ROOT)?;
+        Ok(was)
+    }
+
+    /// What was noted is what was booted; whether anything was noted.
+    pub(crate) fn take_over_next_root(&self) -> Result<bool, durable::Error> {
+        match rustix::fs::renameat(&self.run, NEXT_ROOT, &self.run, BOOTED) {
+            Ok(()) => Ok(true),
+            Err(Errno::NOENT) => Ok(false),
+            Err(error) => Err(error).during("rename", NEXT_ROOT),
+        }
     }
 
     /// `/run`.

@@ -62,6 +62,7 @@ impl Locked<'_> {
         interrupt: &Interrupt,
     ) -> Result<DeploymentId, DeployError> {
         let running = self.running_system()?;
+        self.clear_soft_reboot()?;
         let step = VarStep {
             id: &plan.deployment,
             policy,
@@ -149,8 +150,15 @@ impl Locked<'_> {
             progress: &Silent,
             interrupt: &Interrupt::default(),
         };
-        self.reopen_tree(id)?;
+        // The next root has this /etc already, and what is local goes into it now.
+        let etc_is_used = self.is_next_root(id)?;
+        if !etc_is_used {
+            self.reopen_tree(id)?;
+        }
         let var = self.plan_var(&id.stateroot, &id.commit)?;
+        if !etc_is_used {
+            self.make_etc(id, policy, step.progress, step.interrupt)?;
+        }
         self.fill_tree(merge, var, step)?;
         self.seal_tree(id)?;
         crash_point("sysroot:stage-filled");
@@ -166,7 +174,7 @@ impl Locked<'_> {
     }
 
     /// What an interrupted completion has made of `/etc` is made again.
-    fn reopen_tree(&self, id: &DeploymentId) -> Result<(), Error> {
+    pub(crate) fn reopen_tree(&self, id: &DeploymentId) -> Result<(), Error> {
         let tree = dir::open(self.dir(), id.path())?;
         crate::immutable::set(tree.as_fd(), false)?;
         if dir::exists(tree.as_fd(), "usr/etc")? {

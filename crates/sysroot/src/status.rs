@@ -67,10 +67,24 @@ pub struct DeploymentStatus {
     pub layered: bool,
     /// Whether it has the kernel and the arguments that are running.
     pub same_kernel: bool,
+    /// It is what a soft reboot changes to.
+    pub soft_reboot_target: bool,
     /// Its kernel arguments.
     pub kernel_args: KernelArgs,
     /// What is wrong with it.
     pub problems: Vec<ProblemStatus>,
+}
+
+impl DeploymentStatus {
+    /// What it is called.
+    #[must_use]
+    pub fn id(&self) -> DeploymentId {
+        DeploymentId {
+            stateroot: self.stateroot.clone(),
+            commit: self.commit,
+            serial: self.serial,
+        }
+    }
 }
 
 /// Something that is wrong with a deployment.
@@ -128,6 +142,7 @@ impl Sysroot {
         if let Some(booted) = state.booted() {
             let args = booted.kernel_args().without_ostree();
             for deployment in &mut deployments {
+                deployment.soft_reboot_target = self.is_next_root(&deployment.id())?;
                 deployment.same_kernel = deployment.boot_checksum == booted.boot_checksum
                     && deployment.kernel_args.without_ostree() == args;
             }
@@ -205,6 +220,7 @@ impl Sysroot {
             image_reference: origin.and_then(Origin::image_reference),
             layered: origin.is_some_and(Origin::is_layered),
             same_kernel: false,
+            soft_reboot_target: false,
             kernel_args: KernelArgs::new(),
             problems: Vec::new(),
         }

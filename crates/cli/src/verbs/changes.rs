@@ -1,6 +1,7 @@
 //! What verbs have in common that change which deployments there are.
 
 use std::io::Write;
+use std::time::Duration;
 
 use clap::Args;
 use host::{Backend, Change, ChangeOptions};
@@ -21,6 +22,9 @@ pub(crate) struct ChangeArgs {
 }
 
 impl ChangeArgs {
+    /// How long others may keep the system locked.
+    pub(crate) const LOCK_PATIENCE: Duration = Duration::from_secs(60);
+
     pub(crate) fn options(self) -> ChangeOptions {
         let mut options = ChangeOptions::default();
         options.dry_run = self.dry_run;

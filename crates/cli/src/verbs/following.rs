@@ -14,6 +14,7 @@ use crate::context::Context;
 use crate::environment;
 use crate::journal::Event;
 use crate::outcome::{Exit, Failure};
+use crate::soft_reboot::{self, SoftReboot};
 
 #[derive(Debug, Args)]
 pub(crate) struct FollowArgs {
@@ -30,6 +31,9 @@ pub(crate) struct FollowArgs {
     /// Reboot into it when it was deployed, now or before
     #[arg(long, conflicts_with_all = ["download_only", "dry_run"])]
     apply: bool,
+    /// Let it be what a soft reboot changes to, which leaves the kernel as it runs; with --apply, reboot so
+    #[arg(long, value_name = "HOW", conflicts_with_all = ["download_only", "dry_run"])]
+    soft_reboot: Option<SoftReboot>,
     #[command(flatten)]
     pub(crate) source: SourceOptions,
     #[command(flatten)]
@@ -70,8 +74,8 @@ impl FollowArgs {
         event: Event,
     ) -> Result<Exit, Failure> {
         answer(context, upgraded, self.format, event)?;
-        if self.apply && (upgraded.deployed || upgraded.staged) && is_running {
-            environment::reboot()?;
+        if (upgraded.deployed || upgraded.staged) && is_running {
+            soft_reboot::after_change(context, self.soft_reboot, self.apply)?;
         }
         Ok(Exit::Done)
     }

@@ -5,9 +5,9 @@ use host::Selector;
 
 use super::changes::ChangeArgs;
 use crate::context::Context;
-use crate::environment;
 use crate::journal::Event;
 use crate::outcome::{Exit, Failure};
+use crate::soft_reboot::{self, SoftReboot};
 
 /// Let the deployment before boot next, or take that back
 ///
@@ -23,6 +23,9 @@ pub(crate) struct Rollback {
     /// Reboot into it
     #[arg(long, conflicts_with = "dry_run")]
     apply: bool,
+    /// Let it be what a soft reboot changes to, which leaves the kernel as it runs; with --apply, reboot so
+    #[arg(long, value_name = "HOW", conflicts_with = "dry_run")]
+    soft_reboot: Option<SoftReboot>,
     #[command(flatten)]
     change: ChangeArgs,
 }
@@ -34,8 +37,8 @@ impl Rollback {
         let (wanted, progress) = (self.deployment.as_ref(), context.progress());
         let change = backend.rollback(wanted, &options, progress)?;
         let exit = self.change.report(context, &change, Event::RolledBack)?;
-        if self.apply && change.changed && backend.is_running() {
-            environment::reboot()?;
+        if change.changed && backend.is_running() {
+            soft_reboot::after_change(context, self.soft_reboot, self.apply)?;
         }
         Ok(exit)
     }

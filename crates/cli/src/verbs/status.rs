@@ -166,6 +166,7 @@ fn remarks(deployment: &DeploymentStatus) -> String {
             deployment.soft_reboot_capable && !deployment.booted,
             "soft-reboot possible",
         ),
+        (deployment.soft_reboot_target, "soft-reboot prepared"),
         (unlocked != "none", unlocked.as_str()),
     ];
     in_parentheses(&facts)

@@ -86,6 +86,7 @@ impl Locked<'_> {
 
     fn make_deployment(&self, plan: &DeployPlan, step: VarStep<'_>) -> Result<(), DeployError> {
         self.make_tree(step)?;
+        self.make_etc(step.id, step.policy, step.progress, step.interrupt)?;
         self.fill_tree(plan.merge.as_ref(), plan.var, step)?;
         self.make_backing(step.id, step.policy)?;
         if let Some(origin) = &plan.origin {
@@ -112,7 +113,7 @@ impl Locked<'_> {
         Ok(())
     }
 
-    /// Make `/etc`, with what is local in that of `merge`, and see to `/var`.
+    /// Bring into `/etc` what is local in that of `merge`, and see to `/var`.
     pub(crate) fn fill_tree(
         &self,
         merge: Option<&DeploymentId>,
@@ -120,7 +121,6 @@ impl Locked<'_> {
         step: VarStep<'_>,
     ) -> Result<(), DeployError> {
         let id = step.id;
-        self.make_etc(id, step.policy, step.progress, step.interrupt)?;
         if let Some(merge) = merge {
             self.merge_etc(merge, id)?;
         }

@@ -57,7 +57,7 @@ impl Sysroot {
 impl Locked<'_> {
     /// Copy `/usr/etc` to `/etc`: files there are for being changed. What is local is carried over by
     /// [`Self::merge_etc`].
-    pub(super) fn make_etc(
+    pub(crate) fn make_etc(
         &self,
         id: &DeploymentId,
         policy: Option<&Policy>,

@@ -12,6 +12,7 @@ mod kargs;
 mod lock_finalization;
 mod pin;
 mod post_copy;
+mod prepare_soft_reboot;
 mod selection;
 mod set_default;
 mod set_origin;
@@ -66,6 +67,7 @@ enum AdminVerb {
     LockFinalization(lock_finalization::LockFinalization),
     Pin(pin::Pin),
     PostCopy(post_copy::PostCopy),
+    PrepareSoftReboot(prepare_soft_reboot::PrepareSoftReboot),
     SetDefault(set_default::SetDefault),
     SetOrigin(set_origin::SetOrigin),
     #[command(hide = true)]
@@ -114,6 +116,7 @@ impl Admin {
             AdminVerb::LockFinalization(verb) => verb.run(context),
             AdminVerb::Pin(verb) => verb.run(context),
             AdminVerb::PostCopy(verb) => verb.run(context),
+            AdminVerb::PrepareSoftReboot(verb) => verb.run(context),
             AdminVerb::SetDefault(verb) => verb.run(context),
             AdminVerb::SetOrigin(verb) => verb.run(context),
             AdminVerb::StateOverlay(verb) => verb.run(context),

@@ -33,6 +33,7 @@ impl BootComplete {
             return Ok(Exit::Done);
         }
         let locked = system.lock(context)?;
+        locked.complete_soft_reboot()?;
         let resumed = locked.resume_stage()?;
         if let Some(id) = &resumed {
             let mut out = context.results();

@@ -134,8 +134,13 @@ fn print(out: &mut Results, repo: &Repo, deployment: &DeploymentStatus) -> io::R
     } = deployment;
     writeln!(
         out,
-        "{marker} {stateroot} {commit}.{serial}{}",
-        role(deployment)
+        "{marker} {stateroot} {commit}.{serial}{}{}",
+        role(deployment),
+        if deployment.soft_reboot_target {
+            " (soft-reboot)"
+        } else {
+            ""
+        }
     )?;
     if let Some(version) = &deployment.version {
         writeln!(out, "    Version: {version}")?;

@@ -48,7 +48,7 @@ pub(super) fn document(repo: &Repo, status: &sysroot::Status) -> Document {
                 pending: deployment.pending && !deployment.staged,
                 rollback: deployment.rollback,
                 finalization_locked: deployment.finalization_locked,
-                soft_reboot_target: false,
+                soft_reboot_target: deployment.soft_reboot_target,
                 staged: deployment.staged,
                 pinned: deployment.pinned,
                 unlocked: deployment.unlocked.to_string(),

@@ -1,0 +1,276 @@
+//! The next root: what a soft reboot changes to, which restarts the services and leaves the kernel as it runs.
+//!
+//! systemd changes to what is mounted at `/run/nextroot`. What is mounted there, and what is noted of it in `/run`, is
+//! what `ostree admin prepare-soft-reboot` makes; like there, the root has to be an image of composefs. `/var` is
+//! mounted by a unit of the system that comes.
+//!
+//! Source of the layout: libostree 2026.4 and `systemd-soft-reboot.service(8)`.
+
+mod config;
+mod mounts;
+
+use std::io;
+use std::os::fd::{AsFd as _, BorrowedFd};
+use std::path::Path;
+
+use durable::IoContext as _;
+use error_class::{Classified, ErrorClass};
+use file_contexts::Policy;
+use ostree_format::Metadata;
+use ostree_format::gvariant::Value;
+use ostree_format::keyfile::{KeyFile, KeyFileError};
+use progress::{Interrupt, Progress};
+
+pub use config::InvalidRootConfig;
+
+use self::config::{Composefs, RootConfig, Transient};
+use self::mounts::Places;
+use crate::running::Running;
+use crate::{DeployError, DeploymentId, DeploymentStatus, LoadError, Locked, Sysroot, dir};
+
+/// Where the next root is, below `/run`.
+const TARGET: &str = "nextroot";
+
+/// The image of a deployment.
+const IMAGE: &str = ".ostree.cfs";
+
+/// Largest configuration that is read.
+const MAX_CONFIG: u64 = 1024 * 1024;
+
+/// Why no soft reboot was prepared. Nothing is mounted then.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum NextRootError {
+    /// Only what runs can be rebooted.
+    #[error("not booted into a deployment: there is nothing to reboot from")]
+    NotBooted,
+    /// It runs already.
+    #[error("Cannot prepare for soft-reboot currently booted deployment {0}")]
+    Booted(DeploymentId),
+    /// The kernel has to start anew.
+    #[error("Cannot soft-reboot to deployment with different kernel state: {0} has another kernel or other arguments")]
+    OtherKernel(DeploymentId),
+    /// The root of the deployment is no image.
+    #[error("soft reboot not supported without composefs: prepare-root.conf of {0} does not say that it is enabled")]
+    NoComposefs(DeploymentId),
+    /// Whose signature counts is known in the initramfs only.
+    #[error("the root of {0} is mounted only when it is signed, which only its initramfs can verify: reboot instead")]
+    Signed(DeploymentId),
+    /// Its configuration cannot be understood.
+    #[error(transparent)]
+    Config(#[from] InvalidRootConfig),
+    /// Its configuration is no key file.
+    #[error("{file} of the deployment cannot be understood")]
+    Syntax {
+        /// Where it is.
+        file: &'static str,
+        /// What is wrong.
+        #[source]
+        source: KeyFileError,
+    },
+    /// Something cannot be mounted.
+    #[error("cannot mount {what} of the next root")]
+    Mount {
+        /// What.
+        what: &'static str,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+    /// What is deployed cannot be read.
+    #[error(transparent)]
+    Load(#[from] LoadError),
+    /// Another stage cannot be given up, or the `/etc` of a staged deployment cannot be made.
+    #[error(transparent)]
+    Deploy(#[from] DeployError),
+    /// A system call failed.
+    #[error(transparent)]
+    Io(#[from] durable::Error),
+}
+
+impl Classified for NextRootError {
+    fn class(&self) -> ErrorClass {
+        match self {
+            Self::NotBooted | Self::Booted(_) => ErrorClass::InvalidInput,
+            Self::OtherKernel(_) | Self::NoComposefs(_) | Self::Signed(_) => {
+                ErrorClass::Unsupported
+            }
+            Self::Config(_) | Self::Syntax { .. } => ErrorClass::Corrupt,
+            Self::Mount { source, .. } => source.class(),
+            Self::Load(error) => error.class(),
+            Self::Deploy(error) => error.class(),
+            Self::Io(error) => error.class(),
+        }
+    }
+}
+
+impl Sysroot {
+    /// Whether this deployment is what a soft reboot changes to.
+    pub(crate) fn is_next_root(&self, id: &DeploymentId) -> Result<bool, durable::Error> {
+        let Some(next) = self.running.as_ref().map(Running::next_root).transpose()? else {
+            return Ok(false);
+        };
+        let stat = dir::stat_optional(self.dir(), id.path())?;
+        Ok(next.is_some() && stat.map(|stat| (stat.st_dev, stat.st_ino)) == next)
+    }
+}
+
+impl Locked<'_> {
+    /// Mount the root of a deployment where a soft reboot changes to it. `composefs` is what the kernel's command
+    /// line says in place of the configuration (`ostree.prepare-root.composefs=`). A stage of another deployment is
+    /// given up; of a staged one, `/etc` is made.
+    ///
+    /// # Errors
+    /// [`NextRootError`]; what was prepared before is taken away then.
+    pub fn prepare_soft_reboot(
+        &self,
+        id: &DeploymentId,
+        composefs: Option<&str>,
+        policy: Option<&Policy>,
+        progress: &dyn Progress,
+        interrupt: &Interrupt,
+    ) -> Result<(), NextRootError> {
+        let running = self.running.as_ref().ok_or(NextRootError::NotBooted)?;
+        let staged = self.check_soft_reboot(id)?;
+        let deployment = dir::open(self.dir(), id.path())?;
+        let config = read_config(deployment.as_fd(), composefs)?;
+        match config.composefs {
+            Composefs::No => return Err(NextRootError::NoComposefs(id.clone())),
+            Composefs::Signed => return Err(NextRootError::Signed(id.clone())),
+            Composefs::Yes | Composefs::Verity => {}
+        }
+        self.clear_soft_reboot()?;
+        match staged {
+            true => self.make_staged_etc(id, policy, progress, interrupt)?,
+            false => {
+                self.discard_stage()?;
+            }
+        }
+        let places = Places {
+            run: running.run(),
+            physical: self.dir(),
+            deployment: deployment.as_fd(),
+            target: TARGET,
+        };
+        let mounted = places.mount_all(&config);
+        let noted = mounted.and_then(|etc| {
+            let stat = rustix::fs::fstat(&deployment).during("look at", id.path())?;
+            let root = (stat.st_dev, stat.st_ino);
+            Ok(running.write_next_root(&describe(root, &config, etc))?)
+        });
+        if noted.is_err() {
+            let _unmounted = mounts::unmount_all(running.run(), TARGET);
+        }
+        Ok(noted.and_then(|()| Ok(self.touch()?))?)
+    }
+
+    /// Take away what a soft reboot would change to; whether anything was there.
+    ///
+    /// # Errors
+    /// What the system said.
+    pub fn clear_soft_reboot(&self) -> Result<bool, durable::Error> {
+        let Some(running) = &self.running else {
+            return Ok(false);
+        };
+        if !running.forget_next_root()? {
+            return Ok(false);
+        }
+        mounts::unmount_all(running.run(), TARGET)?;
+        self.touch()?;
+        Ok(true)
+    }
+
+    /// After a soft reboot, what was the next root is the one that runs; whether there was a soft reboot.
+    ///
+    /// # Errors
+    /// What the system said.
+    pub fn complete_soft_reboot(&self) -> Result<bool, durable::Error> {
+        match &self.running {
+            Some(running) => running.take_over_next_root(),
+            None => Ok(false),
+        }
+    }
+
+    /// Take away the next root when its deployment is gone.
+    pub(crate) fn clear_lost_next_root(&self) -> Result<(), durable::Error> {
+        let Some(running) = &self.running else {
+            return Ok(());
+        };
+        let Some(next) = running.next_root()? else {
+            return Ok(());
+        };
+        for stateroot in self.stateroots()? {
+            let deployments = format!("{}/deploy", stateroot.path());
+            for (name, _) in dir::names_below(self.dir(), &deployments)? {
+                let stat = dir::stat_optional(self.dir(), format!("{deployments}/{name}"))?;
+                if stat.map(|stat| (stat.st_dev, stat.st_ino)) == Some(next) {
+                    return Ok(());
+                }
+            }
+        }
+        self.clear_soft_reboot()?;
+        Ok(())
+    }
+
+    /// Whether it is staged that is to be the next root.
+    fn check_soft_reboot(&self, id: &DeploymentId) -> Result<bool, NextRootError> {
+        let status = self.status()?;
+        let is_it = |other: &&DeploymentStatus| other.id() == *id;
+        let booted = status.deployments.iter().find(|other| other.booted);
+        let found = status.deployments.iter().find(is_it);
+        let (Some(_), Some(found)) = (booted, found) else {
+            return Err(NextRootError::NotBooted);
+        };
+        match (found.booted, found.same_kernel) {
+            (true, _) => Err(NextRootError::Booted(id.clone())),
+            (false, false) => Err(NextRootError::OtherKernel(id.clone())),
+            (false, true) => Ok(found.staged),
+        }
+    }
+
+    /// The `/etc` of a staged deployment, which otherwise is made at shutdown: then the last changes go into it.
+    fn make_staged_etc(
+        &self,
+        id: &DeploymentId,
+        policy: Option<&Policy>,
+        progress: &dyn Progress,
+        interrupt: &Interrupt,
+    ) -> Result<(), NextRootError> {
+        self.reopen_tree(id)?;
+        Ok(self.make_etc(id, policy, progress, interrupt)?)
+    }
+}
+
+fn read_config(
+    deployment: BorrowedFd<'_>,
+    on_command_line: Option<&str>,
+) -> Result<RootConfig, NextRootError> {
+    let mut files = Vec::new();
+    for file in config::FILES {
+        if let Some(bytes) = durable::read_optional(deployment, Path::new(file), MAX_CONFIG)? {
+            let text = String::from_utf8_lossy(&bytes);
+            let parsed = KeyFile::parse(&text);
+            files.push(parsed.map_err(|source| NextRootError::Syntax { file, source })?);
+        }
+    }
+    Ok(RootConfig::new(&files, on_command_line)?)
+}
+
+/// What is noted of a root that is mounted, for the system that comes.
+fn describe(root: (u64, u64), config: &RootConfig, etc: Option<String>) -> Metadata {
+    let mut noted = Metadata::new();
+    let place = Value::Tuple(vec![Value::U64(root.0), Value::U64(root.1)]);
+    noted.insert("backing-root-device-inode", place);
+    let is = |transient| Value::Bool(transient);
+    noted.insert("root.transient", is(config.root != Transient::No));
+    let read_only = config.root == Transient::ReadOnly;
+    noted.insert("root.transient-ro", is(read_only));
+    noted.insert("composefs", is(true));
+    let verity = config.composefs == Composefs::Verity;
+    noted.insert("composefs.verity", is(verity));
+    if let Some(etc) = etc {
+        noted.insert("transient-etc", Value::Str(format!("/run/{etc}")));
+    }
+    noted.insert("sysroot-ro", is(true));
+    noted
+}
