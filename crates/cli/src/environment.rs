@@ -231,9 +231,7 @@ pub(crate) fn soft_reboot() -> std::io::Result<()> {
 }
 
 fn ask_systemctl(verb: &str) -> std::io::Result<()> {
-    let status = std::process::Command::new("systemctl")
-        .arg(verb)
-        .status()?;
+    let status = std::process::Command::new("systemctl").arg(verb).status()?;
     if status.success() {
         return Ok(());
     }

@@ -52,9 +52,7 @@ pub(crate) fn prepare(
     let message = format!("A soft reboot changes to {id}");
     let deployment = id.to_string();
     let fields = [("BOOTROOT_DEPLOYMENT", &*deployment)];
-    context
-        .journal()
-        .tell(Event::SoftReboot, &message, &fields);
+    context.journal().tell(Event::SoftReboot, &message, &fields);
     Ok(())
 }
 

@@ -42,8 +42,15 @@ fn usual_target(status: &Status) -> Option<DeploymentId> {
     match booted {
         // Something else was to boot next.
         Some(place) if place > 0 => deployments.get(place).map(DeploymentStatus::id),
-        Some(_) => deployments.iter().find(|found| found.rollback).map(DeploymentStatus::id),
-        None => deployments.iter().skip(1).find(of_same).map(DeploymentStatus::id),
+        Some(_) => deployments
+            .iter()
+            .find(|found| found.rollback)
+            .map(DeploymentStatus::id),
+        None => deployments
+            .iter()
+            .skip(1)
+            .find(of_same)
+            .map(DeploymentStatus::id),
     }
 }
 

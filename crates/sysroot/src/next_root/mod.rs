@@ -48,13 +48,19 @@ pub enum NextRootError {
     #[error("Cannot prepare for soft-reboot currently booted deployment {0}")]
     Booted(DeploymentId),
     /// The kernel has to start anew.
-    #[error("Cannot soft-reboot to deployment with different kernel state: {0} has another kernel or other arguments")]
+    #[error(
+        "Cannot soft-reboot to deployment with different kernel state: {0} has another kernel or other arguments"
+    )]
     OtherKernel(DeploymentId),
     /// The root of the deployment is no image.
-    #[error("soft reboot not supported without composefs: prepare-root.conf of {0} does not say that it is enabled")]
+    #[error(
+        "soft reboot not supported without composefs: prepare-root.conf of {0} does not say that it is enabled"
+    )]
     NoComposefs(DeploymentId),
     /// Whose signature counts is known in the initramfs only.
-    #[error("the root of {0} is mounted only when it is signed, which only its initramfs can verify: reboot instead")]
+    #[error(
+        "the root of {0} is mounted only when it is signed, which only its initramfs can verify: reboot instead"
+    )]
     Signed(DeploymentId),
     /// Its configuration cannot be understood.
     #[error(transparent)]

@@ -152,10 +152,7 @@ impl Places<'_> {
     }
 
     /// New directories for an overlay, below the first name that is free: their parent, and both.
-    fn overlay_directories(
-        &self,
-        base: &str,
-    ) -> Result<(String, OwnedFd, OwnedFd), NextRootError> {
+    fn overlay_directories(&self, base: &str) -> Result<(String, OwnedFd, OwnedFd), NextRootError> {
         let mut number = 0_u32;
         let name = loop {
             let name = format!("{base}.{number}");
@@ -213,7 +210,8 @@ fn bound(dir: BorrowedFd<'_>, what: &'static str) -> Result<OwnedFd, NextRootErr
 
 /// `mount` knows how to get a loop device, and gives it back when the file system goes.
 fn mount_by_loop(image: BorrowedFd<'_>, place: BorrowedFd<'_>) -> Result<(), NextRootError> {
-    let of_ours = |fd: BorrowedFd<'_>| format!("/proc/{}/fd/{}", std::process::id(), fd.as_raw_fd());
+    let of_ours =
+        |fd: BorrowedFd<'_>| format!("/proc/{}/fd/{}", std::process::id(), fd.as_raw_fd());
     let failed = |source| NextRootError::Mount {
         what: "the image by a loop device",
         source,
