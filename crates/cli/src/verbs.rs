@@ -22,7 +22,6 @@ mod reset;
 mod rollback;
 mod setup_root;
 mod source;
-mod stateroot;
 mod status;
 mod storage;
 mod switch;
@@ -59,8 +58,6 @@ pub(crate) enum Verb {
     Reset(Box<reset::Reset>),
     #[command(visible_alias = "usroverlay")]
     UsrOverlay(usr_overlay::UsrOverlay),
-    #[command(subcommand)]
-    Stateroot(stateroot::Stateroot),
     Kargs(kargs::Kargs),
     PrepareSoftReboot(prepare_soft_reboot::PrepareSoftReboot),
     Pin(pin::Pin),
@@ -99,7 +96,6 @@ impl Verb {
             Self::Rollback(verb) => verb.run(context),
             Self::Reset(verb) => verb.run(context),
             Self::UsrOverlay(verb) => verb.run(context),
-            Self::Stateroot(verb) => verb.run(context),
             Self::Kargs(verb) => verb.run(context),
             Self::PrepareSoftReboot(verb) => verb.run(context),
             Self::Pin(verb) => verb.run(context),

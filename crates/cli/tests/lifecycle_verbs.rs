@@ -4,7 +4,6 @@ mod support;
 
 use std::fs;
 use std::os::unix::net::UnixDatagram;
-use std::os::unix::process::ExitStatusExt as _;
 use std::process::Stdio;
 
 use serde_json::{Value, json};
@@ -334,43 +333,6 @@ fn a_reset_takes_nothing_along() {
     );
     assert_eq!(done["kernel_arguments"], json!([]));
     assert_eq!(status(&host)["deployments"].as_array().unwrap().len(), 3);
-}
-
-#[test]
-fn what_a_reset_left_can_be_removed() {
-    let host = Host::new();
-    let old = host.sysroot.join("ostree/deploy/os");
-    fs::create_dir_all(old.join("var/lib/mine")).unwrap();
-    fs::write(old.join("var/lib/mine/file"), "mine").unwrap();
-    host.run("reset");
-    assert!(
-        host.refused("stateroot remove os-2", 3)
-            .contains("no stateroot os-2")
-    );
-    let refused = host.refused("stateroot remove os", 5);
-    assert!(
-        refused.contains("stateroot os has deployments: os "),
-        "{refused}"
-    );
-    host.run("undeploy 1");
-    let planned = host.json("stateroot-remove", "stateroot remove os --dry-run");
-    assert_eq!(planned["made"], json!(false));
-    assert!(old.join("var/lib/mine/file").exists());
-
-    // Killed between, it is still one that can be removed.
-    let mut killed = bootroot(&host.line("stateroot remove os"));
-    killed.env("BOOTROOT_CRASH_AT", "sysroot:var-removed");
-    assert_eq!(killed.output().unwrap().status.signal(), Some(6));
-    assert!(old.exists() && !old.join("var").exists());
-    let text = host.run("stateroot remove os");
-    assert_eq!(text, "removed: stateroot os, with its /var\n");
-    assert!(!old.exists());
-    host.refused("stateroot remove os-1", 5);
-    let listed = host.sysroot.ostree("admin status --sysroot=.");
-    assert!(
-        listed.contains("os-1 ") && !listed.contains(" os "),
-        "{listed}"
-    );
 }
 
 #[test]

@@ -7,8 +7,8 @@ use ostree::PruneError;
 use progress::Progress;
 use serde::Serialize;
 use sysroot::{
-    BootPlan, CleanupError, DeployError, ListError, ListPlan, LoadError, Locked,
-    StaterootRemovalError, Sysroot, SysrootLockError,
+    BootPlan, CleanupError, DeployError, ListError, ListPlan, LoadError, Locked, Sysroot,
+    SysrootLockError,
 };
 
 use crate::reboot_required::require_no_reboot;
@@ -102,9 +102,6 @@ pub enum ChangeError {
     /// The list of deployments cannot be changed.
     #[error(transparent)]
     List(#[from] ListError),
-    /// A stateroot cannot be removed.
-    #[error(transparent)]
-    StaterootRemoval(#[from] StaterootRemovalError),
     /// A deployment cannot be made.
     #[error(transparent)]
     Deploy(#[from] DeployError),
@@ -162,7 +159,6 @@ impl Classified for ChangeError {
             Self::ImageArgs(error) => error.class(),
             Self::Lock(error) => error.class(),
             Self::Load(error) => error.class(),
-            Self::StaterootRemoval(error) => error.class(),
             Self::List(error) => error.class(),
             Self::Deploy(error) => error.class(),
             Self::Cleanup(error) => error.class(),

@@ -40,7 +40,6 @@ mod retag;
 mod rollback;
 mod root_status;
 mod selector;
-mod stateroot;
 mod status;
 mod storage;
 mod storage_compose;
@@ -94,7 +93,6 @@ pub use retag::{RetagError, retag};
 pub use rollback::rollback;
 pub use root_status::RootStatus;
 pub use selector::Selector;
-pub use stateroot::{StaterootRemoved, remove_stateroot};
 pub use status::{
     DamagedEntryStatus, DeploymentStatus, Fixable, ImageStatus, RunningFacts, Status, Update,
     status,

@@ -128,11 +128,6 @@ impl Sysroot {
         Ok(found)
     }
 
-    /// The deployments that boot, that may boot again, or that an unreadable entry may lead to.
-    pub(crate) fn needed_deployments(&self, state: &State) -> Result<Vec<DeploymentId>, Error> {
-        Ok(self.roots(state)?.deployments.into_iter().collect())
-    }
-
     fn roots(&self, state: &State) -> Result<Roots, Error> {
         let mut roots = Roots {
             deployments: HashSet::new(),
@@ -229,7 +224,7 @@ impl Sysroot {
         Ok(found)
     }
 
-    pub(crate) fn is_running_root(&self, id: &DeploymentId) -> Result<bool, Error> {
+    fn is_running_root(&self, id: &DeploymentId) -> Result<bool, Error> {
         let Some(running) = &self.running else {
             return Ok(false);
         };

@@ -17,7 +17,7 @@ use crate::outcome::{Exit, Failure};
 
 /// Back to how the system came: deploy into a new stateroot, with neither /etc nor /var of the old one
 ///
-/// The old stateroot can be booted until it is undeployed, and stays until `bootroot stateroot remove`. Carried over are the kernel arguments
+/// The old stateroot stays until it is undeployed, and can be booted until then. Carried over are the kernel arguments
 /// by which the root file system is found, and the line of /etc/fstab for /boot.
 #[derive(Debug, Args)]
 pub(crate) struct Reset {
