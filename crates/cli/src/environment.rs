@@ -238,6 +238,28 @@ fn ask_systemctl(verb: &str) -> std::io::Result<()> {
     Err(std::io::Error::other(format!("systemctl {verb}: {status}")))
 }
 
+/// Has `skopeo` give podman the image; what it said when it failed.
+pub(crate) fn copy_to_podman(source: &str, name: &str) -> std::io::Result<Option<String>> {
+    let output = std::process::Command::new("skopeo")
+        .args(["--insecure-policy", "copy", "--quiet", source])
+        .arg(format!("containers-storage:{name}"))
+        .stdin(std::process::Stdio::null())
+        .output()?;
+    let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+    Ok((!output.status.success()).then_some(said))
+}
+
+/// Has `podman image` work on a store.
+pub(crate) fn podman_image(
+    root: &Path,
+    run: &Path,
+    arguments: &[OsString],
+) -> std::io::Result<std::process::ExitStatus> {
+    let mut podman = std::process::Command::new("podman");
+    podman.arg("--root").arg(root).arg("--runroot").arg(run);
+    podman.arg("image").args(arguments).status()
+}
+
 /// Has the kernel of a deployment take over at the next reboot, without the firmware (`kexec`).
 pub(crate) fn load_kernel(kernel: &Path, initrd: Option<&Path>, line: &str) -> std::io::Result<()> {
     let mut command = std::process::Command::new("kexec");

@@ -22,6 +22,7 @@ mod reset;
 mod rollback;
 mod setup_root;
 mod source;
+mod stateroot;
 mod status;
 mod storage;
 mod switch;
@@ -68,6 +69,8 @@ pub(crate) enum Verb {
     #[command(subcommand)]
     Etc(etc::Etc),
     #[command(subcommand)]
+    Stateroot(stateroot::Stateroot),
+    #[command(subcommand)]
     Storage(storage::Storage),
     FinalizeStaged(finalize_staged::FinalizeStaged),
     SetupRoot(setup_root::SetupRoot),
@@ -103,6 +106,7 @@ impl Verb {
             Self::Undeploy(verb) => verb.run(context),
             Self::Cleanup(verb) => verb.run(context),
             Self::Etc(verb) => verb.run(context),
+            Self::Stateroot(verb) => verb.run(context),
             Self::Storage(verb) => verb.run(context),
             Self::FinalizeStaged(verb) => verb.run(context),
             Self::SetupRoot(verb) => verb.run(context),

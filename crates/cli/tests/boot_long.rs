@@ -88,3 +88,31 @@ fn systemd_completes_what_is_staged() {
     let console = machine.boot("back loglevel=4 systemd.show_status=0");
     assert_has(&console, &["BOOTROOT-BOOT-OK debian 1"]);
 }
+
+const GRUB: &str = r#"
+run entries sh -c 'ls /boot/loader/entries; cat /boot/loader/entries/*'
+case $step in
+upgrade)
+    echo mine > /etc/local.conf
+    run upgrade bootroot -q upgrade;;
+look)
+    run files head -n 1 /etc/local.conf
+    run status bootroot status
+    run rollback bootroot -q rollback;;
+esac
+"#;
+
+/// The real GRUB reads the entries, of every new set.
+#[test]
+#[ignore = "minutes: make boot-test"]
+fn grub_boots_what_is_deployed() {
+    let machine = Machine::install_grub(&mini_image(), GRUB);
+    let console = machine.boot("upgrade");
+    assert_has(&console, &["RUNNING Mini 1", "CMDLINE BOOT_IMAGE="]);
+    assert_has(&console, &["TEST upgrade: exit 0", "UNIT Finalized"]);
+    let console = machine.boot("look");
+    assert_has(&console, &["BOOTROOT-BOOT-OK mini 2", "TEST files: mine"]);
+    assert_has(&console, &["TEST rollback: exit 0", "(rollback)"]);
+    let console = machine.boot("back");
+    assert_has(&console, &["BOOTROOT-BOOT-OK mini 1"]);
+}

@@ -333,6 +333,36 @@ fn a_reset_takes_nothing_along() {
     );
     assert_eq!(done["kernel_arguments"], json!([]));
     assert_eq!(status(&host)["deployments"].as_array().unwrap().len(), 3);
+    what_is_left_behind_can_be_removed(&host);
+}
+
+/// Of the stateroots `os`, `os-1` and `fresh`, each with a deployment, those that came first.
+fn what_is_left_behind_can_be_removed(host: &Host) {
+    let stateroots = || status(host)["stateroots"].clone();
+    host.refused("stateroot remove none", 3);
+    let said = host.refused("stateroot remove os", 5);
+    assert!(said.contains("--with-deployments"), "{said}");
+    fs::write(host.sysroot.join("ostree/deploy/os/var/data"), [1; 100_000]).unwrap();
+    let line = "stateroot remove os --with-deployments";
+    let planned = host.json("stateroot-remove", &format!("{line} --dry-run"));
+    assert_eq!(stateroots(), json!(["fresh", "os", "os-1"]));
+    let done = host.json("stateroot-remove", line);
+    assert_eq!(
+        (&planned["made"], &done["made"]),
+        (&json!(false), &json!(true))
+    );
+    assert_eq!(planned["change"]["removed"], done["change"]["removed"]);
+    assert_eq!(done["change"]["removed"].as_array().unwrap().len(), 1);
+    assert!(done["var_bytes"].as_u64().unwrap() >= 100_000, "{done}");
+    assert_eq!(stateroots(), json!(["fresh", "os-1"]));
+    // One without deployments needs no word more.
+    host.run("undeploy 1");
+    assert_eq!(stateroots(), json!(["fresh", "os-1"]));
+    host.run("stateroot remove os-1");
+    assert_eq!(stateroots(), json!(["fresh"]));
+    let said = host.refused("stateroot remove fresh --with-deployments", 5);
+    assert!(said.contains("nothing would boot"), "{said}");
+    host.sysroot.ostree("fsck --repo=ostree/repo --quiet");
 }
 
 #[test]

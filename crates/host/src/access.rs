@@ -136,6 +136,40 @@ impl Access {
         Ok(context)
     }
 
+    /// The same with credentials from `file` only.
+    pub(crate) fn with_authfile(&self, file: &Path) -> Result<Self, AccessError> {
+        let copy = |fd: &OwnedFd| fd.try_clone().map_err(AccessError::Descriptor);
+        Ok(Self {
+            root: copy(&self.root)?,
+            files: copy(&self.files)?,
+            authfile: Some(file.to_owned()),
+            user_files: Vec::new(),
+            ca_bundle: self.ca_bundle.clone(),
+            cert_dir: self.cert_dir.clone(),
+            registries_conf: self.registries_conf.clone(),
+            registries_dir: self.registries_dir.clone(),
+            user_configuration: self.user_configuration.clone(),
+            signature_policy: self.signature_policy.clone(),
+            lookaside_dir: self.lookaside_dir.clone(),
+            proxies: self.proxies.clone(),
+            ..*self
+        })
+    }
+
+    /// The one credentials file that a program is told of which looks for the user's by itself.
+    pub(crate) fn first_authfile(&self) -> Option<PathBuf> {
+        let of_system = || {
+            let mut files = SYSTEM_FILES.iter().map(Path::new);
+            let is_there = |path: &Path| {
+                let below = path.strip_prefix("/").unwrap_or(path);
+                rustix::fs::statat(&self.root, below, rustix::fs::AtFlags::empty()).is_ok()
+            };
+            files.find(|path| is_there(path)).map(Path::to_owned)
+        };
+        let named = self.authfile.clone();
+        named.or_else(|| of_system().filter(|_| !self.anonymous))
+    }
+
     /// The registry of the image, and its mirrors, need not prove anything.
     fn allow_insecure(&self, image: &ImageReference, context: &mut Context) {
         // What is wrong with the name is said when the image is opened.

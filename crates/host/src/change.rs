@@ -132,6 +132,25 @@ pub enum ChangeError {
     /// The bases of derived commits cannot be kept.
     #[error(transparent)]
     Derived(#[from] crate::DerivedError),
+    /// Images that the system binds are not there.
+    #[error(transparent)]
+    Bound(#[from] Box<crate::BoundError>),
+    /// There is no such stateroot.
+    #[error("there is no stateroot {0}: `bootroot status` shows those that there are")]
+    NoStateroot(sysroot::StaterootName),
+    /// It has the running deployment.
+    #[error("the stateroot {0} is the one that runs")]
+    StaterootRuns(sysroot::StaterootName),
+    /// It has deployments, which nobody said are to go.
+    #[error(
+        "the stateroot {0} has deployments: undeploy them, or remove it with --with-deployments"
+    )]
+    StaterootDeployed(sysroot::StaterootName),
+    /// Without it nothing boots any more.
+    #[error(
+        "without the stateroot {0} nothing would boot any more: deploy something else first, or use `bootroot undeploy --all`"
+    )]
+    NothingWouldBoot(sysroot::StaterootName),
     /// The stateroot is there already.
     #[error(transparent)]
     Stateroot(#[from] sysroot::StaterootError),
@@ -152,7 +171,11 @@ pub enum ChangeError {
 impl Classified for ChangeError {
     fn class(&self) -> ErrorClass {
         match self {
-            Self::NotFound(_) | Self::NoRollback => ErrorClass::NotFound,
+            Self::NotFound(_) | Self::NoRollback | Self::NoStateroot(_) => ErrorClass::NotFound,
+            Self::StaterootRuns(_) | Self::StaterootDeployed(_) | Self::NothingWouldBoot(_) => {
+                ErrorClass::InvalidInput
+            }
+            Self::Bound(error) => error.class(),
             Self::Staged(_) | Self::NoImage(_) => ErrorClass::InvalidInput,
             Self::Reference { .. } => ErrorClass::Corrupt,
             Self::KernelArgs(error) => error.class(),

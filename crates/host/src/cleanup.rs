@@ -8,7 +8,7 @@ use serde::Serialize;
 use sysroot::{CleanupPlan, Sysroot};
 
 use crate::derived::keep_bases;
-use crate::{ChangeError, ChangeOptions};
+use crate::{ChangeError, ChangeOptions, prune_container_store};
 
 /// What a clean-up removes, or has removed (`docs/cleanup.schema.json`).
 #[derive(Debug, Clone, Serialize)]
@@ -52,7 +52,9 @@ pub fn cleanup(
             .map(|one| one.id().commit)
             .collect();
         keep_bases(locked.repo(), &commits)?;
-        locked.cleanup()?
+        let cleaned = locked.cleanup()?;
+        prune_container_store(&locked).map_err(Box::new)?;
+        cleaned
     };
     let layers = unneeded_layers(locked.repo(), options.dry_run)?;
     let unreachable = PruneOptions::without_ancestors();

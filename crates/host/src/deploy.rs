@@ -12,6 +12,7 @@ use sysroot::{
     Origin, StaterootName, Sysroot, SysrootLockError,
 };
 
+use crate::bound_images::{check_bound, fetch_bound};
 use crate::text::text;
 use crate::{
     Access, ImageArgsError, PullError, PullOptions, Pulled, argument_changes, image_arguments, pull,
@@ -103,6 +104,9 @@ pub enum DeployImageError {
     /// Kernel arguments of an image cannot be understood.
     #[error(transparent)]
     ImageArgs(#[from] ImageArgsError),
+    /// Images that the system binds are not there.
+    #[error(transparent)]
+    Bound(#[from] Box<crate::BoundError>),
     /// The image's SELinux policy cannot be used.
     #[error(transparent)]
     Policy(#[from] ::image::PolicyError),
@@ -125,6 +129,7 @@ impl Classified for DeployImageError {
             Self::Stateroot(error) => error.class(),
             Self::ImageArgs(error) => error.class(),
             Self::Policy(error) => error.class(),
+            Self::Bound(error) => error.class(),
             Self::Deploy { source, .. } => source.class(),
         }
     }
@@ -150,6 +155,7 @@ pub fn deploy(
         progress,
         interrupt,
     )?;
+    fetch_bound(sysroot, &pulled.commit, access, progress, interrupt).map_err(Box::new)?;
     let follows = options.target.as_ref().unwrap_or(image);
     let locked = sysroot.lock(options.lock_timeout)?;
     let stateroot_created = locked.ensure_stateroot(&options.stateroot)?;
@@ -165,6 +171,7 @@ pub fn deploy(
         ..request(&pulled, follows, options)
     };
     let plan = locked.plan_deploy(&state, &request).map_err(failed)?;
+    check_bound(&locked, &pulled.commit).map_err(Box::new)?;
     locked
         .apply_deploy(&plan, policy.as_ref(), progress, interrupt)
         .map_err(failed)?;

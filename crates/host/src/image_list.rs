@@ -6,6 +6,7 @@ use ostree::Repo;
 use ostree_format::Checksum;
 use serde::Serialize;
 
+use crate::BoundImageStatus;
 use crate::text::text;
 
 /// The stored images (`docs/image-list.schema.json`).
@@ -14,6 +15,8 @@ pub struct ImageList {
     schema: &'static str,
     /// The images, by name.
     pub images: Vec<ImageEntry>,
+    /// Those that the deployments bind, which are in a store of podman's.
+    pub bound: Vec<BoundImageStatus>,
 }
 
 /// A stored image.
@@ -39,6 +42,14 @@ pub struct ImageEntry {
     pub damaged: Option<String>,
 }
 
+impl ImageList {
+    /// The same, with what deployments bind.
+    #[must_use]
+    pub fn with_bound(self, bound: Vec<BoundImageStatus>) -> Self {
+        Self { bound, ..self }
+    }
+}
+
 /// Lists the images of a repository.
 ///
 /// # Errors
@@ -52,6 +63,7 @@ pub fn image_list(repo: &Repo) -> Result<ImageList, QueryError> {
     Ok(ImageList {
         schema: "bootroot.image-list/1",
         images: images.map(entry).collect(),
+        bound: Vec::new(),
     })
 }
 

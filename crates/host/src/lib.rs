@@ -7,6 +7,7 @@
 mod access;
 mod auth_check;
 mod backend;
+mod bound_images;
 mod change;
 mod cleanup;
 mod composefs_backend;
@@ -40,6 +41,7 @@ mod retag;
 mod rollback;
 mod root_status;
 mod selector;
+mod stateroot_remove;
 mod status;
 mod storage;
 mod storage_compose;
@@ -56,6 +58,9 @@ pub use ::image::{PolicyError, policy_of_commit};
 pub use access::{Access, AccessError};
 pub use auth_check::{AuthCheck, AuthCheckError, AuthPlace, auth_check};
 pub use backend::{Backend, BootedOstree, Completed, Job};
+pub use bound_images::{
+    BoundError, BoundImageStatus, BoundStore, bound_images, bound_store, prune_container_store,
+};
 pub use change::{BootedEntry, Change, ChangeError, ChangeOptions};
 pub use cleanup::{Cleaned, cleanup};
 pub use composefs_backend::BootedComposefs;
@@ -93,6 +98,7 @@ pub use retag::{RetagError, retag};
 pub use rollback::rollback;
 pub use root_status::RootStatus;
 pub use selector::Selector;
+pub use stateroot_remove::{RemovedStateroot, stateroot_remove};
 pub use status::{
     DamagedEntryStatus, DeploymentStatus, Fixable, ImageStatus, RunningFacts, Status, Update,
     status,

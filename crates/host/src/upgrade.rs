@@ -15,6 +15,7 @@ use sysroot::{
     StaterootName, Sysroot,
 };
 
+use crate::bound_images::{check_bound, fetch_bound};
 use crate::change::describe;
 use crate::image_args::{argument_changes, image_arguments};
 use crate::pull::{already_present, look, pull_if};
@@ -192,6 +193,7 @@ fn follow(
     };
     let pulled = pull_if(repo, image, access, &choices, progress, interrupt, agree)?;
     let plan = planned.into_inner();
+    fetch_bound(sysroot, &pulled.commit, access, progress, interrupt).map_err(Box::new)?;
     if options.download_only && !options.stage {
         return Ok(Upgraded {
             plan,
@@ -259,6 +261,7 @@ fn deploy_pulled(
     let plan = locked.plan_deploy(&state, &request)?;
     let stored = query_image_commit(locked.repo(), &pulled.commit).map_err(Box::new)?;
     let exact = UpgradePlan::of_stored(&locked, merge, &plan, &stored)?;
+    check_bound(&locked, &pulled.commit).map_err(Box::new)?;
     carry_out(&locked, &plan, options, progress, interrupt)?;
     if options.stage && !options.download_only {
         require_reboot(&locked, &exact.digest)?;
@@ -412,6 +415,9 @@ fn collect(
     progress: &dyn Progress,
     interrupt: &Interrupt,
 ) -> u64 {
+    if let Err(error) = crate::prune_container_store(locked) {
+        progress.note(&format!("bound images could not be removed: {error}"));
+    }
     let layers = crate::image_prune_layers(locked.repo()).map_err(|error| error.to_string());
     let pruned = layers.and_then(|removed| {
         if !deployed && removed.unwrap_or_default() == 0 {

@@ -15,7 +15,7 @@ use crate::boot::{BootError, BootPlan};
 use crate::cleanup::CleanupError;
 use crate::deploy::Basis;
 use crate::load::State;
-use crate::{Deployment, DeploymentId, Locked, Origin, Sysroot, attributes};
+use crate::{Deployment, DeploymentId, Locked, Origin, StaterootName, Sysroot, attributes};
 
 /// What changing the list of deployments would do.
 #[derive(Debug, Clone, Serialize)]
@@ -93,6 +93,23 @@ impl Sysroot {
             Some(booted) => Err(ListError::Running(Box::new(booted.id.clone()))),
             None => self.plan_list(state, Vec::new()),
         }
+    }
+
+    /// Plan to remove all deployments of a stateroot.
+    ///
+    /// # Errors
+    /// [`ListError`]; not while one of them is running.
+    pub fn plan_undeploy_stateroot(
+        &self,
+        state: &State,
+        stateroot: &StaterootName,
+    ) -> Result<ListPlan, ListError> {
+        let is_of_it = |deployment: &&Deployment| deployment.id.stateroot == *stateroot;
+        if let Some(booted) = state.booted().filter(is_of_it) {
+            return Err(ListError::Running(Box::new(booted.id.clone())));
+        }
+        let others = state.deployments.iter().filter(|one| !is_of_it(one));
+        self.plan_list(state, others.cloned().collect())
     }
 
     /// Plan to let a deployment boot by default: it moves to the front.

@@ -1,7 +1,7 @@
 //! Stateroots: groups of deployments that share one `/var`.
 
 use std::fmt;
-use std::os::fd::AsFd as _;
+use std::os::fd::{AsFd as _, BorrowedFd};
 use std::path::Path;
 use std::str::FromStr;
 
@@ -9,7 +9,7 @@ use error_class::{Classified, ErrorClass};
 use rustix::fs::FileType;
 use serde::Serialize;
 
-use crate::{Locked, Sysroot, dir};
+use crate::{Locked, Sysroot, dir, immutable};
 
 /// The name of a stateroot, also called "osname".
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -131,6 +131,33 @@ impl Locked<'_> {
         Ok(())
     }
 
+    /// Remove a stateroot that nothing boots from, and all that is in it.
+    ///
+    /// # Errors
+    /// What the system said; calling again goes on.
+    pub fn remove_stateroot(&self, name: &StaterootName) -> Result<(), durable::Error> {
+        let deployments = format!("{}/deploy", name.path());
+        for (entry, kind) in dir::names_below(self.dir(), &deployments)? {
+            if kind == FileType::Directory {
+                let deployment = dir::open(self.dir(), format!("{deployments}/{entry}"))?;
+                immutable::set(deployment.as_fd(), false)?;
+            }
+        }
+        durable::remove_all(self.dir(), Path::new(&name.path()))?;
+        self.touch()
+    }
+
+    /// What the `/var` of a stateroot occupies, in bytes; a file with several names counts once for each.
+    ///
+    /// # Errors
+    /// What the system said.
+    pub fn var_bytes(&self, name: &StaterootName) -> Result<u64, durable::Error> {
+        match dir::open_optional(self.dir(), name.var())? {
+            Some(var) => occupied(var.as_fd()),
+            None => Ok(0),
+        }
+    }
+
     /// [`Self::init_stateroot`] unless it is there; whether it was made.
     ///
     /// # Errors
@@ -142,6 +169,20 @@ impl Locked<'_> {
             Err(StaterootError::Io(error)) => Err(error),
         }
     }
+}
+
+fn occupied(directory: BorrowedFd<'_>) -> Result<u64, durable::Error> {
+    let mut bytes = 0_u64;
+    for (name, kind) in dir::entries(directory)? {
+        let stat = dir::stat_optional(directory, &name)?;
+        let blocks = stat.map_or(0, |stat| u64::try_from(stat.st_blocks).unwrap_or_default());
+        bytes = bytes.saturating_add(blocks.saturating_mul(512));
+        if kind == FileType::Directory {
+            let below = dir::open_inside(directory, Path::new(&name))?;
+            bytes = bytes.saturating_add(occupied(below.as_fd())?);
+        }
+    }
+    Ok(bytes)
 }
 
 #[cfg(test)]

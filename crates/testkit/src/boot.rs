@@ -109,6 +109,7 @@ pub fn add_bootroot_to_initramfs(image: &Path, binary: &Path, out: &Path) {
 #[derive(Debug)]
 pub struct Guest {
     disk: PathBuf,
+    by_grub: bool,
 }
 
 impl Guest {
@@ -121,7 +122,24 @@ impl Guest {
         install.env("KEEP_DISK", disk).env("NO_BOOT", "1");
         run(install.arg(sysroot));
         let disk = disk.to_owned();
-        Self { disk }
+        Self {
+            disk,
+            by_grub: false,
+        }
+    }
+
+    /// As [`Self::install`], with a boot loader of its own: the real GRUB. What would be kernel arguments is the
+    /// machine's serial number.
+    pub fn install_grub(sysroot: &Path, disk: &Path) -> Self {
+        let file_system = disk.with_extension("ext4");
+        Self::install(sysroot, &file_system);
+        let mut install = script("boot-grub");
+        run(install.arg("install").arg(&file_system).arg(disk));
+        let disk = disk.to_owned();
+        Self {
+            disk,
+            by_grub: true,
+        }
     }
 
     /// Boots the default entry until the guest says that it is up, and returns what it printed about itself.
@@ -129,7 +147,12 @@ impl Guest {
     /// # Panics
     /// When the marker does not appear, with the end of the console.
     pub fn boot(&self, kernel_arguments: &[&str]) -> String {
-        let mut boot = script("boot-disk");
+        let program = if self.by_grub {
+            "boot-grub"
+        } else {
+            "boot-disk"
+        };
+        let mut boot = script(program);
         boot.env("DISK_WRITABLE", "1").env("BOOT_ONLINE", "1");
         boot.env("BOOT_TIMEOUT", "280");
         stdout(boot.arg(&self.disk).args(kernel_arguments))

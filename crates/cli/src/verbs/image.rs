@@ -1,7 +1,9 @@
 //! `bootroot image`: container images in the store.
 
 mod check;
+mod cmd;
 mod compare;
+mod copy_to_storage;
 pub(crate) mod history;
 mod list;
 pub(crate) mod metadata;
@@ -23,9 +25,11 @@ const WHAT_IS_STORED: &str = "`bootroot image list` shows what is stored";
 #[derive(Debug, Subcommand)]
 pub(crate) enum Image {
     Check(check::Check),
+    Cmd(cmd::Cmd),
     ClearCachedUpdate(clear_cached_update::ClearCachedUpdate),
     Compare(compare::Compare),
     Copy(copy::Copy),
+    CopyToStorage(copy_to_storage::CopyToStorage),
     Export(reexport::Reexport),
     History(history::History),
     List(list::List),
@@ -40,9 +44,11 @@ impl Image {
     pub(crate) fn run(self, context: &Context) -> Result<Exit, Failure> {
         match self {
             Self::Check(verb) => verb.run(context),
+            Self::Cmd(verb) => verb.run(context),
             Self::ClearCachedUpdate(verb) => verb.run(context),
             Self::Compare(verb) => verb.run(context),
             Self::Copy(verb) => verb.run(context),
+            Self::CopyToStorage(verb) => verb.run(context),
             Self::Export(verb) => verb.run(context),
             Self::History(verb) => verb.run(context),
             Self::List(verb) => verb.run(context),

@@ -11,7 +11,7 @@ use super::{answer, bootroot};
 
 /// What every script begins with: the step that the command line asks for, and a verb to run others.
 const PROLOGUE: &str = r#"
-step=$(sed -n 's/.*bootroot.step=\([a-z]*\).*/\1/p' /proc/cmdline)
+step=$(cat /proc/cmdline /sys/class/dmi/id/product_serial | sed -n 's/.*bootroot.step=\([a-z]*\).*/\1/p')
 run() { name=$1; shift; "$@" > /tmp/out 2>&1; echo "TEST $name: exit $?"; sed "s/^/TEST $name: /" /tmp/out; }
 image=ostree-unverified-registry:REGISTRY/os/test
 mkdir -p /etc/containers
@@ -26,6 +26,8 @@ struct Kind {
     deploy: fn(&ScratchSysroot, &str, &str),
     /// Where its `/var` is, below the physical root.
     var: &'static str,
+    /// Puts it on a disk.
+    install: fn(&Path, &Path) -> Guest,
 }
 
 /// A machine that runs version 1 of an image and follows the tag `latest` of the registry, which has version 2 by now.
@@ -43,8 +45,20 @@ impl Machine {
             add_bootroot,
             deploy,
             var: "ostree/deploy/os/var",
+            install: Guest::install,
         };
         Self::install_as(&of_ostree, image, script)
+    }
+
+    /// As [`Self::install`], booted by the real GRUB.
+    pub(crate) fn install_grub(image: &Path, script: &str) -> Self {
+        let by_grub = Kind {
+            add_bootroot,
+            deploy: deploy_for_grub,
+            var: "ostree/deploy/os/var",
+            install: Guest::install_grub,
+        };
+        Self::install_as(&by_grub, image, script)
     }
 
     /// As [`Self::install`], with a root that is an image of composefs, which bootroot mounts in the initramfs.
@@ -53,6 +67,7 @@ impl Machine {
             add_bootroot: add_bootroot_to_initramfs,
             deploy: deploy_root,
             var: "state/os/default/var",
+            install: Guest::install,
         };
         Self::install_as(&of_composefs, image, script)
     }
@@ -76,7 +91,7 @@ impl Machine {
         for (from, to) in [("v2", "latest"), ("v1", "v1"), ("v2", "v2")] {
             push(from, to);
         }
-        let guest = Guest::install(sysroot.path(), &scratch.path().join("disk.img"));
+        let guest = (kind.install)(sysroot.path(), &scratch.path().join("disk.img"));
         Self {
             _registry: registry,
             _scratch: scratch,
@@ -102,6 +117,21 @@ fn deploy(sysroot: &ScratchSysroot, here: &str, there: &str) {
     answer(&mut bootroot(&format!(
         "ostree config set sysroot.readonly true --repo {path}/ostree/repo"
     )));
+}
+
+/// GRUB finds `/boot` on the root file system, and nobody adds kernel arguments at boot.
+fn deploy_for_grub(sysroot: &ScratchSysroot, here: &str, there: &str) {
+    deploy(sysroot, here, there);
+    let path = sysroot.path().display();
+    for line in [
+        format!("ostree config set sysroot.bootprefix true --repo {path}/ostree/repo"),
+        format!("ostree config set sysroot.bootloader none --repo {path}/ostree/repo"),
+        format!(
+            "-q --sysroot {path} kargs --in-place --append console=ttyS0 --append bootroot.demo"
+        ),
+    ] {
+        answer(&mut bootroot(&line));
+    }
 }
 
 fn deploy_root(sysroot: &ScratchSysroot, here: &str, there: &str) {

@@ -1,7 +1,7 @@
 //! `bootroot image list`
 
 use clap::Args;
-use host::ImageEntry;
+use host::{ImageEntry, ImageList};
 use indicatif::HumanBytes;
 
 use crate::arguments::Format;
@@ -9,7 +9,7 @@ use crate::context::Context;
 use crate::outcome::{Exit, Failure};
 use crate::render::Table;
 
-/// List the stored images; with --quiet, their names only
+/// List the stored images, and those that deployments bind; with --quiet, names of the former only
 #[derive(Debug, Args)]
 pub(crate) struct List {
     #[command(flatten)]
@@ -18,7 +18,12 @@ pub(crate) struct List {
 
 impl List {
     pub(crate) fn run(self, context: &Context) -> Result<Exit, Failure> {
-        let list = host::image_list(context.storage()?.repo())?;
+        let storage = context.storage()?;
+        let mut list = host::image_list(storage.repo())?;
+        // A repository without a system around it has no deployments.
+        if let Ok(sysroot) = storage.sysroot() {
+            list = list.with_bound(host::bound_images(&sysroot)?);
+        }
         let out = context.results();
         if self.format.json {
             out.json(&list)?;
@@ -26,18 +31,34 @@ impl List {
             let names = list.images.iter().map(|entry| format!("{}\n", entry.image));
             out.all(names.collect::<String>().as_bytes())?;
         } else {
-            out.all(table(&list.images).to_string().as_bytes())?;
+            out.all(table(&list).to_string().as_bytes())?;
         }
         Ok(Exit::Done)
     }
 }
 
-fn table(images: &[ImageEntry]) -> Table {
+fn table(list: &ImageList) -> Table {
     let mut table = Table::new(["IMAGE", "VERSION", "DIGEST", "LAYERS", "SIZE"]);
-    for entry in images {
+    for entry in &list.images {
         table.row(row(entry));
     }
+    for bound in &list.bound {
+        let digest = bound.digest.as_deref().unwrap_or("missing");
+        let name = format!("containers-storage:{}", bound.image);
+        let nothing = String::new;
+        table.row([
+            name,
+            "bound".to_owned(),
+            short(digest),
+            nothing(),
+            nothing(),
+        ]);
+    }
     table
+}
+
+fn short(digest: &str) -> String {
+    digest.chars().take("sha256:".len() + 12).collect()
 }
 
 fn row(entry: &ImageEntry) -> [String; 5] {
@@ -55,7 +76,7 @@ fn row(entry: &ImageEntry) -> [String; 5] {
     [
         name,
         entry.version.clone().unwrap_or_default(),
-        digest.chars().take("sha256:".len() + 12).collect(),
+        short(digest),
         entry
             .layers
             .map_or_else(String::new, |count| count.to_string()),
