@@ -167,7 +167,7 @@ impl Locked<'_> {
         if noted.is_err() {
             let _unmounted = mounts::unmount_all(running.run(), TARGET);
         }
-        Ok(noted.and_then(|()| Ok(self.touch()?))?)
+        noted.and_then(|()| Ok(self.touch()?))
     }
 
     /// Take away what a soft reboot would change to; whether anything was there.

@@ -51,7 +51,7 @@ impl Places<'_> {
         self.mount_boot()?;
         let etc = self.mount_etc(config)?;
         let sysroot = bound(self.physical, "/sysroot")?;
-        let sysroot = self.attach(sysroot, "sysroot", "/sysroot")?;
+        let sysroot = self.attach(&sysroot, "sysroot", "/sysroot")?;
         let read_only = MountFlags::BIND | MountFlags::RDONLY;
         mount_remount(path_of(sysroot.as_fd()), read_only, "").map_err(failed("/sysroot"))?;
         Ok(etc)
@@ -119,7 +119,7 @@ impl Places<'_> {
             return Ok(());
         }
         let boot = bound(dir::open(self.physical, "boot")?.as_fd(), "/boot")?;
-        self.attach(boot, "boot", "/boot")?;
+        self.attach(&boot, "boot", "/boot")?;
         Ok(())
     }
 
@@ -128,7 +128,7 @@ impl Places<'_> {
             return self.mount_transient_etc().map(Some);
         }
         let etc = dir::open(self.deployment, "etc")?;
-        let etc = self.attach(bound(etc.as_fd(), "/etc")?, "etc", "/etc")?;
+        let etc = self.attach(&bound(etc.as_fd(), "/etc")?, "etc", "/etc")?;
         mount_remount(path_of(etc.as_fd()), MountFlags::BIND, "").map_err(failed("/etc"))?;
         Ok(None)
     }
@@ -173,7 +173,7 @@ impl Places<'_> {
     /// Mounts what has no place yet over a directory of the next root.
     fn attach(
         &self,
-        tree: OwnedFd,
+        tree: &OwnedFd,
         below: &str,
         what: &'static str,
     ) -> Result<OwnedFd, NextRootError> {

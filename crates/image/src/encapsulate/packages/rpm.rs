@@ -32,11 +32,19 @@ const STRING: u32 = 6;
 const STRING_ARRAY: u32 = 8;
 
 /// The installed packages; none where there is no such database.
+#[expect(
+    clippy::redundant_closure_for_method_calls,
+    reason = "the method alone is not general enough in its lifetimes"
+)]
 pub(super) fn packages(tree: &Files<'_>) -> Result<Option<Vec<Package>>, PackagesError> {
     each(tree, MAX_FILE, |header| header.package())
 }
 
 /// The installed packages with their versions; none where there is no such database.
+#[expect(
+    clippy::redundant_closure_for_method_calls,
+    reason = "the method alone is not general enough in its lifetimes"
+)]
 pub(super) fn versions(tree: &Files<'_>) -> Result<Option<PackageVersions>, PackagesError> {
     let found: Option<Vec<_>> = each(tree, MAX_VERSIONS, |header| header.version())?;
     Ok(found.map(|found| found.into_iter().collect()))
