@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, ensure};
 
 use crate::measure::{Work, version};
+use crate::registry::Registry;
 use crate::report::{Row, median, table};
 use crate::scratch::{Scratch, output, sh};
 use crate::works::{self, Bench};
@@ -26,7 +27,12 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
     let bootroot = std::fs::canonicalize(target.join("release/bootroot"))?;
     let dir = target.join("bench");
     std::fs::create_dir_all(&dir)?;
-    let scratch = Scratch::mount(&std::fs::canonicalize(dir)?, GIGABYTES)?;
+    let dir = std::fs::canonicalize(dir)?;
+    let scratch = Scratch::mount(&dir, GIGABYTES)?;
+    let is_wanted = |name: &str| only.as_deref().is_none_or(|only| only == name);
+    let _registry = is_wanted(works::REGISTRY)
+        .then(|| Registry::start(&dir))
+        .transpose()?;
     for tool in ["ostree", "skopeo"] {
         println!("{}", version(tool));
     }
@@ -43,7 +49,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
             importer: importer.clone(),
         };
         for (name, works) in works::GROUPS {
-            if only.as_deref().is_none_or(|only| only == name) {
+            if is_wanted(name) {
                 println!("{}", table(&measure_all(&works(&bench), &scratch, rounds)?));
             }
         }

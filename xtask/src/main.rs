@@ -2,6 +2,7 @@
 
 mod bench;
 mod measure;
+mod registry;
 mod report;
 mod scratch;
 mod works;
@@ -16,7 +17,7 @@ fn main() -> Result<()> {
             "usage: cargo xtask bench IMAGE_DIR... [--rounds N] [--importer PROGRAM] [--only GROUP]\n  \
              each IMAGE_DIR is an OCI directory with the tags v1 and v2\n  \
              PROGRAM is measured too: it takes the arguments of `ostree container`\n  \
-             GROUP is images, repository or wrapping"
+             GROUP is images, registry, repository or wrapping"
         ),
     }
 }

@@ -1,6 +1,7 @@
 //! What is measured.
 
 mod images;
+mod registry;
 mod repository;
 mod wrapping;
 
@@ -9,9 +10,13 @@ use crate::measure::Work;
 /// Works that share what is there before, under a name.
 type Group = (&'static str, fn(&Bench) -> Vec<Work>);
 
+/// The group that needs a registry.
+pub(crate) const REGISTRY: &str = "registry";
+
 /// All works, in the order in which they are measured.
-pub(crate) const GROUPS: [Group; 3] = [
+pub(crate) const GROUPS: [Group; 4] = [
     ("images", images::images),
+    (REGISTRY, registry::registry),
     ("repository", repository::repository),
     ("wrapping", wrapping::wrapping),
 ];

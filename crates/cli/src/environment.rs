@@ -340,6 +340,11 @@ pub(crate) struct UserConfiguration {
     pub(crate) registries_dir: Option<PathBuf>,
     /// The user's directory for containers; none when the user is root.
     pub(crate) dir: Option<PathBuf>,
+    /// The only storage.conf to use.
+    pub(crate) storage: Option<PathBuf>,
+    /// Whether images are where storage.conf says, in files that we may read: users other than root have a
+    /// storage of their own, with files of other owners.
+    pub(crate) reads_storage: bool,
 }
 
 /// Where the user has containers' configuration of their own. Root has that of the system.
@@ -352,6 +357,11 @@ pub(crate) fn containers_configuration() -> UserConfiguration {
         dir: config
             .filter(|_| !is_root)
             .map(|dir| dir.join("containers")),
+        storage: path("CONTAINERS_STORAGE_CONF"),
+        reads_storage: is_root
+            && ["STORAGE_DRIVER", "STORAGE_OPTS"]
+                .iter()
+                .all(|name| path(name).is_none()),
     }
 }
 

@@ -3,6 +3,7 @@
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
+use containers::config::Config as Storage;
 use error_class::{Classified, ErrorClass};
 use oci::certs::{CertDirs, Place};
 use oci::context::Context;
@@ -55,6 +56,10 @@ pub struct Access {
     pub lookaside_dir: Option<PathBuf>,
     /// How servers elsewhere are reached.
     pub proxies: Proxies,
+    /// Whether the storage of podman is that of the system, and we may read all of it.
+    pub reads_storage: bool,
+    /// The only storage.conf to read.
+    pub storage_conf: Option<PathBuf>,
     /// Spreads retries of many machines over time; any number of this machine's own.
     pub seed: u64,
 }
@@ -108,6 +113,12 @@ impl Classified for AccessError {
     }
 }
 
+/// Where containers-storage.conf(5) is, the one instead of the other.
+const STORAGE_CONF: [&str; 2] = [
+    "/etc/containers/storage.conf",
+    "/usr/share/containers/storage.conf",
+];
+
 impl Access {
     /// What opening `image` needs. Files are only read when the image comes from a registry.
     ///
@@ -121,6 +132,9 @@ impl Access {
         let mut context = Context::new(self.files.try_clone().map_err(AccessError::Descriptor)?);
         context.interrupt = interrupt.clone();
         context.retry.seed = self.seed;
+        if image.transport == Transport::ContainersStorage && self.reads_storage {
+            context.storage = self.storage()?;
+        }
         if image.transport != Transport::Registry {
             return Ok(context);
         }
@@ -152,6 +166,7 @@ impl Access {
             signature_policy: self.signature_policy.clone(),
             lookaside_dir: self.lookaside_dir.clone(),
             proxies: self.proxies.clone(),
+            storage_conf: self.storage_conf.clone(),
             ..*self
         })
     }
@@ -168,6 +183,19 @@ impl Access {
         };
         let named = self.authfile.clone();
         named.or_else(|| of_system().filter(|_| !self.anonymous))
+    }
+
+    /// Where podman keeps images, if that can be understood.
+    fn storage(&self) -> Result<Option<Storage>, AccessError> {
+        let chosen = self.storage_conf.as_deref();
+        let usual = STORAGE_CONF.map(Path::new);
+        let paths = chosen.map_or_else(|| usual.to_vec(), |chosen| vec![chosen]);
+        for path in paths {
+            if let Some(bytes) = self.read_bytes(path)? {
+                return Ok(Storage::parse(&String::from_utf8_lossy(&bytes)));
+            }
+        }
+        Ok(chosen.is_none().then(Storage::default))
     }
 
     /// The registry of the image, and its mirrors, need not prove anything.
@@ -368,6 +396,8 @@ mod tests {
             signature_policy: None,
             lookaside_dir: None,
             proxies: Proxies::default(),
+            reads_storage: false,
+            storage_conf: None,
             seed: 0,
         }
     }

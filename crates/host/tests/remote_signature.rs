@@ -33,6 +33,8 @@ fn access() -> Access {
         signature_policy: None,
         lookaside_dir: None,
         proxies: Proxies::default(),
+        reads_storage: false,
+        storage_conf: None,
         seed: 0,
     }
 }

@@ -46,6 +46,8 @@ pub struct Context {
     pub parts: Option<Parts>,
     /// Where copies of images are kept while they are read, for transports that cannot be read at once.
     pub scratch: Option<Arc<OwnedFd>>,
+    /// The storage of podman and its kin, if it may be read at once; without, `skopeo` reads it.
+    pub storage: Option<containers::config::Config>,
     /// Stops waiting and fetching once it is raised.
     pub interrupt: Interrupt,
 }
@@ -71,6 +73,7 @@ impl Context {
             retry: RetryPolicy::default(),
             parts: None,
             scratch: None,
+            storage: None,
             interrupt: Interrupt::default(),
         }
     }

@@ -36,6 +36,7 @@ pub mod source;
 
 mod file_image;
 mod files;
+mod storage;
 
 pub use files::FileError;
 pub use oci_spec::image as spec;

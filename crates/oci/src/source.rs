@@ -11,7 +11,7 @@ use crate::manifest::{Document, Manifest, ManifestError, RawConfig, RawIndex, Ra
 use crate::platform::Platform;
 use crate::reference::{ImageReference, OstreeImageReference, SignatureSource, Transport};
 use crate::registry;
-use crate::{archive, dir, layout, limits, skopeo};
+use crate::{archive, dir, layout, limits, skopeo, storage};
 
 mod error;
 
@@ -168,7 +168,8 @@ pub fn open(reference: &ImageReference, context: &Context) -> Result<Box<dyn Ima
         Transport::OciArchive => archive::open_oci(reference, context),
         Transport::DockerArchive => archive::open_docker(reference, context),
         Transport::LocalDir => dir::open(reference, context),
-        Transport::ContainersStorage | Transport::DockerDaemon => skopeo::open(reference, context),
+        Transport::ContainersStorage => storage::open(reference, context),
+        Transport::DockerDaemon => skopeo::open(reference, context),
     }
 }
 

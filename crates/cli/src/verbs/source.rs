@@ -59,6 +59,8 @@ impl SourceOptions {
             signature_policy: self.signature_policy.clone(),
             lookaside_dir: self.registries_d.clone(),
             proxies: environment::proxies(),
+            reads_storage: configuration.reads_storage,
+            storage_conf: configuration.storage,
             seed: u64::from(std::process::id()),
         })
     }

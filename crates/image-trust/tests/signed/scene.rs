@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use image_trust::{Lookaside, Policy, Question, Verdict, verify};
 use oci::context::Context;

@@ -10,5 +10,6 @@ mod registries;
 mod resuming;
 mod scene;
 mod server;
+mod storage;
 mod through_skopeo;
 mod writers;
