@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use containers::config::Config;
 use error_class::{Classified, ErrorClass};
