@@ -67,7 +67,7 @@ fn find(name: &str, context: &Context) -> io::Result<Option<Found>> {
         return Ok(None);
     };
     let paths = [&config.graph_root].into_iter().chain(&config.additional);
-    let storages = Storages::open(context.files(), paths.map(|path| path.as_path()))?;
+    let storages = Storages::open(context.files(), paths.map(std::path::PathBuf::as_path))?;
     let image = match name.strip_prefix('@') {
         Some(id) => storages.by_id(id)?,
         None => match full_name(name) {
@@ -125,7 +125,7 @@ impl Found {
         if diff_ids(&config) != Some(stored) {
             return Ok(None);
         }
-        let manifest = uncompressed(manifest, &original, &layers);
+        let manifest = uncompressed(&manifest, &original, &layers);
         Ok(manifest.map(|manifest| Self {
             manifest,
             config: (digest, config),
@@ -186,7 +186,7 @@ fn diff_ids(config: &[u8]) -> Option<Vec<Digest>> {
 
 /// The manifest with the layers as they are read here. None when it has another number of them.
 fn uncompressed(
-    manifest: Plain,
+    manifest: &Plain,
     original: &[u8],
     layers: &[(Digest, StoredLayer)],
 ) -> Option<Vec<u8>> {
@@ -199,7 +199,7 @@ fn uncompressed(
         entry.digest = digest.to_string();
         entry.size = layer.size;
     }
-    if changed == manifest {
+    if changed == *manifest {
         return Some(original.to_vec());
     }
     let text = serde_json::to_string(&changed).ok()?;
