@@ -19,7 +19,7 @@ use ostree_format::refs::Refspec;
 use progress::{Interrupt, Progress};
 use serde::Serialize;
 
-use crate::image_explain::{admit, by_policy};
+use crate::image_explain::{admit, admit_whole, by_policy};
 use crate::pull::{remote_signature, scratch};
 use crate::remote_signature::RemoteSignature;
 use crate::text::text;
@@ -280,14 +280,16 @@ pub fn replace_detached_metadata(
     Ok(written.map_err(Box::new)?)
 }
 
-/// Copies an image from where it is to somewhere else, byte for byte. It must be signed as the policy asks,
-/// at the time `now` (seconds since 1970).
+/// Copies an image from where it is to somewhere else, byte for byte; with `all` the index that it is named by,
+/// and the images for all platforms. What is copied must be signed as the policy asks, at the time `now`
+/// (seconds since 1970).
 ///
 /// # Errors
 /// [`ContainerError`]; the destination shows no new image then.
 pub fn copy_image(
     image: &OstreeImageReference,
     destination: &ImageReference,
+    all: bool,
     access: &Access,
     now: u64,
     progress: &dyn Progress,
@@ -296,9 +298,14 @@ pub fn copy_image(
     let context = access.context(&image.imgref, interrupt)?;
     let source = open(&image.imgref, &context).map_err(Box::new)?;
     let source = source.as_ref();
-    let admitted = admit(image, source, access, &context, now)?;
+    let admitted = if all {
+        admit_whole(image, source, access, &context, now)?
+    } else {
+        admit(image, source, access, &context, now)?
+    };
     let Destination { sink, tag } = create(destination, access, None, interrupt)?;
-    let copied = oci::copy::copy(source, sink, tag.as_deref(), progress, interrupt)?;
+    let copy = if all { oci::copy::copy_all } else { oci::copy::copy };
+    let copied = copy(source, sink, tag.as_deref(), progress, interrupt)?;
     if copied.digest != admitted {
         return Err(ContainerError::Moved(image.imgref.clone()));
     }

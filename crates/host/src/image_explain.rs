@@ -189,6 +189,19 @@ pub(crate) fn admit(
     Ok(digest.clone())
 }
 
+/// As [`admit`], for all that the reference names: an index must be signed itself.
+pub(crate) fn admit_whole(
+    image: &OstreeImageReference,
+    source: &dyn ImageSource,
+    access: &Access,
+    context: &Context,
+    now: u64,
+) -> Result<Digest, TrustError> {
+    let digest = source.top().map_err(Box::new)?.digest().clone();
+    enforce(image, source, &digest, access, context, now)?;
+    Ok(digest)
+}
+
 /// A plain reference asks for nothing itself; the policy of the system counts in any case.
 pub(crate) fn by_policy(imgref: ImageReference) -> OstreeImageReference {
     OstreeImageReference {

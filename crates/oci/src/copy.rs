@@ -7,8 +7,10 @@ use oci_spec::image::{Descriptor, MediaType};
 use progress::{Interrupt, Progress, Task, TaskKind};
 
 use crate::digest::{Digest, DigestReader};
+use crate::limits;
+use crate::manifest::{Document, Manifest, ManifestError, RawManifest};
 use crate::sink::{BlobSink, ImageSink, WriteError};
-use crate::source::{Error as SourceError, ImageSource};
+use crate::source::{Error as SourceError, ImageSource, blob_digest};
 
 /// How much is read at once, in bytes.
 const PIECE: usize = 128 * 1024;
@@ -69,45 +71,137 @@ pub fn copy(
     let manifest = source.manifest().map_err(Box::new)?.manifest;
     let config = source.config(&manifest).map_err(Box::new)?;
     let total = manifest.layers().iter().map(|layer| layer.size).sum();
-    let task = Task::begin(progress, TaskKind::Push, Some(total));
-    let mut copied = Copied {
-        digest: manifest.digest().clone(),
+    let mut copying = Copying {
+        source,
+        sink: &mut *sink,
+        task: Task::begin(progress, TaskKind::Push, Some(total)),
+        interrupt,
         sent: 0,
         present: 0,
     };
     for layer in manifest.layers() {
-        if sink.take_over(&layer.digest, source.reference())? {
-            copied.present += layer.size;
-            task.advance(layer.size);
-            continue;
-        }
-        let raw = source.open_blob(&layer.descriptor, 0).map_err(Box::new)?;
-        let verified = DigestReader::new(raw, layer.digest.clone(), layer.size);
-        let mut content = task.reader(interrupt.reader(verified));
-        let mut blob = sink.blob()?;
-        let read = pass(&mut content, &mut *blob).map_err(|cause| CopyError::Blob {
-            digest: layer.digest.clone(),
-            cause,
-        })?;
-        let failed = |error| Box::new(SourceError::from_stream(source.reference(), error));
-        read.map_err(failed)?;
-        blob.finish()?;
-        copied.sent += layer.size;
+        copying.blob(&layer.descriptor)?;
     }
-    document(&mut *sink, config.bytes())?;
-    document(&mut *sink, manifest.bytes())?;
-    let media_type = manifest.manifest().media_type().clone();
-    let media_type = media_type.unwrap_or(MediaType::ImageManifest);
-    let size = manifest.bytes().len() as u64;
-    let mut descriptor = Descriptor::new(media_type, size, &copied.digest);
+    document(copying.sink, config.bytes())?;
+    document(copying.sink, manifest.bytes())?;
+    let copied = copying.done(manifest.digest());
+    let mut descriptor = described(&manifest);
     let mut platform = oci_spec::image::Platform::default();
     platform.set_architecture(config.config().architecture().clone());
     platform.set_os(config.config().os().clone());
     platform.set_variant(config.config().variant().clone());
     descriptor.set_platform(Some(platform));
     sink.finish(&descriptor, tag)?;
-    task.done();
     Ok(copied)
+}
+
+/// Copy all that the reference of `source` names, as [`copy`] does: where that is an index, the images for all
+/// platforms.
+///
+/// # Errors
+/// [`CopyError`].
+pub fn copy_all(
+    source: &dyn ImageSource,
+    mut sink: Box<dyn ImageSink + '_>,
+    tag: Option<&str>,
+    progress: &dyn Progress,
+    interrupt: &Interrupt,
+) -> Result<Copied, CopyError> {
+    let top = source.top().map_err(Box::new)?;
+    let digest = top.digest().clone();
+    let mut copying = Copying {
+        source,
+        sink: &mut *sink,
+        task: Task::begin(progress, TaskKind::Push, None),
+        interrupt,
+        sent: 0,
+        present: 0,
+    };
+    let descriptor = copying.all_of(top, 0)?;
+    let copied = copying.done(&digest);
+    sink.finish(&descriptor, tag)?;
+    Ok(copied)
+}
+
+/// A copy under way.
+struct Copying<'c> {
+    source: &'c dyn ImageSource,
+    sink: &'c mut dyn ImageSink,
+    task: Task<'c>,
+    interrupt: &'c Interrupt,
+    sent: u64,
+    present: u64,
+}
+
+impl Copying<'_> {
+    fn done(self, digest: &Digest) -> Copied {
+        self.task.done();
+        Copied {
+            digest: digest.clone(),
+            sent: self.sent,
+            present: self.present,
+        }
+    }
+
+    /// A manifest or index with all that it refers to.
+    fn all_of(&mut self, document: Document, depth: usize) -> Result<Descriptor, CopyError> {
+        let (source, digest) = (self.source, document.digest().clone());
+        let malformed = |cause| Box::new(source.manifest_error(cause));
+        match document.parse().map_err(malformed)? {
+            Manifest::Image(manifest) => {
+                let config = [manifest.manifest().config()];
+                for blob in manifest.manifest().layers().iter().chain(config) {
+                    self.blob(blob)?;
+                }
+                self::document(self.sink, manifest.bytes())?;
+                Ok(described(&manifest))
+            }
+            Manifest::Index(_) if depth > limits::NESTED_INDEXES => {
+                Err(malformed(ManifestError::Nesting(digest)).into())
+            }
+            Manifest::Index(index) => {
+                for entry in index.index().manifests() {
+                    let part = source.document(entry).map_err(Box::new)?;
+                    self.all_of(part, depth + 1)?;
+                }
+                self::document(self.sink, index.bytes())?;
+                let media_type = index.index().media_type().clone();
+                let media_type = media_type.unwrap_or(MediaType::ImageIndex);
+                let size = index.bytes().len() as u64;
+                Ok(Descriptor::new(media_type, size, &digest))
+            }
+        }
+    }
+
+    /// A blob, unless the destination has it or can get it by itself.
+    fn blob(&mut self, descriptor: &Descriptor) -> Result<(), CopyError> {
+        let source = self.source;
+        let digest = blob_digest(source.reference(), descriptor).map_err(Box::new)?;
+        let size = descriptor.size();
+        if self.sink.take_over(&digest, source.reference())? {
+            self.present += size;
+            self.task.advance(size);
+            return Ok(());
+        }
+        let raw = source.open_blob(descriptor, 0).map_err(Box::new)?;
+        let verified = DigestReader::new(raw, digest.clone(), size);
+        let mut content = self.task.reader(self.interrupt.reader(verified));
+        let mut blob = self.sink.blob()?;
+        let read = pass(&mut content, &mut *blob);
+        let read = read.map_err(|cause| CopyError::Blob { digest, cause })?;
+        let failed = |error| Box::new(SourceError::from_stream(source.reference(), error));
+        read.map_err(failed)?;
+        blob.finish()?;
+        self.sent += size;
+        Ok(())
+    }
+}
+
+fn described(manifest: &RawManifest) -> Descriptor {
+    let media_type = manifest.manifest().media_type().clone();
+    let media_type = media_type.unwrap_or(MediaType::ImageManifest);
+    let size = manifest.bytes().len() as u64;
+    Descriptor::new(media_type, size, manifest.digest())
 }
 
 /// Pass all of `content` on. The inner error is that of reading.

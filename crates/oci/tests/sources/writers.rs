@@ -6,15 +6,19 @@ use std::os::fd::AsFd;
 use std::path::Path;
 
 use oci::archive::OciArchiveWriter;
+use oci::copy::copy_all;
+use oci::destination::{Destination, create};
 use oci::digest::Digest;
 use oci::layout::OciDirWriter;
 use oci::media_type::{Compression, OCI_CONFIG, OCI_MANIFEST};
 use oci::sink::{ImageSink, WriteError, Written};
 use oci::spec::{Descriptor, MediaType};
+use progress::{Interrupt, Silent};
 use tempfile::tempdir;
-use testkit::{command, golden, stdout};
+use testkit::oci::{Image, Layer, LayoutBuilder, Platform};
+use testkit::{Registry, command, golden, stdout};
 
-use crate::scene::{read_all, skopeo, source, tar, text};
+use crate::scene::{context, read_all, skopeo, source, tar, text};
 
 /// Writes an image of one uncompressed layer; returns the descriptor of its manifest.
 fn write_image(sink: &mut dyn ImageSink, content: &str) -> Descriptor {
@@ -224,4 +228,43 @@ fn the_same_archive_is_written_whatever_was_dropped_on_the_way() {
     assert!(write(&[b'z'; 100_000]) == plain);
     assert!(write(&[b'z'; 600]) == plain);
     skopeo_reads(&format!("oci-archive:{}/image.tar", text(dir.path())));
+}
+
+#[test]
+fn images_for_all_platforms_are_copied_with_their_index() {
+    let dir = tempdir().unwrap();
+    let image = |architecture: &str| {
+        let own = Layer::new(tar("file", architecture));
+        let shared = Layer::new(tar("shared", "by both"));
+        Image::new().architecture(architecture).layer(shared).layer(own)
+    };
+    let images = [image("arm64"), image("amd64")];
+    let entries = images.each_ref().map(|image| Platform {
+        image,
+        variant: None,
+    });
+    let mut layout = LayoutBuilder::new(dir.path().join("image"));
+    let digest = layout.tag_index("os", &entries);
+    let registry = Registry::start();
+    let pushed = format!("registry:{}", registry.reference("org/os:1"));
+    let archive = format!("oci-archive:{}:os", dir.path().join("image.tar").display());
+    let copies = [(layout.reference("os"), &pushed), (pushed.clone(), &archive)];
+    for (from, to) in copies {
+        let Destination { sink, tag } = create(&to.parse().unwrap(), &context()).unwrap();
+        let from = source(&from);
+        let (quiet, go) = (Silent, Interrupt::default());
+        let copied = copy_all(&*from, sink, tag.as_deref(), &quiet, &go).unwrap();
+        assert_eq!(copied.digest.to_string(), digest);
+        // The layer of both images is sent once.
+        assert!(copied.present > 0 && copied.sent > copied.present);
+        assert_eq!(source(to).top().unwrap().digest().to_string(), digest);
+    }
+    for reference in [pushed.replacen("registry:", "docker://", 1), archive] {
+        let back = dir.path().join("back");
+        let target = format!("dir:{}", back.display());
+        skopeo(&["copy", "--quiet", "--all", "--src-tls-verify=false", &reference, &target]);
+        let manifest = fs::read(back.join("manifest.json")).unwrap();
+        assert_eq!(Digest::sha256(&manifest).to_string(), digest);
+        fs::remove_dir_all(&back).unwrap();
+    }
 }

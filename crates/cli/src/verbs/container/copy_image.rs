@@ -15,7 +15,8 @@ use crate::verbs::source::SourceOptions;
 /// Copy an image from where it is to somewhere else, byte for byte
 ///
 /// Nothing is stored. Layers that the destination has are not sent; those of another repository of the
-/// same registry stay where they are. Of an image for several platforms, that for this machine is copied.
+/// same registry stay where they are. Of an image for several platforms, that for this machine is copied,
+/// unless all are asked for. Signatures are not copied.
 #[derive(Debug, Args)]
 pub(crate) struct CopyImage {
     /// The image
@@ -24,6 +25,9 @@ pub(crate) struct CopyImage {
     /// Where it is to be, as in oci:/srv/image:tag or registry:quay.io/os/image:tag
     #[arg(value_name = "DEST", value_parser = reference::stored)]
     dest: ImageReference,
+    /// Copy the images for all platforms, and the index that names them
+    #[arg(long)]
+    all: bool,
     #[command(flatten)]
     source: SourceOptions,
     /// Answer, and report errors, in JSON
@@ -35,8 +39,15 @@ impl CopyImage {
     pub(crate) fn run(self, context: &Context) -> Result<Exit, Failure> {
         let access = self.source.access()?;
         let (progress, interrupt) = (context.progress(), context.interrupt());
-        let copied =
-            host::copy_image(&self.image, &self.dest, &access, now(), progress, interrupt)?;
+        let copied = host::copy_image(
+            &self.image,
+            &self.dest,
+            self.all,
+            &access,
+            now(),
+            progress,
+            interrupt,
+        )?;
         let mut out = context.results();
         if self.json {
             out.json(&copied)?;
