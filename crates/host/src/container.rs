@@ -304,7 +304,11 @@ pub fn copy_image(
         admit(image, source, access, &context, now)?
     };
     let Destination { sink, tag } = create(destination, access, None, interrupt)?;
-    let copy = if all { oci::copy::copy_all } else { oci::copy::copy };
+    let copy = if all {
+        oci::copy::copy_all
+    } else {
+        oci::copy::copy
+    };
     let copied = copy(source, sink, tag.as_deref(), progress, interrupt)?;
     if copied.digest != admitted {
         return Err(ContainerError::Moved(image.imgref.clone()));

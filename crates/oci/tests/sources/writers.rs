@@ -236,7 +236,10 @@ fn images_for_all_platforms_are_copied_with_their_index() {
     let image = |architecture: &str| {
         let own = Layer::new(tar("file", architecture));
         let shared = Layer::new(tar("shared", "by both"));
-        Image::new().architecture(architecture).layer(shared).layer(own)
+        Image::new()
+            .architecture(architecture)
+            .layer(shared)
+            .layer(own)
     };
     let images = [image("arm64"), image("amd64")];
     let entries = images.each_ref().map(|image| Platform {
@@ -248,7 +251,10 @@ fn images_for_all_platforms_are_copied_with_their_index() {
     let registry = Registry::start();
     let pushed = format!("registry:{}", registry.reference("org/os:1"));
     let archive = format!("oci-archive:{}:os", dir.path().join("image.tar").display());
-    let copies = [(layout.reference("os"), &pushed), (pushed.clone(), &archive)];
+    let copies = [
+        (layout.reference("os"), &pushed),
+        (pushed.clone(), &archive),
+    ];
     for (from, to) in copies {
         let Destination { sink, tag } = create(&to.parse().unwrap(), &context()).unwrap();
         let from = source(&from);
@@ -262,7 +268,14 @@ fn images_for_all_platforms_are_copied_with_their_index() {
     for reference in [pushed.replacen("registry:", "docker://", 1), archive] {
         let back = dir.path().join("back");
         let target = format!("dir:{}", back.display());
-        skopeo(&["copy", "--quiet", "--all", "--src-tls-verify=false", &reference, &target]);
+        skopeo(&[
+            "copy",
+            "--quiet",
+            "--all",
+            "--src-tls-verify=false",
+            &reference,
+            &target,
+        ]);
         let manifest = fs::read(back.join("manifest.json")).unwrap();
         assert_eq!(Digest::sha256(&manifest).to_string(), digest);
         fs::remove_dir_all(&back).unwrap();
