@@ -2,13 +2,19 @@
 
 mod emit;
 mod layout;
+mod links;
 mod nodes;
+mod read;
 mod xattrs;
+
+use std::sync::Arc;
 
 use error_class::{Classified, ErrorClass};
 use tree::Dir;
 
 use crate::Digest;
+
+pub use read::{ReadImageError, image_objects, read_image};
 
 /// A root whose files are elsewhere.
 pub type ImageTree = Dir<Attributes, File>;
@@ -22,8 +28,19 @@ pub struct Attributes {
     pub gid: u32,
     /// The low twelve bits of the mode.
     pub permissions: u32,
+    /// When it was modified last.
+    pub mtime: Timestamp,
     /// Names with their values; each name once, in any order.
     pub xattrs: Vec<(Vec<u8>, Vec<u8>)>,
+}
+
+/// A time since 1970.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Timestamp {
+    /// Seconds; the format has no times before 1970.
+    pub seconds: u64,
+    /// Nanoseconds, less than a second.
+    pub nanoseconds: u32,
 }
 
 /// Anything but a directory.
@@ -46,9 +63,41 @@ pub enum File {
     Inline(Attributes, Vec<u8>),
     /// A symbolic link.
     Symlink(Attributes, Vec<u8>),
+    /// A device or a pipe.
+    Special(Attributes, Special),
+    /// One of several names of a file: wherever the same allocation stands, it is the same inode.
+    Linked(Arc<File>),
 }
 
-/// What is said about the format in an image's header; the rest is the same for both.
+impl File {
+    /// Owner, mode and extended attributes.
+    #[must_use]
+    pub fn attributes(&self) -> &Attributes {
+        match self {
+            Self::Empty(attributes)
+            | Self::External { attributes, .. }
+            | Self::Inline(attributes, _)
+            | Self::Symlink(attributes, _)
+            | Self::Special(attributes, _) => attributes,
+            Self::Linked(file) => file.attributes(),
+        }
+    }
+}
+
+/// What has neither content nor a target.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Special {
+    /// A character device with the number that the kernel knows it by; 0 is a whiteout of overlayfs.
+    Character(u32),
+    /// A block device.
+    Block(u32),
+    /// A named pipe.
+    Fifo,
+    /// A socket.
+    Socket,
+}
+
+/// The form of an image. The first two differ only in what the header says.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Version {
     /// What `mkcomposefs` and libostree write unless asked otherwise.
@@ -56,6 +105,9 @@ pub enum Version {
     V0,
     /// What the repositories of composefs-rs contain by default (`mkcomposefs --min-version=1`).
     V1,
+    /// What the first repositories of composefs-rs contain: inodes depth first and all of the large kind, times
+    /// in whole seconds, no whiteouts over the directories of objects.
+    V2,
 }
 
 /// Why a tree has no image.
@@ -90,16 +142,17 @@ impl Classified for ImageError {
     }
 }
 
-/// The image of a tree: all times are 0, as in OSTree, nothing is linked twice, and the root is opaque and
-/// has whiteouts over the objects' directories (`00` to `ff`), which would show through otherwise.
+/// The image of a tree. But for [`Version::V2`], the root is opaque and has whiteouts over the objects'
+/// directories (`00` to `ff`), which would show through otherwise, and whiteouts of the tree itself are written
+/// as overlayfs shows them again.
 ///
-/// The bytes depend on nothing but the arguments; they are those that `mkcomposefs` writes.
+/// The bytes depend on nothing but the arguments; they are those that `mkcomposefs` and composefs-rs write.
 ///
 /// # Errors
 /// [`ImageError`] names what the format cannot hold.
 pub fn image(tree: &ImageTree, version: Version) -> Result<Vec<u8>, ImageError> {
-    let nodes = nodes::collect(tree)?;
-    let shared = xattrs::share(&nodes);
-    let layout = layout::lay_out(&nodes, &shared)?;
+    let nodes = nodes::collect(tree, version)?;
+    let shared = xattrs::share(&nodes, version);
+    let layout = layout::lay_out(&nodes, &shared, version)?;
     Ok(emit::emit(&nodes, &shared, &layout, version))
 }

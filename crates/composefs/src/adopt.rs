@@ -3,14 +3,13 @@
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd};
-use std::path::Path;
 
 use composefs_format::Digest;
 use durable::IoContext as _;
 use rustix::fs::{AtFlags, CWD, Mode, OFlags};
 use rustix::io::Errno;
 
-use crate::{Store, StoreError};
+use crate::{Batch, Store, StoreError};
 
 /// What became of a file that was to be an object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,41 +32,105 @@ impl Store {
     /// # Errors
     /// What the system said; a copy that is not complete has no name of an object.
     pub fn adopt(&self, file: BorrowedFd<'_>, digest: &Digest) -> Result<Adopted, StoreError> {
-        if self.has_object(digest)? {
-            return Ok(Adopted::Present);
-        }
-        let path = digest.object_path();
-        self.make_head(&path)?;
         let from = format!("/proc/self/fd/{}", file.as_raw_fd());
-        match rustix::fs::linkat(CWD, &from, self.objects(), &path, AtFlags::SYMLINK_FOLLOW) {
-            Ok(()) => Ok(Adopted::Linked),
-            Err(Errno::EXIST) => Ok(Adopted::Present),
-            Err(Errno::MLINK | Errno::XDEV | Errno::PERM) => self.duplicate(file, &path),
+        if let Link::Made(adopted) = self.link(CWD, &from, AtFlags::SYMLINK_FOLLOW, digest)? {
+            return Ok(adopted);
+        }
+        let mut batch = self.begin()?;
+        let adopted = batch.copy(file, digest)?;
+        batch.commit()?;
+        Ok(adopted)
+    }
+
+    fn link(
+        &self,
+        dir: BorrowedFd<'_>,
+        from: &str,
+        flags: AtFlags,
+        digest: &Digest,
+    ) -> Result<Link, StoreError> {
+        let path = digest.object_path();
+        let mut linked = rustix::fs::linkat(dir, from, self.objects(), &path, flags);
+        if linked == Err(Errno::NOENT) {
+            // Either has no directory, or there is no such file.
+            self.make_head(&path)?;
+            linked = rustix::fs::linkat(dir, from, self.objects(), &path, flags);
+        }
+        match linked {
+            Ok(()) => Ok(Link::Made(Adopted::Linked)),
+            Err(Errno::EXIST) => Ok(Link::Made(Adopted::Present)),
+            Err(Errno::MLINK | Errno::XDEV | Errno::PERM) if self.has_object(digest)? => {
+                Ok(Link::Made(Adopted::Present))
+            }
+            Err(Errno::MLINK | Errno::XDEV | Errno::PERM) => Ok(Link::Impossible),
+            Err(Errno::NOENT) => Ok(Link::NoFile),
             Err(error) => Ok(Err(error).during("link object", path)?),
         }
     }
+}
 
-    fn duplicate(&self, file: BorrowedFd<'_>, path: &str) -> Result<Adopted, StoreError> {
-        let temporary = format!("{path}.{}.tmp", rustix::process::getpid().as_raw_nonzero());
-        let flags = OFlags::CREATE | OFlags::TRUNC | OFlags::WRONLY | OFlags::CLOEXEC;
-        let mode = Mode::from_raw_mode(0o644);
-        let copy = rustix::fs::openat(self.objects(), &temporary, flags, mode);
-        let copy = File::from(copy.during("create object", path)?);
-        let adopted = match rustix::fs::ioctl_ficlone(&copy, file) {
+/// What came of an attempt to link.
+enum Link {
+    Made(Adopted),
+    Impossible,
+    NoFile,
+}
+
+impl Batch<'_> {
+    /// As [`Store::adopt`], but a copy is synced with everything else.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn adopt(&mut self, file: BorrowedFd<'_>, digest: Digest) -> Result<Adopted, StoreError> {
+        let from = format!("/proc/self/fd/{}", file.as_raw_fd());
+        let linked = self
+            .store()
+            .link(CWD, &from, AtFlags::SYMLINK_FOLLOW, &digest)?;
+        match linked {
+            Link::Made(adopted) => Ok(adopted),
+            Link::Impossible | Link::NoFile => self.copy(file, &digest),
+        }
+    }
+
+    /// As [`Batch::adopt`] for the file at `path` below `dir`; `None` when there is none.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn adopt_at(
+        &mut self,
+        dir: BorrowedFd<'_>,
+        path: &str,
+        digest: Digest,
+    ) -> Result<Option<Adopted>, StoreError> {
+        match self.store().link(dir, path, AtFlags::empty(), &digest)? {
+            Link::Made(adopted) => Ok(Some(adopted)),
+            Link::NoFile => Ok(None),
+            Link::Impossible => {
+                let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+                let file = rustix::fs::openat(dir, path, flags, Mode::empty());
+                let file = file.during("open", path)?;
+                self.copy(file.as_fd(), &digest).map(Some)
+            }
+        }
+    }
+
+    fn copy(&mut self, file: BorrowedFd<'_>, digest: &Digest) -> Result<Adopted, StoreError> {
+        if self.is_there(digest)? {
+            return Ok(Adopted::Present);
+        }
+        let writer = self.writer()?;
+        let adopted = match rustix::fs::ioctl_ficlone(writer.file(), file) {
             Ok(()) => Adopted::Cloned,
-            Err(_) => copy_all(file, &copy).during("copy object", path)?,
+            Err(_) => copy_all(file, writer.file()).during("copy object", digest.object_path())?,
         };
-        // Once it has its name, nobody looks at its bytes again.
-        durable::sync_file(copy.as_fd(), Path::new(path))?;
-        let objects = self.objects();
-        let renamed = rustix::fs::renameat(objects, &temporary, objects, Path::new(path));
-        renamed.during("name object", path)?;
+        self.keep(writer, *digest)?;
         Ok(adopted)
     }
 }
 
-fn copy_all(from: BorrowedFd<'_>, mut to: &File) -> io::Result<Adopted> {
+fn copy_all(from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> io::Result<Adopted> {
     let mut from = File::from(from.try_clone_to_owned()?);
+    let mut to = File::from(to.try_clone_to_owned()?);
     // Whoever computed the digest has read it to the end.
     io::Seek::rewind(&mut from)?;
     io::copy(&mut from, &mut to)?;

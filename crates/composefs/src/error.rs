@@ -1,3 +1,4 @@
+use composefs_format::{ReadImageError, StreamError};
 use error_class::{Classified, ErrorClass};
 
 /// Why a repository of composefs cannot be used.
@@ -13,12 +14,53 @@ pub enum StoreError {
         /// What it has.
         what: String,
     },
-    /// The name of an image would lead elsewhere.
-    #[error("{name:?} cannot name an image: it must be one component of a path")]
+    /// A name would lead elsewhere.
+    #[error("{name:?} cannot name anything in a composefs repository: it would lead elsewhere")]
     Name {
         /// The name.
         name: String,
     },
+    /// A link in `images/` or `streams/` is something else.
+    #[error("{path} in the composefs repository is no link to an object; run fsck")]
+    Link {
+        /// Where.
+        path: String,
+    },
+    /// An object has not the content that its name says.
+    #[error(
+        "object {digest} in the composefs repository is damaged; fsck --repair may have a copy"
+    )]
+    Damaged {
+        /// Which.
+        digest: String,
+    },
+    /// An object that is needed is not there.
+    #[error(
+        "object {digest} is missing in the composefs repository; fsck --repair may have a copy"
+    )]
+    Missing {
+        /// Which.
+        digest: String,
+    },
+    /// A stream cannot be read.
+    #[error("stream {digest}: {source}")]
+    Stream {
+        /// Its digest.
+        digest: String,
+        /// Why.
+        source: StreamError,
+    },
+    /// An image cannot be read.
+    #[error("image {digest}: {source}")]
+    Image {
+        /// Its digest.
+        digest: String,
+        /// Why.
+        source: ReadImageError,
+    },
+    /// Somebody else works there.
+    #[error("the composefs repository is in use by another process; try again later")]
+    Locked,
     /// A system call failed.
     #[error(transparent)]
     Io(#[from] durable::Error),
@@ -30,6 +72,10 @@ impl Classified for StoreError {
             Self::Meta(_) => ErrorClass::Corrupt,
             Self::Foreign { .. } => ErrorClass::Unsupported,
             Self::Name { .. } => ErrorClass::InvalidInput,
+            Self::Link { .. } | Self::Damaged { .. } | Self::Missing { .. } => ErrorClass::Corrupt,
+            Self::Stream { source, .. } => source.class(),
+            Self::Image { source, .. } => source.class(),
+            Self::Locked => ErrorClass::Locked,
             Self::Io(error) => error.class(),
         }
     }

@@ -60,8 +60,8 @@ impl Meta {
         Ok(bytes)
     }
 
-    /// The algorithm and the form of images, if this program may write here.
-    pub(crate) fn usable(&self) -> Result<(Algorithm, Version), StoreError> {
+    /// The algorithm and the forms of images, if this program may write here.
+    pub(crate) fn usable(&self) -> Result<(Algorithm, Vec<Version>), StoreError> {
         let foreign = |what: String| Err(StoreError::Foreign { what });
         if self.version != 1 {
             return foreign(format!("version {}", self.version));
@@ -82,26 +82,29 @@ impl Meta {
         let Some(algorithm) = found else {
             return foreign(format!("digests of {}", self.algorithm));
         };
-        match self.image_format() {
-            (0, []) => Ok((algorithm, Version::V0)),
-            (1, []) => Ok((algorithm, Version::V1)),
-            (format, _) => foreign(format!("images of format {format} or of several formats")),
+        let mut versions = Vec::new();
+        for format in self.image_formats() {
+            let version = match format {
+                0 => Version::V0,
+                1 => Version::V1,
+                2 => Version::V2,
+                other => return foreign(format!("images of format {other}")),
+            };
+            if !versions.contains(&version) {
+                versions.push(version);
+            }
         }
+        Ok((algorithm, versions))
     }
 
     /// Without a word about it, images have the format 2, or 1 with the feature.
-    fn image_format(&self) -> (u32, &[u32]) {
-        match &self.erofs_formats {
-            Some(formats) => (formats.default, &formats.extra),
-            None => {
-                let is_v1 = self
-                    .features
-                    .read_only_compatible
-                    .iter()
-                    .any(|name| name == V1_IMAGES);
-                (if is_v1 { 1 } else { 2 }, &[])
-            }
+    fn image_formats(&self) -> Vec<u32> {
+        if let Some(formats) = &self.erofs_formats {
+            return [&[formats.default], formats.extra.as_slice()].concat();
         }
+        let features = &self.features.read_only_compatible;
+        let is_v1 = features.iter().any(|name| name == V1_IMAGES);
+        vec![if is_v1 { 1 } else { 2 }]
     }
 }
 
@@ -139,7 +142,10 @@ mod tests {
         let ours = Meta::initial(Algorithm::Sha512).to_bytes().unwrap();
         assert_eq!(String::from_utf8(ours).unwrap(), RECORDED);
         let read = Meta::from_bytes(RECORDED.as_bytes()).unwrap();
-        assert_eq!(read.usable().unwrap(), (Algorithm::Sha512, Version::V1));
+        assert_eq!(
+            read.usable().unwrap(),
+            (Algorithm::Sha512, vec![Version::V1])
+        );
     }
 
     #[test]
@@ -149,8 +155,8 @@ mod tests {
             ("\"incompatible\": []", "\"incompatible\": [\"x\"]"),
             ("\"v1_erofs\"", "\"v1_erofs\", \"y\""),
             ("sha512-12", "sha512-16"),
-            ("\"default\": 1", "\"default\": 2"),
-            ("\"default\": 1", "\"default\": 1, \"extra\": [2]"),
+            ("\"default\": 1", "\"default\": 3"),
+            ("\"default\": 1", "\"default\": 1, \"extra\": [3]"),
         ];
         for (old, new) in changes {
             let meta = Meta::from_bytes(RECORDED.replace(old, new).as_bytes()).unwrap();

@@ -1,4 +1,5 @@
 use std::fs::File;
+use std::io::Read as _;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::path::Path;
 
@@ -7,14 +8,17 @@ use durable::IoContext as _;
 use rustix::fs::{AtFlags, Mode, OFlags};
 use rustix::io::Errno;
 
-use crate::StoreError;
 use crate::meta::Meta;
+use crate::{Category, StoreError};
 
 /// Where the repository describes itself.
 const META: &str = "meta.json";
 
 /// Largest description that is read.
 const MAX_META: u64 = 1024 * 1024;
+
+/// Largest stream or image that is read: they are held in memory.
+const MAX_DOCUMENT: u64 = 4 << 30;
 
 /// Objects may be more open here than where the system shows them, so nobody but root gets in.
 const PRIVATE: u32 = 0o700;
@@ -28,7 +32,7 @@ pub struct Store {
     dir: OwnedFd,
     objects: OwnedFd,
     algorithm: Algorithm,
-    version: Version,
+    versions: Vec<Version>,
 }
 
 impl Store {
@@ -37,17 +41,19 @@ impl Store {
     /// # Errors
     /// [`StoreError::Foreign`] when it is one that this program must not write to.
     pub fn open(base: BorrowedFd<'_>, path: &Path) -> Result<Option<Self>, StoreError> {
-        let Some((dir, algorithm, version)) = described(base, path)? else {
+        let Some((dir, algorithm, versions)) = described(base, path)? else {
             return Ok(None);
         };
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let objects = rustix::fs::openat(&dir, "objects", flags, Mode::empty());
-        Ok(Some(Self {
+        let store = Self {
             objects: objects.during("open", "objects")?,
             dir,
             algorithm,
-            version,
-        }))
+            versions,
+        };
+        store.lock_shared()?;
+        Ok(Some(store))
     }
 
     /// Open it, or make it, with digests of `algorithm`. What was begun is completed.
@@ -85,8 +91,20 @@ impl Store {
 
     /// The form of its images.
     #[must_use]
-    pub const fn version(&self) -> Version {
-        self.version
+    pub fn version(&self) -> Version {
+        self.versions.first().copied().unwrap_or_default()
+    }
+
+    /// All forms in which it has images, the one that counts first.
+    #[must_use]
+    pub fn versions(&self) -> &[Version] {
+        &self.versions
+    }
+
+    /// The repository itself.
+    #[must_use]
+    pub fn dir(&self) -> BorrowedFd<'_> {
+        self.dir.as_fd()
     }
 
     /// The directory of objects.
@@ -111,12 +129,74 @@ impl Store {
     /// Open an object.
     ///
     /// # Errors
-    /// What the system said.
+    /// [`StoreError::Missing`], or what the system said.
     pub fn open_object(&self, digest: &Digest) -> Result<File, StoreError> {
         let path = digest.object_path();
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let file = rustix::fs::openat(&self.objects, &path, flags, Mode::empty());
-        Ok(file.during("open object", path)?.into())
+        match rustix::fs::openat(&self.objects, &path, flags, Mode::empty()) {
+            Ok(file) => Ok(file.into()),
+            Err(Errno::NOENT) => Err(StoreError::Missing {
+                digest: digest.to_string(),
+            }),
+            Err(error) => Ok(Err(error).during("open object", path)?),
+        }
+    }
+
+    /// The content of an object that is no file of a root, verified.
+    ///
+    /// # Errors
+    /// [`StoreError::Damaged`], and as [`Store::open_object`].
+    pub fn read_object(&self, digest: &Digest) -> Result<Vec<u8>, StoreError> {
+        let mut content = Vec::new();
+        let file = self.open_object(digest)?;
+        let read = file.take(MAX_DOCUMENT).read_to_end(&mut content);
+        read.during("read object", digest.object_path())?;
+        if VerityHasher::digest(self.algorithm, &content) != *digest {
+            let digest = digest.to_string();
+            return Err(StoreError::Damaged { digest });
+        }
+        Ok(content)
+    }
+
+    /// The names of all objects; what is in their directory and cannot be one by its path.
+    ///
+    /// # Errors
+    /// What the system said.
+    pub fn object_names(&self) -> Result<Vec<Result<Digest, String>>, StoreError> {
+        let mut names = Vec::new();
+        for head in self.list("objects")? {
+            let dir = format!("objects/{head}");
+            for name in self.list(&dir)? {
+                let digest = format!("{head}{name}").parse::<Digest>().ok();
+                let digest =
+                    digest.filter(|digest| head.len() == 2 && digest.algorithm() == self.algorithm);
+                names.push(digest.ok_or_else(|| format!("{dir}/{name}")));
+            }
+        }
+        Ok(names)
+    }
+
+    /// What is in a directory of the repository; nothing when it is not there.
+    pub(crate) fn list(&self, path: &str) -> Result<Vec<String>, StoreError> {
+        let dir = match self.open_dir(if path.is_empty() { "." } else { path }) {
+            Err(Errno::NOENT) => return Ok(Vec::new()),
+            other => other.during("open", path)?,
+        };
+        let mut names = Vec::new();
+        for entry in rustix::fs::Dir::read_from(&dir).during("read", path)? {
+            let entry = entry.during("read", path)?;
+            let name = entry.file_name().to_string_lossy().into_owned();
+            if name != "." && name != ".." {
+                names.push(name);
+            }
+        }
+        names.sort_unstable();
+        Ok(names)
+    }
+
+    pub(crate) fn open_dir(&self, path: &str) -> rustix::io::Result<OwnedFd> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        rustix::fs::openat(&self.dir, path, flags, Mode::empty())
     }
 
     /// Keep an image under its digest, and under a name if it has one. Everything that was written to the file
@@ -125,25 +205,13 @@ impl Store {
     /// # Errors
     /// [`StoreError`]; the name stands for what it stood for before.
     pub fn add_image(&self, image: &[u8], name: Option<&str>) -> Result<Digest, StoreError> {
-        if let Some(name) = name.filter(|name| !is_component(name)) {
-            return Err(StoreError::Name {
-                name: name.to_owned(),
-            });
-        }
-        let digest = VerityHasher::digest(self.algorithm, image);
-        let object = digest.object_path();
-        self.make_head(&object)?;
-        // Also where there is one: a machine that died may have left it without its bytes.
-        durable::publish_no_sync(self.objects(), Path::new(&object), image, 0o644)?;
-        durable::sync_filesystem(self.dir.as_fd())?;
-        let link = |name: String, target: String| {
-            durable::replace_symlink(self.dir.as_fd(), Path::new(&name), Path::new(&target))
-        };
-        link(format!("images/{digest}"), format!("../objects/{object}"))?;
+        let mut batch = self.begin()?;
+        let digest = batch.add_image(image)?;
         if let Some(name) = name {
-            link(format!("images/refs/{name}"), format!("../{digest}"))?;
+            batch.refer(Category::Images, name, &digest.to_string())?;
         }
-        durable::sync_filesystem(self.dir.as_fd())?;
+        batch.commit()?;
+        durable::sync_filesystem(self.dir())?;
         Ok(digest)
     }
 
@@ -162,7 +230,7 @@ impl Store {
 fn described(
     base: BorrowedFd<'_>,
     path: &Path,
-) -> Result<Option<(OwnedFd, Algorithm, Version)>, StoreError> {
+) -> Result<Option<(OwnedFd, Algorithm, Vec<Version>)>, StoreError> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let dir = match rustix::fs::openat(base, path, flags, Mode::empty()) {
         Err(Errno::NOENT) => return Ok(None),
@@ -171,13 +239,13 @@ fn described(
     let Some(meta) = durable::read_optional(dir.as_fd(), Path::new(META), MAX_META)? else {
         return Ok(None);
     };
-    let (algorithm, version) = Meta::from_bytes(&meta)?.usable()?;
+    let (algorithm, versions) = Meta::from_bytes(&meta)?.usable()?;
     if is_verified(&dir)? {
         return Err(StoreError::Foreign {
             what: "fs-verity on all objects".to_owned(),
         });
     }
-    Ok(Some((dir, algorithm, version)))
+    Ok(Some((dir, algorithm, versions)))
 }
 
 /// Whether the kernel verifies the description, which means that it must verify all objects.
@@ -186,8 +254,4 @@ fn is_verified(dir: &OwnedFd) -> Result<bool, StoreError> {
     let stat = rustix::fs::statx(dir, META, AtFlags::SYMLINK_NOFOLLOW, mask);
     let attributes = stat.during("look at", META)?.stx_attributes;
     Ok(attributes.bits() & VERIFIED != 0)
-}
-
-fn is_component(name: &str) -> bool {
-    !name.is_empty() && !name.contains('/') && name != "." && name != ".."
 }

@@ -94,7 +94,7 @@ impl Fetcher<'_> {
             .map(|labeler| labeler as layer::Labeler<'_>);
         let options = TreeOptions { paths, labeler };
         let imported = self.streamed(index, layer, |blob| {
-            layer::import_tree(txn, blob, options, &self.stop)
+            layer::import_tree(txn, blob, options, None, &self.stop)
         })?;
         let stored = StoredLayer {
             tree: imported.tree,
@@ -117,8 +117,8 @@ impl Fetcher<'_> {
         layer: &LayerState,
     ) -> Result<Fetched, ImportError> {
         let set = self.streamed(index, layer, |blob| match layer.role {
-            LayerRole::Commit => layer::import_commit_objects(txn, blob, &self.stop),
-            _ => layer::import_object_set(txn, blob, &self.stop),
+            LayerRole::Commit => layer::import_commit_objects(txn, blob, None, &self.stop),
+            _ => layer::import_object_set(txn, blob, None, &self.stop),
         })?;
         let commit = match &set.commit {
             Some(commit) => commit.checksum,

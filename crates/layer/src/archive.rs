@@ -60,7 +60,7 @@ pub fn import_archive(
         diff_id: None,
     };
     run(blob, |source| {
-        let mut entries = Entries::new(source, u64::MAX);
+        let mut entries = Entries::new(source, u64::MAX, None);
         let mut builder = Builder::new(txn, options)?;
         while let Some(entry) = entries.next()? {
             interrupt

@@ -1,13 +1,15 @@
 //! The entries of a tar archive, out of a stream of buffers.
 
+use ostree_format::Checksum;
 use tar_core::EntryType;
 use tar_core::parse::{Limits, ParseError, ParseEvent, Parser};
 
 use crate::chunks::Chunks;
-use crate::entry::{Entry, convert};
+use crate::entry::{Entry, EntryKind, convert};
 use crate::error::{LayerError, printable};
 use crate::pax;
 use crate::pipeline::unpacked_limit;
+use crate::tap::{Content, Tap};
 
 /// GNU tar's name of the whole archive.
 const VOLUME_LABEL: EntryType = EntryType::Other(b'V');
@@ -34,10 +36,18 @@ pub(crate) struct Entries<'c> {
     compressed: u64,
     /// Bytes of sparse files, holes included.
     sparse: u64,
+    tap: Option<&'c mut (dyn Tap + 'c)>,
+    /// Whether the content that comes next is stored by somebody else.
+    is_stored: bool,
 }
 
 impl<'c> Entries<'c> {
-    pub(crate) fn new(source: &'c mut Chunks, compressed: u64) -> Self {
+    /// Whoever sees the archive pass by is `tap`.
+    pub(crate) fn new<'t: 'c>(
+        source: &'c mut Chunks,
+        compressed: u64,
+        tap: Option<&'c mut (dyn Tap + 't)>,
+    ) -> Self {
         let limits = Limits {
             max_metadata_size: MAX_EXTENDED_HEADER,
             max_path_len: Some(MAX_PATH),
@@ -51,6 +61,8 @@ impl<'c> Entries<'c> {
             count: 0,
             compressed,
             sparse: 0,
+            tap: tap.map(|tap| -> &'c mut (dyn Tap + 'c) { tap }),
+            is_stored: false,
         }
     }
 
@@ -66,20 +78,27 @@ impl<'c> Entries<'c> {
                     .get(..512)
                     .is_some_and(|block| block.iter().all(|b| *b == 0))
             {
-                return Ok(None);
+                return self.end().map(|()| None);
             }
             let short = input.len() < wanted;
             match parse(&mut self.parser, input).map_err(|e| malformed(offset, e))? {
                 Parsed::Entry(consumed, entry) => {
+                    let entry = entry?;
+                    if let Some(tap) = &mut self.tap {
+                        tap.header(&input[..consumed]).map_err(LayerError::Tap)?;
+                    }
                     self.source.consume(consumed);
-                    return self.counted(entry?).map(Some);
+                    return self.counted(entry).map(Some);
                 }
                 Parsed::Skip(consumed) => {
+                    if let Some(tap) = &mut self.tap {
+                        tap.header(&input[..consumed]).map_err(LayerError::Tap)?;
+                    }
                     self.source.consume(consumed);
                     wanted = 512;
                 }
                 Parsed::GlobalHeader(key) => return Err(LayerError::GlobalHeader { offset, key }),
-                Parsed::End => return Ok(None),
+                Parsed::End => return self.end().map(|()| None),
                 Parsed::NeedData(_) if short => {
                     return Err(LayerError::Truncated {
                         path: String::new(),
@@ -89,6 +108,41 @@ impl<'c> Entries<'c> {
                 Parsed::NeedData(more) => wanted = more.max(wanted + 1),
             }
         }
+    }
+
+    /// What stands behind the last entry is of interest only to those who want the archive itself.
+    fn end(&mut self) -> Result<(), LayerError> {
+        let Some(tap) = &mut self.tap else {
+            return Ok(());
+        };
+        let padding = |piece: &[u8]| tap.padding(piece).map_err(LayerError::Tap);
+        self.source.copy(u64::MAX, padding).map(drop)
+    }
+
+    /// Says that the content of the entry is stored, so that no other store needs bytes of its own.
+    pub(crate) fn stores_next(&mut self) {
+        self.is_stored = true;
+    }
+
+    /// Says what the content that came last is stored as.
+    pub(crate) fn stored(&mut self, object: Checksum) {
+        if let Some(tap) = &mut self.tap {
+            tap.stored(object);
+        }
+    }
+
+    fn announce(&mut self, entry: &Entry) -> Result<(), LayerError> {
+        let is_stored = std::mem::take(&mut self.is_stored);
+        let Some(tap) = &mut self.tap else {
+            return Ok(());
+        };
+        let content = match (entry.kind, &entry.regions) {
+            (EntryKind::File, None) if entry.is_plain => Content::File { is_stored },
+            (EntryKind::File, Some(_)) => Content::Sparse,
+            _ => Content::Other,
+        };
+        tap.begin(content, entry.stored)
+            .map_err(|error| LayerError::Tap(error.in_entry(&entry.path)))
     }
 
     /// Check the limits on the whole archive.
@@ -117,7 +171,12 @@ impl<'c> Entries<'c> {
     ) -> Result<T, LayerError> {
         let length = usize::try_from(entry.stored).unwrap_or(usize::MAX);
         let result = if entry.regions.is_none() && self.source.peek().len() >= length {
-            let result = take(&self.source.peek()[..length])?;
+            self.announce(entry)?;
+            let content = &self.source.peek()[..length];
+            if let Some(tap) = &mut self.tap {
+                tap.content(content).map_err(LayerError::Tap)?;
+            }
+            let result = take(content)?;
             self.source.consume(length);
             result
         } else {
@@ -138,6 +197,7 @@ impl<'c> Entries<'c> {
         entry: &Entry,
         mut take: impl FnMut(&[u8]) -> Result<(), LayerError>,
     ) -> Result<(), LayerError> {
+        self.announce(entry)?;
         match &entry.regions {
             None => self.copy(entry, entry.stored, &mut take)?,
             Some(regions) => {
@@ -155,6 +215,7 @@ impl<'c> Entries<'c> {
 
     /// Pass over the content.
     pub(crate) fn skip(&mut self, entry: &Entry) -> Result<(), LayerError> {
+        self.announce(entry)?;
         self.copy(entry, entry.stored, &mut |_| Ok(()))?;
         self.pass_padding(entry)
     }
@@ -165,7 +226,14 @@ impl<'c> Entries<'c> {
         count: u64,
         take: &mut impl FnMut(&[u8]) -> Result<(), LayerError>,
     ) -> Result<(), LayerError> {
-        match self.source.copy(count, take)? {
+        let missing = match &mut self.tap {
+            None => self.source.copy(count, take)?,
+            Some(tap) => self.source.copy(count, |piece| {
+                tap.content(piece).map_err(LayerError::Tap)?;
+                take(piece)
+            })?,
+        };
+        match missing {
             0 => Ok(()),
             _ => Err(self.truncated(entry)),
         }
@@ -173,7 +241,18 @@ impl<'c> Entries<'c> {
 
     fn pass_padding(&mut self, entry: &Entry) -> Result<(), LayerError> {
         let padding = entry.stored.next_multiple_of(BLOCK) - entry.stored;
-        self.copy(entry, padding, &mut |_| Ok(()))
+        let missing = match &mut self.tap {
+            None => self.source.copy(padding, |_| Ok::<_, LayerError>(()))?,
+            Some(tap) => {
+                tap.end().map_err(LayerError::Tap)?;
+                let pass = |piece: &[u8]| tap.padding(piece).map_err(LayerError::Tap);
+                self.source.copy(padding, pass)?
+            }
+        };
+        match missing {
+            0 => Ok(()),
+            _ => Err(self.truncated(entry)),
+        }
     }
 
     fn truncated(&self, entry: &Entry) -> LayerError {

@@ -39,6 +39,8 @@ pub(crate) struct Entry {
     pub(crate) path: Vec<u8>,
     pub(crate) link: Vec<u8>,
     pub(crate) kind: EntryKind,
+    /// Whether it is a file to everybody, and not only because nobody knows its type.
+    pub(crate) is_plain: bool,
     pub(crate) permissions: u32,
     pub(crate) uid: u32,
     pub(crate) gid: u32,
@@ -94,6 +96,10 @@ pub(crate) fn convert(
             .map(|target| target.to_vec())
             .unwrap_or_default(),
         kind,
+        is_plain: matches!(
+            parsed.entry_type,
+            EntryType::Regular | EntryType::Continuous
+        ),
         permissions: parsed.mode & 0o7777,
         uid: number(parsed.uid)?,
         gid: number(parsed.gid)?,

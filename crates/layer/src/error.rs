@@ -5,6 +5,8 @@ use ostree::WriteError;
 use ostree_format::{Checksum, FormatError};
 use tar_core::parse::ParseError;
 
+use crate::tap::TapError;
+
 /// Why a layer was not imported. Nothing of it is visible in the repository then.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -95,6 +97,9 @@ pub enum LayerError {
         "the layer holds no commit object, which the first layer of an encapsulated image must"
     )]
     NoCommit,
+    /// Another store could not take in the archive.
+    #[error(transparent)]
+    Tap(Box<TapError>),
     /// The repository did not take an object.
     #[error("cannot store {path:?}: {source}")]
     Store {
@@ -233,6 +238,7 @@ impl Classified for LayerError {
         match self {
             Self::Read(error) => error.class(),
             Self::Store { source, .. } => source.class(),
+            Self::Tap(error) => error.class(),
             Self::Decompress { .. }
             | Self::DiffIdMismatch { .. }
             | Self::Tar { .. }

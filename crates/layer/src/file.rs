@@ -19,14 +19,18 @@ pub(crate) fn store_file(
     scratch: &mut Vec<u8>,
 ) -> Result<Checksum, LayerError> {
     let failed = |source| LayerError::store(&entry.path, source);
-    if entry.size <= IN_MEMORY {
-        return entries.small_content(entry, scratch, |content| {
+    entries.stores_next();
+    let checksum = if entry.size <= IN_MEMORY {
+        entries.small_content(entry, scratch, |content| {
             txn.write_file(&header, content).map_err(failed)
-        });
-    }
-    let mut writer = txn.content_writer(header, entry.size).map_err(failed)?;
-    entries.content(entry, |piece| writer.write_piece(piece).map_err(failed))?;
-    writer.finish().map_err(failed)
+        })?
+    } else {
+        let mut writer = txn.content_writer(header, entry.size).map_err(failed)?;
+        entries.content(entry, |piece| writer.write_piece(piece).map_err(failed))?;
+        writer.finish().map_err(failed)?
+    };
+    entries.stored(checksum);
+    Ok(checksum)
 }
 
 /// The target of a symbolic link, if OSTree can store it.

@@ -19,6 +19,7 @@ mod object_set;
 mod paths;
 mod pax;
 mod pipeline;
+mod tap;
 mod tree_layer;
 
 pub use archive::{ArchiveOptions, import_archive};
@@ -33,4 +34,5 @@ pub use links::DeferredLink;
 pub use object_set::{EncapsulatedCommit, ObjectSet, import_commit_objects, import_object_set};
 pub use paths::{PathPolicy, REPO_PREFIX};
 pub use pipeline::LayerBlob;
+pub use tap::{Content as TapContent, Tap, TapError, pass};
 pub use tree_layer::{Labeler, TreeLayer, TreeOptions, import_tree};

@@ -18,6 +18,7 @@ use crate::error::{EntryProblem, LayerError, printable};
 use crate::file::{link_target, store_file, store_symlink};
 use crate::paths::{PathPolicy, Place};
 use crate::pipeline::{LayerBlob, run};
+use crate::tap::Tap;
 
 /// Largest set of extended attributes of one file.
 const MAX_XATTRS: u64 = 1024 * 1024;
@@ -49,11 +50,12 @@ pub struct EncapsulatedCommit {
 pub fn import_object_set(
     txn: &Transaction<'_>,
     blob: LayerBlob<'_>,
+    tap: Option<&mut dyn Tap>,
     interrupt: &Interrupt,
 ) -> Result<ObjectSet, LayerError> {
     let size = blob.size;
     run(blob, |source| {
-        Importer::new(txn, false).import(&mut Entries::new(source, size), interrupt)
+        Importer::new(txn, false).import(&mut Entries::new(source, size, tap), interrupt)
     })
 }
 
@@ -64,11 +66,12 @@ pub fn import_object_set(
 pub fn import_commit_objects(
     txn: &Transaction<'_>,
     blob: LayerBlob<'_>,
+    tap: Option<&mut dyn Tap>,
     interrupt: &Interrupt,
 ) -> Result<ObjectSet, LayerError> {
     let size = blob.size;
     let set = run(blob, |source| {
-        Importer::new(txn, true).import(&mut Entries::new(source, size), interrupt)
+        Importer::new(txn, true).import(&mut Entries::new(source, size, tap), interrupt)
     })?;
     if set.commit.is_none() {
         return Err(LayerError::NoCommit);
@@ -229,7 +232,9 @@ impl<'t> Importer<'t> {
         let name = ObjectName::new(checksum, ObjectKind::File);
         let stored = self.txn.repo().has_object(&name);
         if stored.map_err(|error| LayerError::store(&entry.path, error.into()))? {
+            entries.stores_next();
             entries.skip(entry)?;
+            entries.stored(checksum);
         } else {
             let actual = self.store(entries, entry, xattrs)?;
             if actual != checksum {

@@ -14,6 +14,7 @@ use crate::file::{link_target, store_file, store_symlink};
 use crate::links::DeferredLink;
 use crate::paths::{PathPolicy, Place, REPO_PREFIX};
 use crate::pipeline::{LayerBlob, run};
+use crate::tap::Tap;
 
 /// The attribute that holds a SELinux label.
 const SELINUX: &[u8] = b"security.selinux";
@@ -61,11 +62,12 @@ pub fn import_tree(
     txn: &Transaction<'_>,
     blob: LayerBlob<'_>,
     options: TreeOptions<'_>,
+    tap: Option<&mut dyn Tap>,
     interrupt: &Interrupt,
 ) -> Result<TreeLayer, LayerError> {
     let size = blob.size;
     run(blob, |source| {
-        let mut entries = Entries::new(source, size);
+        let mut entries = Entries::new(source, size, tap);
         let mut builder = Builder::new(txn, options)?;
         while let Some(entry) = entries.next()? {
             interrupt

@@ -9,7 +9,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use composefs_format::{
-    Algorithm, Attributes, Digest, File, ImageError, ImageTree, VerityHasher, Version,
+    Algorithm, Attributes, Digest, File, ImageError, ImageTree, Timestamp, VerityHasher, Version,
 };
 use durable::NoVerity;
 use error_class::{Classified, ErrorClass};
@@ -381,6 +381,8 @@ fn attributes(uid: u32, gid: u32, mode: u32, xattrs: &Xattrs) -> Attributes {
         uid,
         gid,
         permissions: mode & 0o7777,
+        // Commits have no times.
+        mtime: Timestamp::default(),
         xattrs: xattrs.collect(),
     }
 }

@@ -8,6 +8,9 @@ use super::xattrs::{Shared, Xattr};
 /// A chunk that is nowhere (`EROFS_NULL_ADDR`).
 const NOWHERE: [u8; 4] = [0xff; 4];
 
+/// The logarithm of the size of chunks, in blocks: any file is one chunk.
+const LARGEST_CHUNKS: u16 = 31;
+
 pub(super) fn emit(
     nodes: &[Node<'_>],
     shared: &Shared<'_>,
@@ -16,12 +19,17 @@ pub(super) fn emit(
 ) -> Vec<u8> {
     let mut out = Vec::with_capacity(layout.blocks as usize * BLOCK);
     header(nodes, version, &mut out);
-    superblock(nodes, layout, &mut out);
+    superblock(nodes, layout, version, &mut out);
     let mut next_block = layout.data / BLOCK;
     for (index, (node, place)) in nodes.iter().zip(&layout.places).enumerate() {
         out.resize(place.position, 0);
         let words = shared.words_of(node);
-        inode(node, place, words, [index, next_block], &mut out);
+        let number = match version {
+            Version::V0 | Version::V1 => index,
+            Version::V2 => place.position / SLOT,
+        };
+        let address = data_address(node, place, next_block, version);
+        inode(node, place, words, number, address, version, &mut out);
         shared.write_of(node, layout.inodes_end, &mut out);
         tail(node, place, layout, &mut out);
         next_block += place.blocks;
@@ -38,13 +46,12 @@ pub(super) fn emit(
 
 /// `struct lcfs_erofs_header_s` at the very beginning.
 fn header(nodes: &[Node<'_>], version: Version, out: &mut Vec<u8>) {
-    let has_acl = nodes
-        .iter()
-        .flat_map(|node| &node.xattrs)
-        .any(Xattr::is_acl);
+    let is_acl = |node: &Node<'_>| node.xattrs.iter().any(Xattr::is_acl);
+    let has_acl = version != Version::V2 && nodes.iter().any(is_acl);
     let version = match version {
         Version::V0 => 0,
         Version::V1 => 1,
+        Version::V2 => 2,
     };
     for word in [0xd078_629a_u32, 1, u32::from(has_acl), version] {
         out.extend_from_slice(&word.to_le_bytes());
@@ -53,21 +60,25 @@ fn header(nodes: &[Node<'_>], version: Version, out: &mut Vec<u8>) {
 }
 
 /// `struct erofs_super_block`.
-fn superblock(nodes: &[Node<'_>], layout: &Layout, out: &mut Vec<u8>) {
+fn superblock(nodes: &[Node<'_>], layout: &Layout, version: Version, out: &mut Vec<u8>) {
     // Modification times, and a filter of attributes' names.
     let features = 0x2_u32 | 0x4;
     let root = layout
         .places
         .first()
         .map_or(0, |place| place.position / SLOT);
-    let xattrs = layout.inodes_end / BLOCK;
+    let xattrs = match version {
+        Version::V0 | Version::V1 => layout.inodes_end / BLOCK,
+        Version::V2 => 0,
+    };
     out.extend_from_slice(&0xE0F5_E1E2_u32.to_le_bytes());
     out.extend_from_slice(&[0; 4]);
     out.extend_from_slice(&features.to_le_bytes());
     out.extend_from_slice(&[12, 0]);
     out.extend_from_slice(&u16::try_from(root).unwrap_or_default().to_le_bytes());
     out.extend_from_slice(&(nodes.len() as u64).to_le_bytes());
-    out.extend_from_slice(&[0; 12]);
+    out.extend_from_slice(&layout.oldest.seconds.to_le_bytes());
+    out.extend_from_slice(&layout.oldest.nanoseconds.to_le_bytes());
     out.extend_from_slice(&layout.blocks.to_le_bytes());
     out.extend_from_slice(&[0; 4]);
     out.extend_from_slice(&low_32(xattrs));
@@ -79,7 +90,9 @@ fn inode(
     node: &Node<'_>,
     place: &Place,
     xattr_words: u16,
-    [index, next_block]: [usize; 2],
+    number: usize,
+    address: [u8; 4],
+    version: Version,
     out: &mut Vec<u8>,
 ) {
     let is_external = matches!(node.body, Body::External(_));
@@ -100,8 +113,8 @@ fn inode(
         out.extend_from_slice(&[0; 2]);
         out.extend_from_slice(&place.size.to_le_bytes());
     }
-    out.extend_from_slice(&data_address(node, place, next_block));
-    out.extend_from_slice(&low_32(index));
+    out.extend_from_slice(&address);
+    out.extend_from_slice(&low_32(number));
     if place.is_compact {
         out.extend_from_slice(&low_16(node.uid));
         out.extend_from_slice(&low_16(node.gid));
@@ -109,20 +122,33 @@ fn inode(
     } else {
         out.extend_from_slice(&node.uid.to_le_bytes());
         out.extend_from_slice(&node.gid.to_le_bytes());
-        out.extend_from_slice(&[0; 12]);
+        let nanoseconds = match version {
+            Version::V0 | Version::V1 => node.mtime.nanoseconds,
+            Version::V2 => 0,
+        };
+        out.extend_from_slice(&node.mtime.seconds.to_le_bytes());
+        out.extend_from_slice(&nanoseconds.to_le_bytes());
         out.extend_from_slice(&node.links().to_le_bytes());
         out.extend_from_slice(&[0; 16]);
     }
 }
 
-/// The first block, for an external file the size of its chunks.
-fn data_address(node: &Node<'_>, place: &Place, next_block: usize) -> [u8; 4] {
+/// The first block, for an external file the size of its chunks, for a device its number.
+fn data_address(node: &Node<'_>, place: &Place, next_block: usize, version: Version) -> [u8; 4] {
     let block = if place.blocks > 0 { next_block } else { 0 };
     let mut address = low_32(block);
-    if let Body::External(size) = &node.body {
-        address[..2].copy_from_slice(&chunks(*size).0.to_le_bytes());
+    match &node.body {
+        Body::External(size) => {
+            let chunks = match version {
+                Version::V0 | Version::V1 => chunks(*size).0,
+                Version::V2 => LARGEST_CHUNKS,
+            };
+            address[..2].copy_from_slice(&chunks.to_le_bytes());
+            address
+        }
+        Body::Device(number) => number.to_le_bytes(),
+        _ => address,
     }
-    address
 }
 
 /// What stands right behind an inode and its attributes.
@@ -137,7 +163,7 @@ fn tail(node: &Node<'_>, place: &Place, layout: &Layout, out: &mut Vec<u8>) {
         }
         Body::External(_) => out.extend(NOWHERE.iter().cycle().take(place.tail)),
         Body::Bytes(bytes) => out.extend_from_slice(&bytes[bytes.len() - place.tail..]),
-        Body::Nothing => {}
+        Body::Device(_) | Body::Nothing => {}
     }
 }
 

@@ -1,8 +1,8 @@
 //! Where everything stands in an image: superblock, inodes, shared attributes, blocks.
 
-use super::ImageError;
 use super::nodes::{Body, Node, SYMLINK};
 use super::xattrs::Shared;
+use super::{ImageError, Timestamp, Version};
 
 pub(super) const BLOCK: usize = 4096;
 
@@ -24,7 +24,7 @@ const EXTENDED: usize = 64;
 pub(super) struct Place {
     /// Byte of the image.
     pub(super) position: usize,
-    /// Whether 16 bits suffice for owner, group and links, and 32 for the size.
+    /// Whether 16 bits suffice for owner, group and links, and 32 for the size, and it is as old as anything.
     pub(super) is_compact: bool,
     /// Blocks of data elsewhere.
     pub(super) blocks: usize,
@@ -44,17 +44,30 @@ pub(super) struct Layout {
     pub(super) data: usize,
     /// Number of all blocks.
     pub(super) blocks: u32,
+    /// The time of all inodes that do not say one.
+    pub(super) oldest: Timestamp,
 }
 
-pub(super) fn lay_out(nodes: &[Node<'_>], shared: &Shared<'_>) -> Result<Layout, ImageError> {
+pub(super) fn lay_out(
+    nodes: &[Node<'_>],
+    shared: &Shared<'_>,
+    version: Version,
+) -> Result<Layout, ImageError> {
     let mut position = SUPERBLOCK + SUPERBLOCK_SIZE;
     let mut places = Vec::with_capacity(nodes.len());
     let mut data_blocks = 0;
+    let oldest = match version {
+        Version::V0 | Version::V1 => nodes.iter().map(|node| node.mtime).min(),
+        Version::V2 => None,
+    };
     for node in nodes {
-        let (mut place, inode_size) = measure(node);
+        let (mut place, inode_size) = measure(node, oldest);
         let head = inode_size + shared.size_of(node);
         place.position = position.next_multiple_of(SLOT);
-        keep_tail_in_block(&mut place, node, head);
+        match version {
+            Version::V0 | Version::V1 => keep_tail_in_block(&mut place, node, head),
+            Version::V2 => begin_tail_in_block(&mut place, node, head),
+        }
         position = place.position + head + place.tail;
         data_blocks += place.blocks;
         places.push(place);
@@ -67,29 +80,32 @@ pub(super) fn lay_out(nodes: &[Node<'_>], shared: &Shared<'_>) -> Result<Layout,
         inodes_end,
         data,
         blocks,
+        oldest: oldest.unwrap_or_default(),
     })
 }
 
-/// Sizes of an inode before it has a place.
-fn measure(node: &Node<'_>) -> (Place, usize) {
+/// Sizes of an inode before it has a place. None is compact when there is no oldest time.
+fn measure(node: &Node<'_>, oldest: Option<Timestamp>) -> (Place, usize) {
     let (blocks, tail) = match &node.body {
         Body::Dir(entries) => directory_size(entries.iter().map(|entry| entry.name.len())),
+        Body::External(_) if oldest.is_none() => (0, 4),
         Body::External(size) => (0, chunks(*size).1 * 4),
-        Body::Bytes(target) if node.kind == SYMLINK => (0, target.len()),
+        Body::Bytes(bytes) if node.kind == SYMLINK || oldest.is_none() => (0, bytes.len()),
         Body::Bytes(content) => match (content.len() / BLOCK, content.len() % BLOCK) {
             (full, rest) if rest > BLOCK / 2 => (full + 1, 0),
             parts => parts,
         },
-        Body::Nothing => (0, 0),
+        Body::Device(_) | Body::Nothing => (0, 0),
     };
     let size = match &node.body {
         Body::Dir(_) => (blocks * BLOCK + tail) as u64,
         Body::External(size) => *size,
         Body::Bytes(bytes) => bytes.len() as u64,
-        Body::Nothing => 0,
+        Body::Device(_) | Body::Nothing => 0,
     };
     let small = [node.uid, node.gid, node.links()];
-    let is_compact = small.iter().all(|n| u16::try_from(*n).is_ok()) && u32::try_from(size).is_ok();
+    let fits = small.iter().all(|n| u16::try_from(*n).is_ok()) && u32::try_from(size).is_ok();
+    let is_compact = fits && oldest == Some(node.mtime);
     let place = Place {
         position: 0,
         is_compact,
@@ -149,5 +165,18 @@ fn keep_tail_in_block(place: &mut Place, node: &Node<'_>, head: usize) {
     } else {
         (place.blocks, place.tail) = (place.blocks + 1, 0);
         place.position = next_block;
+    }
+}
+
+/// As [`Version::V2`] has it: what stands right behind an inode begins in a block of its own, if it would go over
+/// its end or exactly up to it.
+fn begin_tail_in_block(place: &mut Place, node: &Node<'_>, head: usize) {
+    if place.tail == 0 || matches!(node.body, Body::External(_)) {
+        return;
+    }
+    let last = place.position + head - 1;
+    let end = last + 1 + place.tail % BLOCK;
+    if last / BLOCK != end / BLOCK {
+        place.position = (place.position + BLOCK - last % BLOCK).next_multiple_of(SLOT);
     }
 }

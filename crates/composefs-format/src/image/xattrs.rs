@@ -5,19 +5,22 @@ use std::collections::HashMap;
 
 use xxhash_rust::xxh32::xxh32;
 
+use super::Version;
 use super::nodes::Node;
 
-/// Name spaces that are written as a number.
-const PREFIXES: [(u8, &[u8]); 5] = [
+/// Name spaces that are written as a number. `mkcomposefs` does not know that of Lustre.
+pub(super) const PREFIXES: [(u8, &[u8]); 6] = [
     (1, b"user."),
     (2, b"system.posix_acl_access"),
     (3, b"system.posix_acl_default"),
     (4, b"trusted."),
+    (LUSTRE, b"lustre."),
     (6, b"security."),
 ];
+const LUSTRE: u8 = 5;
 
 /// Overlayfs takes these names for its own; a second `overlay.` makes them ordinary ones.
-const OVERLAY: &[u8] = b"trusted.overlay.";
+pub(super) const OVERLAY: &[u8] = b"trusted.overlay.";
 
 /// So many shared attributes at most per inode.
 const MOST_SHARED: usize = 0x80;
@@ -34,6 +37,8 @@ const LONGEST: usize = u16::MAX as usize * 4;
 pub(super) struct Xattr<'t> {
     name: Cow<'t, [u8]>,
     value: Cow<'t, [u8]>,
+    /// Whether the name space of Lustre has its number.
+    knows_lustre: bool,
 }
 
 impl<'t> Xattr<'t> {
@@ -41,6 +46,7 @@ impl<'t> Xattr<'t> {
         Self {
             name: Cow::Borrowed(name),
             value: Cow::Borrowed(value),
+            knows_lustre: false,
         }
     }
 
@@ -52,6 +58,7 @@ impl<'t> Xattr<'t> {
     fn prefix(&self) -> (u8, &[u8]) {
         let known = PREFIXES
             .iter()
+            .filter(|(number, _)| *number != LUSTRE || self.knows_lustre)
             .find_map(|(number, prefix)| Some((*number, self.name.strip_prefix(*prefix)?)));
         known.unwrap_or((0, &self.name))
     }
@@ -81,27 +88,56 @@ impl<'t> Xattr<'t> {
 }
 
 /// Attributes as an inode has them: in the order of names, those of overlayfs renamed.
-pub(super) fn escaped(xattrs: &[(Vec<u8>, Vec<u8>)]) -> Vec<Xattr<'_>> {
-    let renamed = xattrs.iter().map(|(name, value)| Xattr {
+pub(super) fn escaped(xattrs: &[(Vec<u8>, Vec<u8>)], version: Version) -> Vec<Xattr<'_>> {
+    let mut sorted: Vec<_> = xattrs.iter().collect();
+    sorted.sort();
+    let renamed = sorted.into_iter().map(|(name, value)| Xattr {
         name: match name.strip_prefix(OVERLAY) {
             Some(rest) => Cow::Owned([OVERLAY, b"overlay.", rest].concat()),
             None => Cow::Borrowed(name.as_slice()),
         },
         value: Cow::Borrowed(value),
+        knows_lustre: version == Version::V2,
     });
     let mut xattrs: Vec<_> = renamed.collect();
-    xattrs.sort();
+    if version != Version::V2 {
+        xattrs.sort();
+    }
     xattrs
 }
 
-/// Adds an attribute that is not there.
-pub(super) fn set(xattrs: &mut Vec<Xattr<'_>>, name: &'static [u8], value: &[u8]) {
+/// Adds an attribute where its name belongs, unless it is there.
+pub(super) fn insert(xattrs: &mut Vec<Xattr<'_>>, name: &'static [u8], value: &[u8]) {
     let xattr = Xattr {
         name: Cow::Borrowed(name),
         value: Cow::Owned(value.to_vec()),
+        knows_lustre: false,
     };
     let at = xattrs.partition_point(|other| other.name < xattr.name);
-    xattrs.insert(at, xattr);
+    if xattrs.get(at).is_none_or(|other| other.name != xattr.name) {
+        xattrs.insert(at, xattr);
+    }
+}
+
+/// Adds what makes overlayfs look for the content at `object`, with a digest or nothing in `demand`.
+pub(super) fn redirect(
+    xattrs: &mut Vec<Xattr<'_>>,
+    demand: Vec<u8>,
+    object: Vec<u8>,
+    version: Version,
+) {
+    let (metacopy, redirect) = (b"trusted.overlay.metacopy", b"trusted.overlay.redirect");
+    if version == Version::V2 {
+        let xattr = |name: &'static [u8], value| Xattr {
+            name: Cow::Borrowed(name),
+            value: Cow::Owned(value),
+            knows_lustre: true,
+        };
+        xattrs.splice(..0, [xattr(metacopy, demand), xattr(redirect, object)]);
+    } else {
+        insert(xattrs, metacopy, &demand);
+        insert(xattrs, redirect, &object);
+    }
 }
 
 /// Whether names, values and all together fit.
@@ -129,21 +165,26 @@ pub(super) struct Shared<'t> {
     table: Vec<Xattr<'t>>,
     offsets: HashMap<Xattr<'t>, usize>,
     size: usize,
+    version: Version,
 }
 
-pub(super) fn share<'t>(nodes: &[Node<'t>]) -> Shared<'t> {
+pub(super) fn share<'t>(nodes: &[Node<'t>], version: Version) -> Shared<'t> {
     let mut counts: HashMap<&Xattr<'t>, u32> = HashMap::new();
     for xattr in nodes.iter().flat_map(|node| &node.xattrs) {
         *counts.entry(xattr).or_default() += 1;
     }
     let often = counts.into_iter().filter(|(_, count)| *count > 1);
     let mut table: Vec<Xattr<'t>> = often.map(|(xattr, _)| xattr.clone()).collect();
-    // Backwards, of equal names the longer value first.
-    table.sort_by(|a, b| {
-        let order =
-            |xattr: &Xattr<'t>| (xattr.name.clone(), xattr.value.len(), xattr.value.clone());
-        order(b).cmp(&order(a))
-    });
+    if version == Version::V2 {
+        table.sort_by(|a, b| (a.prefix(), &a.value).cmp(&(b.prefix(), &b.value)));
+    } else {
+        // Backwards, of equal names the longer value first.
+        table.sort_by(|a, b| {
+            let order =
+                |xattr: &Xattr<'t>| (xattr.name.clone(), xattr.value.len(), xattr.value.clone());
+            order(b).cmp(&order(a))
+        });
+    }
     let mut size = 0;
     let mut offsets = HashMap::new();
     for xattr in &table {
@@ -154,6 +195,7 @@ pub(super) fn share<'t>(nodes: &[Node<'t>]) -> Shared<'t> {
         table,
         offsets,
         size,
+        version,
     }
 }
 
@@ -202,8 +244,12 @@ impl Shared<'_> {
         out.push(u8::try_from(shared.len()).unwrap_or_default());
         out.extend_from_slice(&[0; 7]);
         for offset in shared {
-            // Counted in words from the block in which the table begins.
-            let word = (table % super::layout::BLOCK + offset) / 4;
+            let word = match self.version {
+                // Counted in words from the block in which the table begins,
+                Version::V0 | Version::V1 => (table % super::layout::BLOCK + offset) / 4,
+                // or from the image's beginning.
+                Version::V2 => (table + offset) / 4,
+            };
             out.extend_from_slice(&u32::try_from(word).unwrap_or_default().to_le_bytes());
         }
         for xattr in own {

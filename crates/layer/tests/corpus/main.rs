@@ -90,7 +90,13 @@ fn import(txn: &Transaction<'_>, bytes: Vec<u8>) -> Result<TreeLayer, LayerError
         size,
         diff_id: None,
     };
-    import_tree(txn, blob, TreeOptions::default(), &Interrupt::default())
+    import_tree(
+        txn,
+        blob,
+        TreeOptions::default(),
+        None,
+        &Interrupt::default(),
+    )
 }
 
 /// Put the files that deferred links name into their layer, as the merge of an image does.

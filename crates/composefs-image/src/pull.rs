@@ -1,0 +1,195 @@
+//! Bringing an image into the repository, straight from where it comes from.
+
+use std::num::NonZeroUsize;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use composefs::{Category, Store};
+use error_class::{Classified as _, ErrorClass};
+use layer::{LayerBlob, LayerError};
+use oci::digest::{Algorithm, Digest as OciDigest, DigestReader};
+use oci::manifest::{RawConfig, RawManifest};
+use oci::source::{Error as SourceError, ImageSource};
+use progress::{Interrupt, Progress, Share, Silent, Task, TaskKind};
+
+use crate::documents::{Stored, store_image};
+use crate::splitter::{LayerSplitter, layer_name};
+use crate::{ImageError, restore};
+
+/// Choices of a pull.
+#[derive(Debug, Clone, Default)]
+#[non_exhaustive]
+pub struct PullOptions {
+    /// The name the image gets, which keeps it; without one, the next collection removes it.
+    pub name: Option<String>,
+    /// Make the root as it is booted, too.
+    pub bootable: bool,
+}
+
+/// What a pull did.
+#[derive(Debug, Clone)]
+pub struct Pulled {
+    /// What is stored.
+    pub stored: Stored,
+    /// Layers of the image.
+    pub layers: usize,
+    /// Layers that were fetched.
+    pub layers_fetched: usize,
+    /// Compressed bytes that were fetched.
+    pub bytes_fetched: u64,
+}
+
+/// Bring the image of `source`, whose documents are given, into the repository. Layers that are there are not
+/// fetched.
+///
+/// # Errors
+/// [`ImageError`]; layers that were complete by then stay until they are collected.
+pub fn pull(
+    store: &Store,
+    source: &dyn ImageSource,
+    (manifest, config): (&RawManifest, &RawConfig),
+    options: &PullOptions,
+    progress: &dyn Progress,
+    interrupt: &Interrupt,
+) -> Result<Pulled, ImageError> {
+    let missing = missing(store, manifest, config)?;
+    let fetcher = Fetcher {
+        store,
+        source,
+        manifest,
+        progress,
+        interrupt,
+        bytes: AtomicU64::new(0),
+    };
+    fetcher.fetch_all(&missing)?;
+    let name = options.name.as_deref();
+    let stored = store_image(store, manifest, config, name, options.bootable)?;
+    Ok(Pulled {
+        stored,
+        layers: manifest.layers().len(),
+        layers_fetched: missing.len(),
+        bytes_fetched: fetcher.bytes.into_inner(),
+    })
+}
+
+/// A layer that is not there.
+struct Missing {
+    index: usize,
+    diff_id: OciDigest,
+}
+
+/// Each once, the largest first, so that no large one is left alone at the end.
+fn missing(
+    store: &Store,
+    manifest: &RawManifest,
+    config: &RawConfig,
+) -> Result<Vec<Missing>, ImageError> {
+    let mut missing: Vec<Missing> = Vec::new();
+    for (index, diff_id) in config.diff_ids(manifest)?.into_iter().enumerate() {
+        let is_new = missing.iter().all(|other| other.diff_id != diff_id);
+        if is_new && !restore::has_layer(store, &diff_id)? {
+            missing.push(Missing { index, diff_id });
+        }
+    }
+    let size = |missing: &Missing| manifest.layers().get(missing.index).map(|layer| layer.size);
+    missing.sort_by_key(|missing| std::cmp::Reverse(size(missing)));
+    Ok(missing)
+}
+
+/// What all layers of one pull share.
+pub(crate) struct Fetcher<'a> {
+    pub(crate) store: &'a Store,
+    pub(crate) source: &'a dyn ImageSource,
+    pub(crate) manifest: &'a RawManifest,
+    pub(crate) progress: &'a dyn Progress,
+    pub(crate) interrupt: &'a Interrupt,
+    pub(crate) bytes: AtomicU64,
+}
+
+impl Fetcher<'_> {
+    fn fetch_all(&self, missing: &[Missing]) -> Result<(), ImageError> {
+        let processors = std::thread::available_parallelism().map_or(2, usize::from);
+        let share = Share {
+            threads: NonZeroUsize::new(processors.clamp(2, 4)),
+            batch: 1,
+        };
+        // Each layer is told by itself.
+        let whole = Task::begin(&Silent, TaskKind::Fsck, None);
+        let fetch = |_: &mut (), layers: &[Missing]| {
+            let mut layers = layers.iter();
+            layers.try_for_each(|layer| self.fetch(layer.index, &layer.diff_id))
+        };
+        whole.share_out(missing, share, self.interrupt, || (), fetch)?;
+        whole.done();
+        Ok(())
+    }
+
+    /// Fetch a layer. What an earlier try left of its blob may be damaged; then it is fetched anew.
+    pub(crate) fn fetch(&self, index: usize, diff_id: &OciDigest) -> Result<(), ImageError> {
+        let descriptors = self.manifest.manifest().layers();
+        let Some(descriptor) = descriptors.get(index) else {
+            return Ok(());
+        };
+        let mut fetched = self.fetch_once(index, diff_id);
+        if fetched.as_ref().is_err_and(blames_content) && self.source.forget_part(descriptor) {
+            fetched = self.fetch_once(index, diff_id);
+        }
+        if fetched.as_ref().map_or_else(blames_content, |()| true) {
+            self.source.forget_part(descriptor);
+        }
+        fetched
+    }
+
+    fn fetch_once(&self, index: usize, diff_id: &OciDigest) -> Result<(), ImageError> {
+        let layers = self.manifest.layers();
+        let descriptors = self.manifest.manifest().layers();
+        let (Some(layer), Some(descriptor)) = (layers.get(index), descriptors.get(index)) else {
+            return Ok(());
+        };
+        let kind = TaskKind::FetchLayer {
+            digest: layer.digest.to_string(),
+            index,
+            of: layers.len(),
+        };
+        let task = Task::begin(self.progress, kind, Some(layer.size));
+        let raw = self.source.open_blob(descriptor, 0).map_err(Box::new)?;
+        let verified = DigestReader::new(raw, layer.digest.clone(), layer.size);
+        let blob = LayerBlob {
+            bytes: Box::new(self.interrupt.reader(task.reader(verified))),
+            size: layer.size,
+            diff_id: match diff_id.algorithm() {
+                Algorithm::Sha256 => diff_id.hex().parse().ok(),
+                Algorithm::Sha512 => None,
+            },
+        };
+        let mut splitter = LayerSplitter::begin(self.store, None)?;
+        let passed = layer::pass(blob, &mut splitter, self.interrupt);
+        passed.map_err(|error| match error {
+            LayerError::Read(error) => {
+                let error = SourceError::from_stream(self.source.reference(), error);
+                ImageError::Source(Box::new(error))
+            }
+            other => ImageError::Layer {
+                digest: layer.digest.clone(),
+                source: Box::new(other),
+            },
+        })?;
+        splitter.finish(diff_id)?;
+        self.bytes.fetch_add(layer.size, Ordering::Relaxed);
+        task.done();
+        Ok(())
+    }
+}
+
+/// Whether other content would have made a difference.
+fn blames_content(error: &ImageError) -> bool {
+    matches!(
+        error.class(),
+        ErrorClass::Corrupt | ErrorClass::InvalidInput | ErrorClass::Unsupported
+    )
+}
+
+/// Whether there is a stream of the layer.
+pub(crate) fn has_stream(store: &Store, diff_id: &OciDigest) -> Result<bool, ImageError> {
+    let entry = store.entry(Category::Streams, &layer_name(diff_id));
+    Ok(matches!(entry, Ok(Some(digest)) if store.has_object(&digest)?))
+}

@@ -1,0 +1,199 @@
+//! From the archive of a layer to a split stream and objects.
+
+use composefs::{Batch, ObjectWriter, Store, StoreError};
+use composefs_format::{Digest, StreamWriter, VerityHasher};
+use error_class::{Classified, ErrorClass};
+use layer::{Tap, TapContent, TapError};
+use oci::digest::Digest as OciDigest;
+use ostree::Repo;
+use ostree_format::{Checksum, ObjectKind, ObjectName, RepoMode};
+
+use crate::ImageError;
+
+/// Files up to this many bytes stay in the stream, and in images.
+pub(crate) const INLINE: u64 = 64;
+
+/// Files up to this size are held in memory, so that one that is stored already is never written.
+const IN_MEMORY: u64 = 1024 * 1024;
+
+/// What a split stream of a layer is called in its header.
+pub(crate) const LAYER: [u8; 8] = *b"ocilayer";
+
+/// Takes in the archive of a layer.
+#[derive(Debug)]
+pub struct LayerSplitter<'s> {
+    batch: Batch<'s>,
+    stream: StreamWriter,
+    /// Where files are stored that need not be stored again.
+    shared: Option<&'s Repo>,
+    current: Current,
+    last: Option<Digest>,
+    links: Vec<(Checksum, Digest)>,
+    buffer: Vec<u8>,
+}
+
+/// What becomes of the content that comes.
+#[derive(Debug)]
+enum Current {
+    /// It stays in the stream.
+    Stays,
+    /// Somebody else stores it.
+    Hashed(VerityHasher, u64),
+    /// It is gathered.
+    Small,
+    /// It is written.
+    Large(Box<ObjectWriter>),
+}
+
+/// Why an archive cannot be split.
+#[derive(Debug, thiserror::Error)]
+enum SplitError {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error("cannot compress: {0}")]
+    Compress(#[from] std::io::Error),
+    #[error(
+        "files with holes are not supported in a composefs repository; build the layer without"
+    )]
+    Sparse,
+}
+
+impl Classified for SplitError {
+    fn class(&self) -> ErrorClass {
+        match self {
+            Self::Store(error) => error.class(),
+            Self::Compress(error) => error.class(),
+            Self::Sparse => ErrorClass::Unsupported,
+        }
+    }
+}
+
+/// The name of a layer's stream.
+pub(crate) fn layer_name(diff_id: &OciDigest) -> String {
+    format!("oci-layer-{diff_id}")
+}
+
+impl<'s> LayerSplitter<'s> {
+    /// Begin a layer. Files that are imported into `repo` meanwhile become objects by another name, if it has
+    /// files as they are.
+    ///
+    /// # Errors
+    /// [`ImageError`].
+    pub fn begin(store: &'s Store, repo: Option<&'s Repo>) -> Result<Self, ImageError> {
+        let is_plain = |repo: &&Repo| {
+            matches!(
+                repo.mode(),
+                RepoMode::Bare | RepoMode::BareUser | RepoMode::BareUserOnly
+            )
+        };
+        Ok(Self {
+            batch: store.begin()?,
+            stream: StreamWriter::new(store.algorithm(), LAYER).map_err(ImageError::Compress)?,
+            shared: repo.filter(is_plain),
+            current: Current::Stays,
+            last: None,
+            links: Vec::new(),
+            buffer: Vec::new(),
+        })
+    }
+
+    /// The layer is complete, and whatever was stored elsewhere is on disk. The digest of its stream.
+    ///
+    /// # Errors
+    /// [`ImageError`]; the layer is not there then.
+    pub fn finish(mut self, diff_id: &OciDigest) -> Result<Digest, ImageError> {
+        for (checksum, digest) in std::mem::take(&mut self.links) {
+            self.share(&checksum, digest)?;
+        }
+        let stream = self.stream.finish().map_err(ImageError::Compress)?;
+        let digest = self.batch.add_stream(&layer_name(diff_id), &stream)?;
+        self.batch.commit()?;
+        Ok(digest)
+    }
+
+    fn share(&mut self, checksum: &Checksum, digest: Digest) -> Result<(), ImageError> {
+        let Some(repo) = self.shared else {
+            return Ok(());
+        };
+        let name = ObjectName::new(*checksum, ObjectKind::File);
+        let path = format!("objects/{}", name.loose_path(repo.mode()));
+        if self.batch.adopt_at(repo.dir(), &path, digest)?.is_some() {
+            return Ok(());
+        }
+        // It is in the repository below.
+        let object = repo.open_file(checksum)?;
+        if let Some(file) = object.content.as_plain() {
+            self.batch.adopt(file, digest)?;
+        }
+        Ok(())
+    }
+
+    fn split<T>(result: Result<T, impl Into<SplitError>>) -> Result<T, Box<TapError>> {
+        result.map_err(|error| TapError::new(error.into()))
+    }
+}
+
+impl Tap for LayerSplitter<'_> {
+    fn header(&mut self, bytes: &[u8]) -> Result<(), Box<TapError>> {
+        Self::split(self.stream.may_cut())?;
+        self.stream.bytes(bytes);
+        Ok(())
+    }
+
+    fn begin(&mut self, content: TapContent, size: u64) -> Result<(), Box<TapError>> {
+        self.last = None;
+        self.buffer.clear();
+        self.current = match content {
+            TapContent::Sparse => return Self::split(Err(SplitError::Sparse)),
+            TapContent::File { is_stored } if size > INLINE => {
+                if is_stored && self.shared.is_some() {
+                    Current::Hashed(VerityHasher::new(self.batch.store().algorithm()), size)
+                } else if size <= IN_MEMORY {
+                    Current::Small
+                } else {
+                    Current::Large(Box::new(Self::split(self.batch.writer())?))
+                }
+            }
+            _ => Current::Stays,
+        };
+        Ok(())
+    }
+
+    fn content(&mut self, bytes: &[u8]) -> Result<(), Box<TapError>> {
+        match &mut self.current {
+            Current::Stays => self.stream.bytes(bytes),
+            Current::Hashed(hasher, _) => hasher.update(bytes),
+            Current::Small => self.buffer.extend_from_slice(bytes),
+            Current::Large(writer) => Self::split(writer.write_bytes(bytes))?,
+        }
+        Ok(())
+    }
+
+    fn end(&mut self) -> Result<(), Box<TapError>> {
+        let (digest, size) = match std::mem::replace(&mut self.current, Current::Stays) {
+            Current::Stays => return Ok(()),
+            Current::Hashed(hasher, size) => {
+                let digest = hasher.finish();
+                self.last = Some(digest);
+                (digest, size)
+            }
+            Current::Small => {
+                let digest = Self::split(self.batch.add_object(&self.buffer))?;
+                (digest, self.buffer.len() as u64)
+            }
+            Current::Large(writer) => Self::split(self.batch.finish(*writer))?,
+        };
+        Self::split(self.stream.object(digest, size))
+    }
+
+    fn padding(&mut self, bytes: &[u8]) -> Result<(), Box<TapError>> {
+        self.stream.bytes(bytes);
+        Ok(())
+    }
+
+    fn stored(&mut self, object: Checksum) {
+        if let Some(digest) = self.last.take() {
+            self.links.push((object, digest));
+        }
+    }
+}
