@@ -4,6 +4,7 @@ mod auth;
 mod changes;
 mod cleanup;
 mod completions;
+mod composefs;
 mod container;
 mod deploy;
 mod edit;
@@ -72,6 +73,8 @@ pub(crate) enum Verb {
     Stateroot(stateroot::Stateroot),
     #[command(subcommand)]
     Storage(storage::Storage),
+    #[command(subcommand)]
+    Composefs(composefs::Composefs),
     FinalizeStaged(finalize_staged::FinalizeStaged),
     SetupRoot(setup_root::SetupRoot),
     /// Work on the OSTree repository itself, as the `ostree` command does
@@ -108,6 +111,7 @@ impl Verb {
             Self::Etc(verb) => verb.run(context),
             Self::Stateroot(verb) => verb.run(context),
             Self::Storage(verb) => verb.run(context),
+            Self::Composefs(verb) => verb.run(context),
             Self::FinalizeStaged(verb) => verb.run(context),
             Self::SetupRoot(verb) => verb.run(context),
             Self::Osbuild(verb) => verb.run(context),

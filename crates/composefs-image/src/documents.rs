@@ -22,6 +22,9 @@ pub(crate) const MANIFEST_PREFIX: &str = "oci-manifest-";
 /// What the names of images in a config's stream begin with.
 const IMAGE_KEY: &str = "composefs.image";
 
+/// What those of roots as they are booted begin with.
+const BOOT_IMAGE_KEY: &str = "composefs.image.boot";
+
 /// Which root of an image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum RootKind {
@@ -198,8 +201,11 @@ impl Written<'_> {
     fn write(&self, batch: &mut Batch<'_>) -> Result<(), ImageError> {
         let layers = self.layers.iter();
         let layers = layers.map(|(diff_id, stream)| (diff_id.to_string(), *stream));
-        let images = self.images.iter();
-        let images = images.map(|(key, image)| (key.clone(), *image));
+        // In the order of composefs-rs, so that the streams are equal, too.
+        let of_boot = |key: &str| key.starts_with(BOOT_IMAGE_KEY);
+        let mut images: Vec<_> = self.images.iter().collect();
+        images.sort_by_key(|(key, _)| (of_boot(key), *key));
+        let images = images.into_iter().map(|(key, image)| (key.clone(), *image));
         let name = config_name(self.config.digest());
         let names = layers.clone().chain(images).collect();
         let config = document(batch, &name, CONFIG, names, self.config.bytes())?;

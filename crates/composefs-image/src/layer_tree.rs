@@ -314,7 +314,7 @@ fn convert(entry: &ParsedEntry<'_>) -> Result<Entry, ImageError> {
 /// As C libraries put it together, if it fits into the 32 bits of an image.
 fn device_number(major: u32, minor: u32) -> Option<u32> {
     let fits = major < 1 << 12 && minor < 1 << 20;
-    fits.then(|| (major & 0xfff) << 8 | minor & 0xff | (minor & 0xf_ff00) << 12)
+    fits.then_some((major & 0xfff) << 8 | minor & 0xff | (minor & 0xf_ff00) << 12)
 }
 
 /// The part of the time of modification behind the point; the first record counts.

@@ -21,4 +21,4 @@ pub use list::{Listed, list, remove};
 pub use pull::{PullOptions, Pulled, pull};
 pub use restore::{Restored, restore_layer};
 pub use root::root_of;
-pub use splitter::LayerSplitter;
+pub use splitter::{Beside, LayerSplitter};

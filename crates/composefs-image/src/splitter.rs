@@ -3,12 +3,13 @@
 use composefs::{Batch, ObjectWriter, Store, StoreError};
 use composefs_format::{Digest, StreamWriter, VerityHasher};
 use error_class::{Classified, ErrorClass};
-use layer::{Tap, TapContent, TapError};
+use layer::{Companion, CompanionLayer, Tap, TapContent, TapError};
 use oci::digest::Digest as OciDigest;
 use ostree::Repo;
 use ostree_format::{Checksum, ObjectKind, ObjectName, RepoMode};
 
 use crate::ImageError;
+use crate::restore::has_layer;
 
 /// Files up to this many bytes stay in the stream, and in images.
 pub(crate) const INLINE: u64 = 64;
@@ -195,5 +196,29 @@ impl Tap for LayerSplitter<'_> {
         if let Some(digest) = self.last.take() {
             self.links.push((object, digest));
         }
+    }
+}
+
+/// A repository that has the layers of images beside one of commits: their files are the same inodes.
+#[derive(Debug, Clone, Copy)]
+pub struct Beside<'s>(pub &'s Store);
+
+impl Companion for Beside<'_> {
+    fn has(&self, diff_id: &str) -> Result<bool, Box<TapError>> {
+        let diff_id = diff_id.parse().map_err(TapError::new)?;
+        has_layer(self.0, &diff_id).map_err(TapError::new)
+    }
+
+    fn begin<'a>(&'a self, repo: &'a Repo) -> Result<Box<dyn CompanionLayer + 'a>, Box<TapError>> {
+        let splitter = LayerSplitter::begin(self.0, Some(repo)).map_err(TapError::new)?;
+        Ok(Box::new(splitter))
+    }
+}
+
+impl CompanionLayer for LayerSplitter<'_> {
+    fn finish(self: Box<Self>, diff_id: &str) -> Result<(), Box<TapError>> {
+        let diff_id = diff_id.parse().map_err(TapError::new)?;
+        let finished = Self::finish(*self, &diff_id);
+        finished.map(drop).map_err(TapError::new)
     }
 }

@@ -123,7 +123,7 @@ impl Batch<'_> {
             Ok(()) => Adopted::Cloned,
             Err(_) => copy_all(file, writer.file()).during("copy object", digest.object_path())?,
         };
-        self.keep(writer, *digest)?;
+        self.keep(&writer, *digest)?;
         Ok(adopted)
     }
 }

@@ -100,7 +100,7 @@ impl<'s> Batch<'s> {
         if !self.is_there(&digest)? {
             let mut writer = self.writer()?;
             writer.write_bytes(content)?;
-            self.keep(writer, digest)?;
+            self.keep(&writer, digest)?;
         }
         Ok(digest)
     }
@@ -134,7 +134,7 @@ impl<'s> Batch<'s> {
             rustix::fs::unlinkat(&self.staging, &writer.name, AtFlags::empty())
                 .during("remove", &writer.name)?;
         } else {
-            self.keep(writer, digest)?;
+            self.keep(&writer, digest)?;
         }
         Ok((digest, size))
     }
@@ -147,7 +147,7 @@ impl<'s> Batch<'s> {
         }
     }
 
-    pub(crate) fn keep(&mut self, writer: ObjectWriter, digest: Digest) -> Result<(), StoreError> {
+    pub(crate) fn keep(&mut self, writer: &ObjectWriter, digest: Digest) -> Result<(), StoreError> {
         let renamed = rustix::fs::renameat(
             &self.staging,
             &writer.name,

@@ -88,14 +88,14 @@ impl Store {
     /// What the system said.
     pub fn references(&self, category: Category) -> Result<BTreeMap<String, String>, StoreError> {
         let mut references = BTreeMap::new();
-        self.references_below(category, String::new(), &mut references, 0)?;
+        self.references_below(category, "", &mut references, 0)?;
         Ok(references)
     }
 
     fn references_below(
         &self,
         category: Category,
-        prefix: String,
+        prefix: &str,
         into: &mut BTreeMap<String, String>,
         depth: usize,
     ) -> Result<(), StoreError> {
@@ -106,7 +106,7 @@ impl Store {
             let stat = rustix::fs::statat(self.dir(), &path, AtFlags::SYMLINK_NOFOLLOW);
             match FileType::from_raw_mode(stat.during("look at", &path)?.st_mode) {
                 FileType::Directory if depth < DEEPEST => {
-                    self.references_below(category, format!("{name}/"), into, depth + 1)?;
+                    self.references_below(category, &format!("{name}/"), into, depth + 1)?;
                 }
                 FileType::Symlink => {
                     let target = rustix::fs::readlinkat(self.dir(), &path, Vec::new());

@@ -11,6 +11,8 @@ mod bound_images;
 mod change;
 mod cleanup;
 mod composefs_backend;
+mod composefs_pull;
+mod composefs_store;
 mod container;
 mod deploy;
 mod deploy_revision;
@@ -64,6 +66,8 @@ pub use bound_images::{
 pub use change::{BootedEntry, Change, ChangeError, ChangeOptions};
 pub use cleanup::{Cleaned, cleanup};
 pub use composefs_backend::BootedComposefs;
+pub use composefs_pull::{ComposefsPullError, ComposefsPullOptions, composefs_pull};
+pub use composefs_store::{composefs_store, ensure_composefs_store, link_bootc};
 pub use container::{
     ContainerError, CopiedImage, FoundManifest, Unwrapped, copy_image, encapsulate,
     encapsulate_directory, fetch_manifest, image_export, replace_detached_metadata, unencapsulate,

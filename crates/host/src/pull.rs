@@ -5,12 +5,15 @@ use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::sync::Arc;
 
+use composefs::Store;
+use composefs_image::Beside;
 use error_class::{Classified, ErrorClass};
 use image::{
     ImportError, ImportOptions, ImportPlan, Imported, LayeredImageState, PlanError, Prepared,
-    prepare, record_verdict,
+    prepare, prepare_beside, record_verdict,
 };
 use image_trust::Verdict;
+use layer::Companion;
 use oci::digest::Digest;
 use oci::parts::{PartLimits, Parts};
 use oci::reference::{ImageReference, OstreeImageReference, SignatureSource};
@@ -50,6 +53,10 @@ pub struct PullOptions {
     pub policy_commit: Option<Checksum>,
     /// The current time in seconds since 1970, for images that do not say when they were made.
     pub now: u64,
+    /// The composefs repository that shall have the image, too, with the same files.
+    pub composefs: Option<Arc<Store>>,
+    /// There, make the root as it is booted, too.
+    pub composefs_bootable: bool,
 }
 
 /// An image as it is stored after a pull (`docs/image-pull.schema.json`).
@@ -142,6 +149,9 @@ pub enum PullError {
     /// It cannot be done.
     #[error(transparent)]
     Import(#[from] Box<ImportError>),
+    /// The image is stored, but the composefs repository has not got it.
+    #[error("the image is stored, but not in the composefs repository: {0}")]
+    Composefs(#[from] composefs_image::ImageError),
     /// There is not enough space for what would be fetched.
     #[error(
         "not enough space: at least {needed} bytes are new on {place}, and {available} bytes are free there; \
@@ -169,6 +179,7 @@ impl Classified for PullError {
             Self::Trust(error) => error.class(),
             Self::Plan(error) => error.class(),
             Self::Import(error) => error.class(),
+            Self::Composefs(error) => error.class(),
             Self::NoSpace { .. } => ErrorClass::NoSpace,
         }
     }
@@ -214,7 +225,13 @@ pub(crate) fn pull_if(
     let source = open(&image.imgref, &context).map_err(Box::new)?;
     let choices = import_options(options);
     let stored_as = stored_as(image, options);
-    let prepared = prepare(repo, source.as_ref(), &choices, progress).map_err(Box::new)?;
+    let beside = options.composefs.as_deref().map(Beside);
+    let beside = beside.as_ref().map(|beside| -> &dyn Companion { beside });
+    let prepared = match beside {
+        None => prepare(repo, source.as_ref(), &choices, progress),
+        Some(beside) => prepare_beside(repo, source.as_ref(), &choices, beside, progress),
+    };
+    let prepared = prepared.map_err(Box::new)?;
     let digest = match &prepared {
         Prepared::AlreadyPresent(state) => &state.manifest_digest,
         Prepared::Ready(plan) => plan.manifest.digest(),
@@ -233,11 +250,12 @@ pub(crate) fn pull_if(
             let sum = LayerSum::new(progress, whole(image, &plan), plan.bytes_to_fetch());
             let source = source.as_ref();
             let imported = match &remote {
-                Some(remote) => {
-                    import_signed(*plan, repo, source, &choices, &sum, interrupt, remote)?
-                }
+                Some(remote) => import_signed(
+                    *plan, repo, source, &choices, beside, &sum, interrupt, remote,
+                )?,
                 None => {
-                    let imported = plan.import(repo, source, &choices, &sum, interrupt);
+                    let imported =
+                        plan.import_beside(repo, source, &choices, beside, &sum, interrupt);
                     imported.map_err(Box::new)?
                 }
             };
@@ -248,7 +266,42 @@ pub(crate) fn pull_if(
     if let Some(verdict) = verdict {
         record(repo, &pulled.commit, &verdict, progress);
     }
+    if let Some(store) = &options.composefs {
+        let name = pulled.stored_as.as_ref().map(ToString::to_string);
+        keep_beside(
+            store,
+            source.as_ref(),
+            &pulled.digest,
+            name.as_deref(),
+            options,
+        )?;
+    }
     Ok(pulled)
+}
+
+/// Gives the composefs repository, which has the layers, the image.
+fn keep_beside(
+    store: &Store,
+    source: &dyn ImageSource,
+    digest: &Digest,
+    name: Option<&str>,
+    options: &PullOptions,
+) -> Result<(), PullError> {
+    let stored = composefs_image::find(store, &digest.to_string());
+    let (manifest, config) = match stored {
+        Ok(image) => (image.manifest, image.config),
+        Err(_) => {
+            let manifest = source.manifest().map_err(Box::new)?.manifest;
+            if manifest.digest() != digest {
+                return Err(PullError::Moved(source.reference().clone()));
+            }
+            let config = source.config(&manifest).map_err(Box::new)?;
+            (manifest, config)
+        }
+    };
+    let bootable = options.composefs_bootable;
+    composefs_image::store_image(store, &manifest, &config, name, bootable)?;
+    Ok(())
 }
 
 /// Imports without a name first, so that an image gets its name only once the commit in it, which comes
@@ -257,7 +310,7 @@ fn import_signed(
     plan: ImportPlan,
     repo: &Repo,
     source: &dyn ImageSource,
-    choices: &ImportOptions,
+    (choices, beside): (&ImportOptions, Option<&dyn Companion>),
     progress: &dyn Progress,
     interrupt: &Interrupt,
     remote: &RemoteSignature<'_>,
@@ -266,7 +319,7 @@ fn import_signed(
     nameless.no_imgref = true;
     nameless.skip_collection = true;
     let wanted = plan.manifest.digest().clone();
-    let imported = plan.import(repo, source, &nameless, progress, interrupt);
+    let imported = plan.import_beside(repo, source, &nameless, beside, progress, interrupt);
     let mut imported = imported.map_err(Box::new)?;
     remote.verify(repo, imported.state.base_commit.as_ref(), choices.now)?;
     if choices.no_imgref {

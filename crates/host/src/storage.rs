@@ -13,9 +13,6 @@ use sysroot::{Layout, OpenSysrootError, Running, Sysroot, SysrootOptions};
 /// The repository below a physical root.
 const REPOSITORY: &str = "ostree/repo";
 
-/// The composefs repository, as bootc has it.
-const COMPOSEFS: &str = "composefs";
-
 /// The stores of a host, or of a repository that has no host around it.
 #[derive(Debug)]
 pub struct Storage {
@@ -137,7 +134,7 @@ impl Storage {
     /// # Errors
     /// [`StorageError::NoSystem`], and whatever keeps this program from using it.
     pub fn composefs(&self) -> Result<Option<Store>, StorageError> {
-        Ok(Store::open(self.root()?, Path::new(COMPOSEFS))?)
+        Ok(crate::composefs_store(self.root()?)?)
     }
 
     /// The composefs repository, made with digests of `algorithm` where there is none.
@@ -145,11 +142,7 @@ impl Storage {
     /// # Errors
     /// As [`Storage::composefs`].
     pub fn ensure_composefs(&self, algorithm: Algorithm) -> Result<Store, StorageError> {
-        Ok(Store::ensure(
-            self.root()?,
-            Path::new(COMPOSEFS),
-            algorithm,
-        )?)
+        Ok(crate::ensure_composefs_store(self.root()?, algorithm)?)
     }
 
     /// The physical root.

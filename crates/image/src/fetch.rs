@@ -1,7 +1,7 @@
 //! Fetching one layer: from its blob to a commit.
 
 use error_class::{Classified as _, ErrorClass};
-use layer::{LayerBlob, LayerError, PathPolicy, TreeOptions};
+use layer::{Companion, LayerBlob, LayerError, PathPolicy, Tap, TreeOptions};
 use oci::digest::DigestReader;
 use oci::source::{Error as SourceError, ImageSource};
 use oci::spec::Descriptor;
@@ -26,6 +26,8 @@ pub(crate) struct Fetcher<'a> {
     pub(crate) interrupt: &'a Interrupt,
     /// Raised when another layer failed.
     pub(crate) stop: Interrupt,
+    /// Another store that shall have the layers, too.
+    pub(crate) companion: Option<&'a dyn Companion>,
 }
 
 /// A layer that was fetched.
@@ -68,13 +70,24 @@ impl Fetcher<'_> {
     ) -> Result<Fetched, ImportError> {
         let options = TransactionOptions::default().deferring_ref_sync();
         let txn = self.repo.begin(options)?;
+        let diff_id = layer.diff_id.to_string();
+        let mut beside = match self.companion {
+            Some(companion) if !companion.has(&diff_id)? => Some(companion.begin(self.repo)?),
+            _ => None,
+        };
+        let tap = beside
+            .as_deref_mut()
+            .map(|beside| -> &mut dyn Tap { beside });
         let fetched = match layer.role {
-            LayerRole::Derived => self.tree_layer(&txn, index, layer, paths, policy)?,
-            LayerRole::Chunk | LayerRole::Commit => self.object_layer(&txn, index, layer)?,
+            LayerRole::Derived => self.tree_layer(&txn, index, layer, tap, paths, policy)?,
+            LayerRole::Chunk | LayerRole::Commit => self.object_layer(&txn, index, layer, tap)?,
         };
         let refspec = Refspec::local(ref_for_digest(&layer.digest)?);
         txn.set_ref(refspec, Expect::Any, Some(fetched.commit));
         let stats = txn.commit(&progress::Silent, self.interrupt)?;
+        if let Some(beside) = beside {
+            beside.finish(&diff_id)?;
+        }
         Ok(Fetched { stats, ..fetched })
     }
 
@@ -83,6 +96,7 @@ impl Fetcher<'_> {
         txn: &Transaction<'_>,
         index: usize,
         layer: &LayerState,
+        tap: Option<&mut dyn Tap>,
         paths: PathPolicy,
         policy: Option<&file_contexts::Policy>,
     ) -> Result<Fetched, ImportError> {
@@ -94,7 +108,7 @@ impl Fetcher<'_> {
             .map(|labeler| labeler as layer::Labeler<'_>);
         let options = TreeOptions { paths, labeler };
         let imported = self.streamed(index, layer, |blob| {
-            layer::import_tree(txn, blob, options, None, &self.stop)
+            layer::import_tree(txn, blob, options, tap, &self.stop)
         })?;
         let stored = StoredLayer {
             tree: imported.tree,
@@ -115,10 +129,11 @@ impl Fetcher<'_> {
         txn: &Transaction<'_>,
         index: usize,
         layer: &LayerState,
+        tap: Option<&mut dyn Tap>,
     ) -> Result<Fetched, ImportError> {
         let set = self.streamed(index, layer, |blob| match layer.role {
-            LayerRole::Commit => layer::import_commit_objects(txn, blob, None, &self.stop),
-            _ => layer::import_object_set(txn, blob, None, &self.stop),
+            LayerRole::Commit => layer::import_commit_objects(txn, blob, tap, &self.stop),
+            _ => layer::import_object_set(txn, blob, tap, &self.stop),
         })?;
         let commit = match &set.commit {
             Some(commit) => commit.checksum,

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use error_class::{Classified as _, ErrorClass};
 use file_contexts::Policy;
-use layer::PathPolicy;
+use layer::{Companion, PathPolicy};
 use oci::source::ImageSource;
 use ostree::{Repo, Stats, Tree, WriteError};
 use ostree_format::Checksum;
@@ -50,8 +50,28 @@ impl ImportPlan {
         progress: &dyn Progress,
         interrupt: &Interrupt,
     ) -> Result<Imported, ImportError> {
+        self.import_beside(repo, source, options, None, progress, interrupt)
+    }
+
+    /// As [`ImportPlan::import`]; `companion` gets the layers, too, also those that are stored here already.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn import_beside(
+        mut self,
+        repo: &Repo,
+        source: &dyn ImageSource,
+        options: &ImportOptions,
+        companion: Option<&dyn Companion>,
+        progress: &dyn Progress,
+        interrupt: &Interrupt,
+    ) -> Result<Imported, ImportError> {
         let lock = PullLock::hold(repo)?;
+        if let Some(companion) = companion {
+            self.fetch_what_lacks(companion)?;
+        }
         let mut import = Import::begin(&self, repo, source, options, progress, interrupt)?;
+        import.fetcher.companion = companion;
         import.fetch_base()?;
         let base = import.load_base()?;
         import.fetch_derived(base.as_ref())?;
@@ -76,6 +96,15 @@ impl ImportPlan {
 }
 
 impl ImportPlan {
+    fn fetch_what_lacks(&mut self, companion: &dyn Companion) -> Result<(), ImportError> {
+        for layer in &mut self.layers {
+            if !companion.has(&layer.diff_id.to_string())? {
+                layer.commit = None;
+            }
+        }
+        Ok(())
+    }
+
     /// Fetch what is missing of the encapsulated commit, and nothing else. Its layers have refs then.
     pub(crate) fn import_base(
         &self,
@@ -149,6 +178,7 @@ impl<'a> Import<'a> {
             progress,
             interrupt,
             stop: Interrupt::default(),
+            companion: None,
         };
         let done = Outcome::new(plan);
         let import = Self {

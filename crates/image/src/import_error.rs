@@ -1,7 +1,7 @@
 //! Why a pull fails.
 
 use error_class::{Classified, ErrorClass};
-use layer::LayerError;
+use layer::{LayerError, TapError};
 use oci::digest::Digest;
 use oci::source::Error as SourceError;
 use ostree::{ReadError, WriteError};
@@ -61,6 +61,9 @@ pub enum ImportError {
     /// What was written cannot be described.
     #[error(transparent)]
     Query(#[from] QueryError),
+    /// Another store did not take in the layers.
+    #[error(transparent)]
+    Beside(#[from] Box<TapError>),
     /// The image has a name that no ref can have.
     #[error(transparent)]
     Name(#[from] RefNameError),
@@ -99,6 +102,7 @@ impl Classified for ImportError {
             Self::Write(error) => error.class(),
             Self::Read(error) => error.class(),
             Self::Query(error) => error.class(),
+            Self::Beside(error) => error.class(),
             Self::Name(error) => error.class(),
             Self::Planless => ErrorClass::InvalidInput,
             Self::Interrupted(error) => error.class(),

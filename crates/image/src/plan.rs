@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use error_class::{Classified, ErrorClass};
+use layer::{Companion, TapError};
 use oci::digest::Digest;
 use oci::manifest::{ManifestError, RawConfig, RawManifest};
 use oci::reference::ImageReference;
@@ -108,6 +109,9 @@ pub enum PlanError {
     /// The pending update could not be remembered.
     #[error("cannot remember the pending update: {0}")]
     Cache(#[from] WriteError),
+    /// Another store cannot be asked what it has.
+    #[error(transparent)]
+    Beside(#[from] Box<TapError>),
     /// The image has a name that no ref can have.
     #[error(transparent)]
     Name(#[from] RefNameError),
@@ -123,6 +127,7 @@ impl Classified for PlanError {
             Self::Offline(_) => ErrorClass::NotFound,
             Self::Query(error) => error.class(),
             Self::Cache(error) => error.class(),
+            Self::Beside(error) => error.class(),
             Self::Name(error) => error.class(),
         }
     }
@@ -206,6 +211,38 @@ pub fn prepare(
     let mut plan = plan_anew(repo, source, stored_as, manifest, config)?;
     plan.previous = previous.map(Box::new);
     Ok(Prepared::Ready(Box::new(plan)))
+}
+
+/// As [`prepare`] for a pull that gives the layers to `companion`, too: an image that is stored is fetched again as
+/// far as that lacks its layers.
+///
+/// # Errors
+/// As there.
+pub fn prepare_beside(
+    repo: &Repo,
+    source: &dyn ImageSource,
+    options: &ImportOptions,
+    companion: &dyn Companion,
+    progress: &dyn Progress,
+) -> Result<Prepared, PlanError> {
+    let prepared = prepare(repo, source, options, progress)?;
+    let Prepared::AlreadyPresent(state) = &prepared else {
+        return Ok(prepared);
+    };
+    for diff_id in state.configuration.rootfs().diff_ids() {
+        if companion.has(diff_id)? {
+            continue;
+        }
+        if options.offline {
+            return Err(PlanError::Offline(source.reference().clone()));
+        }
+        let manifest = source.manifest().map_err(Box::new)?.manifest;
+        let config = source.config(&manifest).map_err(Box::new)?;
+        let stored_as = options.target.as_ref().unwrap_or(source.reference());
+        let plan = plan_anew(repo, source, stored_as, manifest, config)?;
+        return Ok(Prepared::Ready(Box::new(plan)));
+    }
+    Ok(prepared)
 }
 
 /// A plan to bring the image here whatever is stored under its name.

@@ -34,5 +34,5 @@ pub use links::DeferredLink;
 pub use object_set::{EncapsulatedCommit, ObjectSet, import_commit_objects, import_object_set};
 pub use paths::{PathPolicy, REPO_PREFIX};
 pub use pipeline::LayerBlob;
-pub use tap::{Content as TapContent, Tap, TapError, pass};
+pub use tap::{Companion, CompanionLayer, Content as TapContent, Tap, TapError, pass};
 pub use tree_layer::{Labeler, TreeLayer, TreeOptions, import_tree};

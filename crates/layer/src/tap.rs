@@ -1,6 +1,7 @@
 //! Another store that takes in an archive while it passes by.
 
 use error_class::{Classified, ErrorClass};
+use ostree::Repo;
 use ostree_format::Checksum;
 use progress::Interrupt;
 
@@ -57,6 +58,30 @@ pub trait Tap: Send {
 
     /// The content that came last is stored as this object.
     fn stored(&mut self, object: Checksum);
+}
+
+/// Another store that has the layers of images, too.
+pub trait Companion: Sync {
+    /// Whether it has the layer with this digest of the unpacked archive (`sha256:…`).
+    ///
+    /// # Errors
+    /// What the store said.
+    fn has(&self, diff_id: &str) -> Result<bool, Box<TapError>>;
+
+    /// Begin to take in a layer, whose files are stored in `repo` meanwhile.
+    ///
+    /// # Errors
+    /// What the store said.
+    fn begin<'a>(&'a self, repo: &'a Repo) -> Result<Box<dyn CompanionLayer + 'a>, Box<TapError>>;
+}
+
+/// A layer on its way into a [`Companion`].
+pub trait CompanionLayer: Tap {
+    /// The layer has passed by, and its files are stored.
+    ///
+    /// # Errors
+    /// What the store said; it has not the layer then.
+    fn finish(self: Box<Self>, diff_id: &str) -> Result<(), Box<TapError>>;
 }
 
 /// Why another store did not take in an archive.

@@ -175,6 +175,7 @@ impl<'b> Reader<'b> {
             _ => None,
         };
         if let Some(special) = special {
+            unescape(&mut attributes);
             return Ok(File::Special(attributes, special));
         }
         let redirect = take(&mut attributes, b"trusted.overlay.redirect");
@@ -289,8 +290,11 @@ fn drop_marks(attributes: &mut Attributes, version: Version) {
     }
     take(attributes, b"user.overlay.whiteouts");
     if version == Version::V1 {
-        take(attributes, b"trusted.overlay.overlay.opaque");
-        take(attributes, b"user.overlay.opaque");
+        // With another value, it is the tree's own.
+        let opaque: [&[u8]; 2] = [b"trusted.overlay.overlay.opaque", b"user.overlay.opaque"];
+        let is_mark =
+            |(name, value): &(Vec<u8>, Vec<u8>)| value == b"x" && opaque.contains(&name.as_slice());
+        attributes.xattrs.retain(|xattr| !is_mark(xattr));
     }
 }
 

@@ -158,7 +158,7 @@ fn section(bytes: &[u8], range: Range<usize>) -> Result<&[u8], StreamError> {
 
 fn digests(bytes: &[u8], algorithm: Algorithm) -> Result<Vec<Digest>, StreamError> {
     let size = algorithm.digest_size();
-    if bytes.len() % size != 0 {
+    if !bytes.len().is_multiple_of(size) {
         return Err(StreamError::Damaged("a digest is cut"));
     }
     let damaged = |_| StreamError::Damaged("a digest is cut");

@@ -1,8 +1,10 @@
 //! `bootroot image pull`
 
 use std::io::Write;
+use std::sync::Arc;
 
 use clap::Args;
+use composefs_format::Algorithm;
 use host::{Check, PullOptions, Pulled};
 use indicatif::HumanBytes;
 use oci::reference::OstreeImageReference;
@@ -46,6 +48,12 @@ pub(crate) struct Pull {
     /// Label an image that wraps no commit by the SELinux policy of this commit
     #[arg(long, value_name = "REV")]
     sepolicy_commit: Option<String>,
+    /// Let the composefs repository have the image, too: its files are the same inodes
+    #[arg(long, conflicts_with_all = ["check", "no_imgref"])]
+    composefs: bool,
+    /// There, make the root as it is booted, too
+    #[arg(long, requires = "composefs")]
+    composefs_bootable: bool,
     #[command(flatten)]
     source: SourceOptions,
     #[command(flatten)]
@@ -58,6 +66,11 @@ impl Pull {
         let (access, mut options) = (self.source.access()?, self.options());
         if let Some(rev) = &self.sepolicy_commit {
             options.policy_commit = Some(storage.repo().resolve(rev)?);
+        }
+        if self.composefs {
+            let store = storage.ensure_composefs(Algorithm::Sha512)?;
+            options.composefs = Some(Arc::new(store));
+            options.composefs_bootable = self.composefs_bootable;
         }
         let (progress, interrupt) = (context.progress(), context.interrupt());
         if self.check {

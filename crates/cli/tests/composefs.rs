@@ -1,0 +1,251 @@
+//! Container images in the composefs repository, compared with what `cfsctl` of composefs-rs made of the same ones.
+
+mod support;
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use support::{answer, bootroot, refusal, said};
+
+fn ours(root: &Path, line: &str) -> Command {
+    let mut command = bootroot(&format!("--sysroot {} {line}", root.display()));
+    command.current_dir(testkit::golden("composefs-rs"));
+    command
+}
+
+/// The images of composefs for a container image, plain and as it is booted, as `cfsctl` made them.
+fn roots(repository: &str, image: &str) -> (String, String) {
+    let text = fs::read_to_string(testkit::golden("composefs-rs").join("roots.txt")).unwrap();
+    let prefix = format!("{repository} {image} ");
+    let line = text.lines().find_map(|line| line.strip_prefix(&prefix));
+    let (plain, boot) = line.unwrap().split_once(' ').unwrap();
+    (plain.to_owned(), boot.to_owned())
+}
+
+/// An empty repository that is described as `cfsctl init` describes it.
+fn described(root: &Path, version: u32, digest: &str) {
+    let golden = testkit::golden("composefs-rs").join(format!("v{version}-sha512/meta.json"));
+    let meta = fs::read_to_string(golden).unwrap();
+    fs::create_dir(root.join("composefs")).unwrap();
+    let meta = meta.replace("sha512", digest);
+    fs::write(root.join("composefs/meta.json"), meta).unwrap();
+}
+
+/// A root whose composefs repository `cfsctl` made.
+fn theirs(scratch: &Path, repository: &str) -> PathBuf {
+    let root = scratch.join("root");
+    fs::create_dir(&root).unwrap();
+    let golden = testkit::golden("composefs-rs").join(repository);
+    let mut copy = testkit::command("cp");
+    copy.arg("-a").arg(golden).arg(root.join("composefs"));
+    testkit::run(&mut copy);
+    root
+}
+
+/// Paths of all objects.
+fn objects(root: &Path) -> BTreeSet<String> {
+    let mut find = testkit::command("find");
+    find.current_dir(root.join("composefs"))
+        .args(["objects", "-type", "f"]);
+    testkit::stdout(&mut find)
+        .lines()
+        .map(str::to_owned)
+        .collect()
+}
+
+#[test]
+fn an_image_has_the_roots_that_composefs_rs_gives_it() {
+    for (version, digest) in [(1, "sha512"), (1, "sha256"), (2, "sha512"), (2, "sha256")] {
+        let scratch = testkit::scratch_dir();
+        described(scratch.path(), version, digest);
+        for image in ["tricky", "labelled"] {
+            let line = format!("composefs pull --bootable oci:oci:{image}");
+            let said = answer(&mut ours(scratch.path(), &line));
+            let (plain, boot) = roots(&format!("v{version}-{digest}"), image);
+            assert!(said.contains(&format!("root:      {plain}\n")), "{said}");
+            assert!(said.contains(&format!("boot root: {boot}\n")), "{said}");
+        }
+        let checked = answer(&mut ours(scratch.path(), "composefs check"));
+        assert!(checked.contains("nothing is wrong"), "{checked}");
+        let again = answer(&mut ours(
+            scratch.path(),
+            "composefs pull --bootable oci:oci:tricky",
+        ));
+        assert!(again.contains("2, 0 fetched"), "{again}");
+    }
+}
+
+/// Objects but for those of manifests, whose references `cfsctl` leaves to chance, are the same files.
+#[test]
+fn a_repository_has_the_objects_that_composefs_rs_gives_it() {
+    let scratch = testkit::scratch_dir();
+    answer(&mut ours(scratch.path(), "composefs init"));
+    for image in ["tricky", "labelled"] {
+        let line = format!("composefs pull --bootable oci:oci:{image} --name {image}");
+        answer(&mut ours(scratch.path(), &line));
+    }
+    let golden = testkit::golden("composefs-rs").join("v1-sha512");
+    let other = theirs(scratch.path(), "v1-sha512");
+    let (ours, theirs) = (objects(scratch.path()), objects(&other));
+    assert!(theirs.difference(&ours).count() <= 1, "only a manifest");
+    assert!(ours.difference(&theirs).count() <= 1, "only a manifest");
+    for dir in ["streams", "images", "streams/refs/oci"] {
+        let names = |root: &Path| -> BTreeSet<_> {
+            let entries = fs::read_dir(root.join(dir)).unwrap();
+            entries.map(|entry| entry.unwrap().file_name()).collect()
+        };
+        let mut found = names(&scratch.path().join("composefs"));
+        found.remove(std::ffi::OsStr::new("refs"));
+        let mut expected = names(&golden);
+        expected.remove(std::ffi::OsStr::new("refs"));
+        assert_eq!(found, expected, "{dir}");
+    }
+    let link = fs::read_link(scratch.path().join("composefs/streams/refs/oci/tricky")).unwrap();
+    assert_eq!(
+        link,
+        fs::read_link(golden.join("streams/refs/oci/tricky")).unwrap()
+    );
+    let mode = fs::metadata(scratch.path().join("composefs"))
+        .unwrap()
+        .permissions();
+    assert_eq!(mode.mode() & 0o7777, 0o700);
+    let link = fs::read_link(scratch.path().join("ostree/bootc")).unwrap();
+    assert_eq!(link, Path::new("../composefs/bootc"));
+}
+
+#[test]
+fn a_repository_of_cfsctl_is_listed_checked_extended_and_collected() {
+    for repository in ["v1-sha512", "v1-sha256", "v2-sha512"] {
+        let scratch = testkit::scratch_dir();
+        let root = theirs(scratch.path(), repository);
+        let listed = answer(&mut ours(&root, "composefs list"));
+        for image in ["tricky", "labelled"] {
+            let (plain, boot) = roots(repository, image);
+            assert!(
+                listed.contains(&format!("{image}\n  digest:    sha256:")),
+                "{listed}"
+            );
+            assert!(
+                listed.contains(&plain) && listed.contains(&boot),
+                "{listed}"
+            );
+        }
+        answer(&mut ours(&root, "composefs check"));
+        let line = "composefs pull oci:oci:tricky --name again";
+        let pulled = answer(&mut ours(&root, line));
+        assert!(pulled.contains("2, 0 fetched"), "{pulled}");
+        answer(&mut ours(&root, "composefs remove tricky again"));
+        refusal(&mut ours(&root, "composefs remove tricky"), 3);
+        let before = objects(&root);
+        answer(&mut ours(&root, "composefs prune --dry-run"));
+        assert_eq!(objects(&root), before);
+        answer(&mut ours(&root, "composefs prune"));
+        answer(&mut ours(&root, "composefs check"));
+        if repository == "v1-sha512" {
+            let golden = testkit::golden("composefs-rs").join("after-gc.txt");
+            let left = fs::read_to_string(golden).unwrap();
+            let left: BTreeSet<String> = left.lines().map(str::to_owned).collect();
+            assert_eq!(objects(&root), left, "what `cfsctl gc` leaves");
+        }
+    }
+}
+
+#[test]
+fn what_an_image_needs_is_kept_and_what_is_damaged_is_told() {
+    let scratch = testkit::scratch_dir();
+    let root = theirs(scratch.path(), "v1-sha256");
+    let (plain, _) = roots("v1-sha256", "labelled");
+    answer(&mut ours(&root, "composefs remove tricky labelled"));
+    answer(&mut ours(&root, &format!("composefs prune --keep {plain}")));
+    assert!(root.join("composefs/images").join(&plain).exists());
+    let kept = objects(&root);
+    assert!(kept.len() > 1, "the image and its files");
+    answer(&mut ours(&root, "composefs check"));
+
+    let image = format!("objects/{}/{}", &plain[..2], &plain[2..]);
+    let object = kept.iter().find(|path| **path != image).unwrap();
+    let file = root.join("composefs").join(object);
+    let content = fs::read(&file).unwrap();
+    let mut damaged = content.clone();
+    damaged[10] ^= 1;
+    fs::write(&file, damaged).unwrap();
+    let checked = ours(&root, "composefs check").output().unwrap();
+    assert!(!checked.status.success());
+    let told = String::from_utf8(checked.stdout).unwrap();
+    assert!(told.contains("its content is another one"), "{told}");
+    fs::remove_file(&file).unwrap();
+    let checked = ours(&root, "composefs check").output().unwrap();
+    let told = String::from_utf8(checked.stdout).unwrap();
+    assert!(
+        told.contains("is missing") && told.contains(&plain),
+        "{told}"
+    );
+    fs::write(&file, content).unwrap();
+    let bytes = fs::read(root.join("composefs").join(&image)).unwrap();
+    fs::write(
+        root.join("composefs").join(&image),
+        &bytes[..bytes.len() / 2],
+    )
+    .unwrap();
+    let checked = ours(&root, "composefs check").output().unwrap();
+    assert!(!checked.status.success(), "{}", said(&checked));
+}
+
+/// A system with both stores.
+fn system(root: &Path) {
+    answer(&mut bootroot(&format!(
+        "ostree admin init-fs --modern {}",
+        root.display()
+    )));
+}
+
+#[test]
+fn both_stores_have_an_image_with_the_same_files() {
+    let scratch = testkit::scratch_dir();
+    let root = scratch.path().join("root");
+    fs::create_dir(&root).unwrap();
+    system(&root);
+    // First into one, then into both: nothing is written twice then either.
+    answer(&mut ours(&root, "image pull oci:oci:labelled"));
+    let line = "image pull --composefs --composefs-bootable oci:oci:labelled";
+    let pulled = answer(&mut ours(&root, line));
+    assert!(pulled.contains("1 fetched"), "{pulled}");
+    let listed = answer(&mut ours(&root, "composefs list"));
+    let (plain, boot) = roots("v1-sha512", "labelled");
+    assert!(
+        listed.contains(&plain) && listed.contains(&boot),
+        "{listed}"
+    );
+    answer(&mut ours(&root, "composefs check"));
+    answer(&mut ours(&root, "ostree fsck"));
+    let shared = |path: &&String| {
+        let path = root.join("composefs").join(path);
+        fs::metadata(path).unwrap().nlink() > 1
+    };
+    let names = objects(&root);
+    assert_eq!(
+        names.iter().filter(shared).count(),
+        3,
+        "all files of the image"
+    );
+    let again = answer(&mut ours(&root, line));
+    assert!(again.contains("already present"), "{again}");
+}
+
+#[test]
+fn what_cannot_be_pulled_is_refused() {
+    let scratch = testkit::scratch_dir();
+    refusal(&mut ours(scratch.path(), "composefs list"), 3);
+    refusal(
+        &mut ours(scratch.path(), "composefs pull oci:oci:absent"),
+        3,
+    );
+    let line = "composefs pull ostree-remote-image:remote:oci:oci:tricky";
+    let told = refusal(&mut ours(scratch.path(), line), 6);
+    assert!(told.contains("has no commits"), "{told}");
+    let listed = answer(&mut ours(scratch.path(), "composefs list"));
+    assert_eq!(listed, "");
+}
