@@ -19,6 +19,8 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
         images,
         rounds,
         importer,
+        cfsctl,
+        podman,
         only,
     } = parse(arguments)?;
     sh("cargo build --quiet --release --package cli")?;
@@ -47,6 +49,8 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
             bootroot: bootroot.display().to_string(),
             image: image.display().to_string(),
             importer: importer.clone(),
+            cfsctl: cfsctl.clone(),
+            podman: podman.clone(),
         };
         for (name, works) in works::GROUPS {
             if is_wanted(name) {
@@ -65,6 +69,8 @@ struct Arguments {
     images: Vec<PathBuf>,
     rounds: usize,
     importer: Option<String>,
+    cfsctl: Option<String>,
+    podman: Option<String>,
     /// The name of a group of works; the others are left out.
     only: Option<String>,
 }
@@ -74,6 +80,8 @@ fn parse(arguments: &[String]) -> Result<Arguments> {
         images: Vec::new(),
         rounds: 3,
         importer: None,
+        cfsctl: None,
+        podman: None,
         only: None,
     };
     let mut arguments = arguments.iter();
@@ -86,6 +94,14 @@ fn parse(arguments: &[String]) -> Result<Arguments> {
             "--importer" => {
                 let program = arguments.next().context("--importer needs a program")?;
                 parsed.importer = Some(program.clone());
+            }
+            "--cfsctl" => {
+                let program = arguments.next().context("--cfsctl needs a program")?;
+                parsed.cfsctl = Some(program.clone());
+            }
+            "--podman" => {
+                let program = arguments.next().context("--podman needs a program")?;
+                parsed.podman = Some(program.clone());
             }
             "--only" => {
                 let group = arguments.next().context("--only needs a group of works")?;

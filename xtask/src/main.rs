@@ -14,10 +14,11 @@ fn main() -> Result<()> {
     match arguments.first().map(String::as_str) {
         Some("bench") => bench::run(&arguments[1..]),
         _ => bail!(
-            "usage: cargo xtask bench IMAGE_DIR... [--rounds N] [--importer PROGRAM] [--only GROUP]\n  \
+            "usage: cargo xtask bench IMAGE_DIR... [--rounds N] [--importer PROGRAM] [--cfsctl PROGRAM] \
+             [--podman PROGRAM] [--only GROUP]\n  \
              each IMAGE_DIR is an OCI directory with the tags v1 and v2\n  \
-             PROGRAM is measured too: it takes the arguments of `ostree container`\n  \
-             GROUP is images, registry, repository or wrapping"
+             the importer is measured too: it takes the arguments of `ostree container`; so are cfsctl and podman\n  \
+             GROUP is images, registry, repository, stores or wrapping"
         ),
     }
 }

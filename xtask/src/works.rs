@@ -3,6 +3,7 @@
 mod images;
 mod registry;
 mod repository;
+mod stores;
 mod wrapping;
 
 use crate::measure::Work;
@@ -18,6 +19,7 @@ pub(crate) const GROUPS: [Group; 4] = [
     ("images", images::images),
     (REGISTRY, registry::registry),
     ("repository", repository::repository),
+    ("stores", stores::stores),
     ("wrapping", wrapping::wrapping),
 ];
 
@@ -29,6 +31,10 @@ pub(crate) struct Bench {
     pub(crate) image: String,
     /// An existing importer, called like `ostree container`.
     pub(crate) importer: Option<String>,
+    /// The `cfsctl` of composefs-rs.
+    pub(crate) cfsctl: Option<String>,
+    /// `podman`, with the options it needs.
+    pub(crate) podman: Option<String>,
 }
 
 fn work(name: &'static str, tool: &'static str, before: &str, script: &str) -> Work {

@@ -11,6 +11,7 @@ mod edit;
 mod etc;
 mod finalize_staged;
 mod following;
+mod fsck;
 mod image;
 mod kargs;
 mod man;
@@ -75,6 +76,7 @@ pub(crate) enum Verb {
     Storage(storage::Storage),
     #[command(subcommand)]
     Composefs(composefs::Composefs),
+    Fsck(fsck::Fsck),
     FinalizeStaged(finalize_staged::FinalizeStaged),
     SetupRoot(setup_root::SetupRoot),
     /// Work on the OSTree repository itself, as the `ostree` command does
@@ -112,6 +114,7 @@ impl Verb {
             Self::Stateroot(verb) => verb.run(context),
             Self::Storage(verb) => verb.run(context),
             Self::Composefs(verb) => verb.run(context),
+            Self::Fsck(verb) => verb.run(context),
             Self::FinalizeStaged(verb) => verb.run(context),
             Self::SetupRoot(verb) => verb.run(context),
             Self::Osbuild(verb) => verb.run(context),

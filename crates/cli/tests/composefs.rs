@@ -249,3 +249,220 @@ fn what_cannot_be_pulled_is_refused() {
     let listed = answer(&mut ours(scratch.path(), "composefs list"));
     assert_eq!(listed, "");
 }
+
+/// A copy of the directory that images come from, which a test may take away.
+fn source(scratch: &Path) -> PathBuf {
+    let mut copy = testkit::command("cp");
+    copy.arg("-a")
+        .arg(testkit::golden("composefs-rs").join("oci"));
+    testkit::run(copy.arg(scratch.join("oci")));
+    scratch.join("oci")
+}
+
+/// The objects that are files of the image `labelled`: those with another name in the repository of commits.
+fn shared(root: &Path) -> Vec<PathBuf> {
+    let paths = objects(root)
+        .into_iter()
+        .map(|path| root.join("composefs").join(path));
+    paths
+        .filter(|path| fs::metadata(path).unwrap().nlink() > 1)
+        .collect()
+}
+
+fn fsck(root: &Path, scratch: &Path, repair: &str) -> std::process::Output {
+    ours(root, &format!("fsck {repair}"))
+        .current_dir(scratch)
+        .output()
+        .unwrap()
+}
+
+#[test]
+fn what_is_damaged_is_told_and_mended() {
+    let scratch = testkit::scratch_dir();
+    let root = scratch.path().join("root");
+    fs::create_dir(&root).unwrap();
+    system(&root);
+    let oci = source(scratch.path());
+    let line = "image pull --composefs --composefs-bootable oci:oci:labelled";
+    answer(ours(&root, line).current_dir(scratch.path()));
+    let whole = objects(&root);
+    let sound = fsck(&root, scratch.path(), "");
+    assert!(sound.status.success(), "{sound:?}");
+
+    // A file that both stores have: the inode is one, so it has to come from the image.
+    let file = &shared(&root)[0];
+    let mut content = fs::read(file).unwrap();
+    content[20] ^= 4;
+    fs::write(file, &content).unwrap();
+    let told = fsck(&root, scratch.path(), "");
+    let text = String::from_utf8(told.stdout).unwrap();
+    assert_eq!(told.status.code(), Some(4), "{text}");
+    assert!(
+        text.contains("ostree: ") && text.contains("composefs: "),
+        "{text}"
+    );
+    let mended = fsck(&root, scratch.path(), "--repair");
+    assert!(mended.status.success(), "{mended:?}");
+    answer(&mut ours(&root, "ostree fsck"));
+    assert_eq!(shared(&root).len(), 3, "they share it again");
+    assert_eq!(objects(&root), whole);
+
+    // A file that is gone comes from the other store, wherever the image is.
+    fs::rename(&oci, scratch.path().join("away")).unwrap();
+    fs::remove_file(&shared(&root)[1]).unwrap();
+    assert!(!fsck(&root, scratch.path(), "").status.success());
+    let mended = fsck(&root, scratch.path(), "--repair");
+    assert!(mended.status.success(), "{mended:?}");
+    assert_eq!((shared(&root).len(), objects(&root)), (3, whole.clone()));
+
+    // What no other store has: an image of a root, and every stream in turn.
+    let links = fs::read_dir(root.join("composefs/streams")).unwrap();
+    let links = links.chain(fs::read_dir(root.join("composefs/images")).unwrap());
+    let links: Vec<PathBuf> = links.map(|entry| entry.unwrap().path()).collect();
+    let targets = links.iter().filter(|path| path.is_file());
+    let targets: Vec<PathBuf> = targets
+        .map(|path| fs::canonicalize(path).unwrap())
+        .collect();
+    assert_eq!(targets.len(), 5);
+    for target in targets {
+        let content = fs::read(&target).unwrap();
+        fs::write(&target, &content[..content.len() / 2]).unwrap();
+        let failed = fsck(&root, scratch.path(), "--repair");
+        assert!(!failed.status.success(), "the image is away");
+        fs::rename(scratch.path().join("away"), &oci).unwrap();
+        let mended = fsck(&root, scratch.path(), "--repair");
+        assert!(mended.status.success(), "{}: {mended:?}", target.display());
+        assert!(
+            fs::read(&target).unwrap() == content,
+            "{}",
+            target.display()
+        );
+        fs::rename(&oci, scratch.path().join("away")).unwrap();
+    }
+    assert_eq!(objects(&root), whole);
+}
+
+/// The points at which a pull can die, at their first passage and at later ones.
+const POINTS: [&str; 8] = [
+    "composefs:staged",
+    "composefs:staged:3",
+    "composefs:published",
+    "composefs:published:2",
+    "composefs:named",
+    "composefs:named:2",
+    "composefs:named:3",
+    "composefs:referred",
+];
+
+#[test]
+fn a_pull_survives_its_death() {
+    let (plain, _) = roots("v1-sha512", "tricky");
+    for point in POINTS {
+        let scratch = testkit::scratch_dir();
+        let root = scratch.path();
+        answer(&mut ours(root, "composefs pull oci:oci:labelled"));
+        let before = answer(&mut ours(root, "composefs list"));
+        let mut pull = ours(root, "composefs pull oci:oci:tricky");
+        let died = pull.env("BOOTROOT_CRASH_AT", point).output().unwrap();
+        assert_eq!(
+            std::os::unix::process::ExitStatusExt::signal(&died.status),
+            Some(6),
+            "{point}: {died:?}"
+        );
+        answer(&mut ours(root, "composefs check"));
+        let listed = answer(&mut ours(root, "composefs list"));
+        assert!(
+            listed == before || listed.contains(&plain),
+            "{point}: {listed}"
+        );
+        let again = answer(&mut ours(root, "composefs pull oci:oci:tricky"));
+        assert!(again.contains(&plain), "{point}: {again}");
+        answer(&mut ours(root, "composefs check"));
+        answer(&mut ours(root, "composefs remove oci:oci:tricky"));
+        answer(&mut ours(root, "composefs prune"));
+        answer(&mut ours(root, "composefs check"));
+        let left = fs::read_dir(root.join("composefs")).unwrap();
+        let left = left.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        assert_eq!(
+            left.filter(|name| name.contains("staging")).count(),
+            0,
+            "{point}"
+        );
+    }
+}
+
+/// An image with 64 MiB of files that do not compress.
+fn large(dir: &Path) -> String {
+    let mut tar = tar::Builder::new(Vec::new());
+    let mut header = tar::Header::new_gnu();
+    header.set_entry_type(tar::EntryType::Directory);
+    header.set_mode(0o755);
+    header.set_size(0);
+    for path in ["usr/", "usr/lib/"] {
+        tar.append_data(&mut header, path, std::io::empty())
+            .unwrap();
+    }
+    let mut state = 1_u64;
+    for number in 0..2000 {
+        let content: Vec<u8> = (0..8192)
+            .flat_map(|_| {
+                state = state
+                    .wrapping_mul(6_364_136_223_846_793_005)
+                    .wrapping_add(1);
+                ((state >> 32) as u32).to_le_bytes()
+            })
+            .collect();
+        let mut header = tar::Header::new_gnu();
+        header.set_mode(0o644);
+        header.set_size(content.len() as u64);
+        tar.append_data(&mut header, format!("usr/lib/{number}"), &*content)
+            .unwrap();
+    }
+    let layer = testkit::oci::Layer::new(tar.into_inner().unwrap());
+    let layer = layer.compression(testkit::oci::Compression::None);
+    let mut layout = testkit::oci::LayoutBuilder::new(dir);
+    layout.tag("large", &testkit::oci::Image::new().layer(layer));
+    layout.reference("large")
+}
+
+/// Bytes that a pull takes on a file system of its own, and a digest of every file that is seen through the commit.
+fn taken(fs: &testkit::disk::ScratchFs, image: &str, options: &str) -> u64 {
+    let root = fs.path().join("root");
+    fs::create_dir(&root).unwrap();
+    system(&root);
+    let sync = || testkit::run(testkit::command("sync").arg("-f").arg(fs.path()));
+    sync();
+    let before = fs.free();
+    answer(&mut ours(&root, &format!("image pull {options} {image}")));
+    sync();
+    before - fs.free()
+}
+
+fn takes_hardly_more(make: fn(u64) -> testkit::disk::ScratchFs) {
+    let scratch = testkit::scratch_dir();
+    let image = large(&scratch.path().join("image"));
+    let size = 400 << 20;
+    let one = taken(&make(size), &image, "");
+    let fs = make(size);
+    let both = taken(&fs, &image, "--composefs");
+    assert!(
+        both * 100 <= one * 103,
+        "{one} bytes for one, {both} for both"
+    );
+    assert!(one > 64 << 20 && both > 64 << 20, "{one} {both}");
+    let root = fs.path().join("root");
+    assert_eq!(shared(&root).len(), 2000);
+    // Content by either name is that of the image.
+    answer(&mut ours(&root, "composefs check"));
+    answer(&mut ours(&root, "ostree fsck"));
+}
+
+#[test]
+fn both_stores_take_hardly_more_than_one_on_ext4() {
+    takes_hardly_more(testkit::disk::scratch_fs);
+}
+
+#[test]
+fn both_stores_take_hardly_more_than_one_on_xfs() {
+    takes_hardly_more(testkit::disk::scratch_xfs);
+}

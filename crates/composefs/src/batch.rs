@@ -199,13 +199,13 @@ impl<'s> Batch<'s> {
     /// # Errors
     /// [`StoreError`]; references are what they were, or what they were to be.
     pub fn commit(self) -> Result<(), StoreError> {
-        crash_point("composefs-staged");
+        crash_point("composefs:staged");
         if !self.objects.is_empty() {
             durable::sync_filesystem(self.store.dir())?;
             for digest in &self.objects {
                 self.publish(digest)?;
             }
-            crash_point("composefs-published");
+            crash_point("composefs:published");
         }
         let dir = self.store.dir();
         if !self.entries.is_empty() {
@@ -213,7 +213,7 @@ impl<'s> Batch<'s> {
             for (category, name, digest) in &self.entries {
                 link_to_object(dir, *category, name, digest)?;
             }
-            crash_point("composefs-named");
+            crash_point("composefs:named");
         }
         if !self.references.is_empty() {
             durable::sync_filesystem(dir)?;
@@ -221,7 +221,7 @@ impl<'s> Batch<'s> {
                 link_to_entry(dir, *category, name, entry)?;
             }
             durable::sync_filesystem(dir)?;
-            crash_point("composefs-referred");
+            crash_point("composefs:referred");
         }
         Ok(())
     }

@@ -4,8 +4,10 @@ use std::collections::HashSet;
 use std::io;
 
 use composefs_format::{Digest, VerityHasher};
+use durable::IoContext as _;
 use error_class::{Classified, ErrorClass};
 use progress::{Interrupt, Interrupted, Progress, Share, Task, TaskKind};
+use rustix::fs::AtFlags;
 
 use crate::names::Category;
 use crate::{Store, StoreError};
@@ -143,6 +145,20 @@ impl Store {
             Ok(_) if hasher.finish() != *digest => Some("its content is another one".to_owned()),
             Ok(_) => None,
         }
+    }
+
+    /// Remove an object that is damaged; whether it was.
+    ///
+    /// # Errors
+    /// What the system said.
+    pub fn discard_damaged(&self, digest: &Digest) -> Result<bool, StoreError> {
+        if !self.has_object(digest)? || self.object_damage(digest).is_none() {
+            return Ok(false);
+        }
+        let path = digest.object_path();
+        let removed = rustix::fs::unlinkat(self.objects(), &path, AtFlags::empty());
+        removed.during("remove object", path)?;
+        Ok(true)
     }
 
     fn check_names(

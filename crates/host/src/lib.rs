@@ -11,6 +11,7 @@ mod bound_images;
 mod change;
 mod cleanup;
 mod composefs_backend;
+mod composefs_prune;
 mod composefs_pull;
 mod composefs_store;
 mod container;
@@ -19,6 +20,7 @@ mod deploy_revision;
 mod derived;
 mod edit;
 mod environment;
+mod fsck;
 mod fstab;
 mod host_document;
 mod image_args;
@@ -66,6 +68,7 @@ pub use bound_images::{
 pub use change::{BootedEntry, Change, ChangeError, ChangeOptions};
 pub use cleanup::{Cleaned, cleanup};
 pub use composefs_backend::BootedComposefs;
+pub use composefs_prune::{ComposefsPruneError, composefs_prune};
 pub use composefs_pull::{ComposefsPullError, ComposefsPullOptions, composefs_pull};
 pub use composefs_store::{composefs_store, ensure_composefs_store, link_bootc};
 pub use container::{
@@ -77,6 +80,7 @@ pub use deploy_revision::{DeployedRevision, Revision, deploy_revision};
 pub use derived::{BOOTC_DERIVED_KEY, DerivedError, base_commit};
 pub use edit::{SpecChange, SpecError};
 pub use environment::{Environment, Surroundings};
+pub use fsck::{Fsck, FsckError, Stores, fsck};
 pub use fstab::fixup_etc_fstab;
 pub use host_document::{
     BootEntry, BootOrder, ComposefsEntry, EntryImage, Host, HostImage, HostSpec, HostStatus,

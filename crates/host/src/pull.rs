@@ -250,9 +250,10 @@ pub(crate) fn pull_if(
             let sum = LayerSum::new(progress, whole(image, &plan), plan.bytes_to_fetch());
             let source = source.as_ref();
             let imported = match &remote {
-                Some(remote) => import_signed(
-                    *plan, repo, source, &choices, beside, &sum, interrupt, remote,
-                )?,
+                Some(remote) => {
+                    let beside = (&choices, beside);
+                    import_signed(*plan, repo, source, beside, &sum, interrupt, remote)?
+                }
                 None => {
                     let imported =
                         plan.import_beside(repo, source, &choices, beside, &sum, interrupt);

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use tempfile::TempDir;
 
@@ -22,24 +23,36 @@ pub struct ScratchFs {
 /// # Panics
 /// When it cannot be made or mounted.
 pub fn scratch_fs(size: u64) -> ScratchFs {
+    let mut make = command("mkfs.ext4");
+    make.args([
+        "-q",
+        "-F",
+        "-b",
+        "4096",
+        "-m",
+        "0",
+        "-E",
+        "lazy_itable_init=0,lazy_journal_init=0",
+    ]);
+    mounted(size, &mut make)
+}
+
+/// As [`scratch_fs`], with XFS, which has at least 300 MiB.
+///
+/// # Panics
+/// When it cannot be made or mounted.
+pub fn scratch_xfs(size: u64) -> ScratchFs {
+    mounted(size, command("mkfs.xfs").arg("-q"))
+}
+
+fn mounted(size: u64, make: &mut Command) -> ScratchFs {
     let dir = crate::scratch_dir();
     let (image, mount_point) = (dir.path().join("disk.img"), dir.path().join("mnt"));
     File::create(&image)
         .and_then(|file| file.set_len(size))
         .expect("a sparse file can be made");
     std::fs::create_dir(&mount_point).expect("a temporary directory is writable");
-    run(command("mkfs.ext4")
-        .args([
-            "-q",
-            "-F",
-            "-b",
-            "4096",
-            "-m",
-            "0",
-            "-E",
-            "lazy_itable_init=0,lazy_journal_init=0",
-        ])
-        .arg(&image));
+    run(make.arg(&image));
     run(command("mount")
         .args(["-o", "loop"])
         .arg(&image)

@@ -7,6 +7,7 @@ use std::process::Command;
 const PACKAGES: &[(&str, &str)] = &[
     ("qemu-system-x86_64", "qemu-system-x86"),
     ("mkfs.ext4", "e2fsprogs"),
+    ("mkfs.xfs", "xfsprogs"),
     ("tune2fs", "e2fsprogs"),
     ("debugfs", "e2fsprogs"),
     ("losetup", "mount"),

@@ -13,6 +13,7 @@ pub(crate) fn images(bench: &Bench) -> Vec<Work> {
         bootroot,
         image,
         importer,
+        ..
     } = bench;
     let mut works = pulls(bootroot, image);
     works.extend(deploys(bootroot, image));

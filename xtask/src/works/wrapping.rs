@@ -15,6 +15,7 @@ pub(crate) fn wrapping(bench: &Bench) -> Vec<Work> {
         bootroot,
         image,
         importer,
+        ..
     } = bench;
     let stored = format!(
         "{STORED} {{ ostree --repo=stored init --mode=bare; \

@@ -8,7 +8,7 @@ use indicatif::HumanBytes;
 use crate::context::Context;
 use crate::outcome::{Exit, Failure};
 
-/// Remove from the composefs repository what no name needs
+/// Remove from the composefs repository what neither a name nor a deployment needs
 #[derive(Debug, Args)]
 pub(crate) struct Prune {
     /// Keep this image of a root or this stream, too
@@ -25,7 +25,8 @@ impl Prune {
             context.place().make_writable()?;
         }
         let mut store = super::existing(context)?;
-        let pruned = store.collect(&self.keep, self.dry_run)?;
+        let root = context.place().root()?;
+        let pruned = host::composefs_prune(&mut store, root, &self.keep, self.dry_run)?;
         let mut out = context.results();
         let verb = if self.dry_run {
             "would remove"
