@@ -15,7 +15,7 @@ type Group = (&'static str, fn(&Bench) -> Vec<Work>);
 pub(crate) const REGISTRY: &str = "registry";
 
 /// All works, in the order in which they are measured.
-pub(crate) const GROUPS: [Group; 4] = [
+pub(crate) const GROUPS: [Group; 5] = [
     ("images", images::images),
     (REGISTRY, registry::registry),
     ("repository", repository::repository),
