@@ -1,6 +1,6 @@
 //! Which repository or system a command is about.
 
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use composefs_root::{RootArgument, Roots, RunningRoot};
@@ -166,9 +166,16 @@ impl Place {
         self.root_path().join("state/deploy").is_dir() && deployed.map_or(true, is_empty)
     }
 
+    /// Makes the directory of a system whose root shall be an image of composefs.
+    pub(crate) fn create_for_roots(&self) -> Result<(), Failure> {
+        if let Self::Sysroot(path) = self {
+            make_dir(path)?;
+        }
+        Ok(host::link_bootc(self.root()?.as_fd())?)
+    }
+
     /// The deployments whose roots are images of composefs; the running system has `argument` as its root.
     pub(crate) fn roots(&self, argument: Option<RootArgument>) -> Result<BootedComposefs, Failure> {
-        let storage = Storage::open(self.root()?, None)?;
         let running = argument.map(|argument| -> Result<RunningRoot, Failure> {
             Ok(RunningRoot {
                 run: open_dir("the runtime directory", Path::new("/run"))?,
@@ -177,7 +184,7 @@ impl Place {
             })
         });
         let roots = Roots::open(self.root()?, running.transpose()?)?;
-        Ok(BootedComposefs::new(roots, storage))
+        Ok(BootedComposefs::new(roots, self.root()?))
     }
 
     /// The stores of a system, which is made where there is none yet; the running one is there already.

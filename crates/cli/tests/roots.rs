@@ -40,7 +40,7 @@ impl System {
             .dir("usr/lib/bootc", 0o755)
             .dir("usr/lib/bootc/kargs.d", 0o755)
             .file("usr/lib/bootc/kargs.d/10.toml", 0o644, kargs);
-        for dir in ["proc", "dev", "run", "var", "sysroot"] {
+        for dir in ["boot", "proc", "dev", "run", "var", "sysroot"] {
             tree = tree.dir(dir, 0o755);
         }
         let image = Image::bootable().label("org.opencontainers.image.version", version);
@@ -148,7 +148,17 @@ fn a_root_is_deployed_upgraded_and_gone_back_from() {
     let refused = refusal(&mut bootroot(&system.line("rollback 7")), 3);
     assert!(refused.contains("deployment 7"), "{refused}");
 
+    // The name of the image stands for another one by now, but what is deployed stays.
+    system.publish("3", "loud");
+    let image = system.image();
+    system.run(&format!("composefs pull --bootable {image}"));
+    system.run("composefs prune");
     let status = system.json("status", "status");
+    for root in status["roots"].as_array().unwrap() {
+        assert_eq!(root["problems"], serde_json::json!([]), "{root}");
+    }
+    let checked = system.run("composefs check");
+    assert!(!checked.contains("damaged"), "{checked}");
     let entry = &status["status"]["otherDeployments"][0];
     assert_eq!(entry["composefs"]["verity"], two, "{status}");
     assert_eq!(entry["composefs"]["bootType"], "bls", "{status}");

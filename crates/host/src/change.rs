@@ -157,9 +157,20 @@ pub enum ChangeError {
     /// Roots that are images of composefs cannot be read or changed.
     #[error(transparent)]
     Roots(#[from] composefs_root::RootError),
-    /// The image cannot be made of what was pulled.
+    /// The image cannot be pulled into the composefs repository.
     #[error(transparent)]
-    Compose(#[from] crate::ComposeError),
+    ComposefsPull(#[from] crate::ComposefsPullError),
+    /// An image in the composefs repository cannot be read.
+    #[error(transparent)]
+    StoredImage(#[from] composefs_image::ImageError),
+    /// The composefs repository cannot be used.
+    #[error(transparent)]
+    Store(#[from] composefs::StoreError),
+    /// The image is not made for booting.
+    #[error(
+        "image {0} is not bootable: it has neither the label containers.bootc nor ostree.bootable"
+    )]
+    NotBootable(Box<oci::reference::OstreeImageReference>),
     /// That is not done where roots are images of composefs.
     #[error("{0} is not possible yet where the root is an image of composefs")]
     NotForImages(&'static str),
@@ -195,7 +206,10 @@ impl Classified for ChangeError {
             Self::Derived(error) => error.class(),
             Self::Stateroot(error) => error.class(),
             Self::Roots(error) => error.class(),
-            Self::Compose(error) => error.class(),
+            Self::ComposefsPull(error) => error.class(),
+            Self::StoredImage(error) => error.class(),
+            Self::Store(error) => error.class(),
+            Self::NotBootable(_) => ErrorClass::InvalidInput,
             Self::NotForImages(_) => ErrorClass::Unsupported,
             Self::Io(error) => error.class(),
         }

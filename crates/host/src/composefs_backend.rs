@@ -1,26 +1,29 @@
 //! Deployments whose roots are images of composefs.
 
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::Path;
 
-use composefs_format::Digest;
+use boot_format::KernelArgs;
+use composefs::Store;
+use composefs_format::{Algorithm, Digest};
 use composefs_root::{RootDeployment, RootEntry, RootOrigin, RootRequest, Roots};
 use oci::reference::OstreeImageReference;
 use progress::Progress;
 
 use crate::backend::{Backend, Completed, Job};
+use crate::composefs_fetch::{Made, check, fetch};
 use crate::image_args::{ARGS_DIRECTORY, arguments_in};
 use crate::upgrade::keep_signature;
 use crate::{
-    BootedEntry, Change, ChangeError, ChangeOptions, Check, PullOptions, Pulled, RunningFacts,
-    Selector, Status, Storage, UpgradeOptions, Upgraded, check, pull, retag, storage_compose,
+    BootedEntry, Change, ChangeError, ChangeOptions, Check, RunningFacts, Selector, Status,
+    UpgradeOptions, Upgraded, composefs_prune, composefs_store, ensure_composefs_store, retag,
 };
-use boot_format::KernelArgs;
 
 /// Deployments whose roots are images of composefs.
 #[derive(Debug)]
 pub struct BootedComposefs {
     roots: Roots,
-    storage: Storage,
+    physical: OwnedFd,
 }
 
 /// What is deployed, and with which arguments.
@@ -44,10 +47,24 @@ impl<'a> Wanted<'a> {
 }
 
 impl BootedComposefs {
-    /// Those of a system with these stores.
+    /// Those below a physical root.
     #[must_use]
-    pub const fn new(roots: Roots, storage: Storage) -> Self {
-        Self { roots, storage }
+    pub const fn new(roots: Roots, physical: OwnedFd) -> Self {
+        Self { roots, physical }
+    }
+
+    /// Remove from the repository what neither a name nor a deployment needs; how many bytes. Whatever this follows is
+    /// complete: that this fails is no reason to fail.
+    fn collect(&self, store: &mut Store, progress: &dyn Progress) -> u64 {
+        let physical = self.physical.try_clone().map_err(|error| error.to_string());
+        let collected = physical.and_then(|physical| {
+            let collected = composefs_prune(store, physical, &[], false);
+            collected.map_err(|error| error.to_string())
+        });
+        collected.map(|collected| collected.bytes).unwrap_or_else(|error| {
+            progress.note(&format!("what nothing needs could not be removed: {error}"));
+            0
+        })
     }
 
     /// Pull an image, and let it boot first with these kernel arguments, to which those of the image are added. It follows
@@ -76,8 +93,11 @@ impl BootedComposefs {
         if options.dry_run {
             return Err(ChangeError::NotForImages("--dry-run"));
         }
-        let (pulled, id) = self.fetch(wanted, job)?;
-        let mut upgraded = Upgraded::pulled(image, pulled);
+        let mut store = ensure_composefs_store(self.physical.as_fd(), Algorithm::Sha512)?;
+        let made = fetch(&store, wanted.image, image, job)?;
+        let id = made.root;
+        let mut upgraded = Upgraded::nothing(image);
+        upgraded.root = Some(made.fetched.clone());
         if options.download_only && !self.is_running() {
             return Ok(upgraded);
         }
@@ -90,33 +110,17 @@ impl BootedComposefs {
             }
             return Ok(upgraded);
         }
-        let request = self.request(wanted, &id, &upgraded, options)?;
+        let request = self.request(wanted, &made, options)?;
         let deployed = self.roots.deploy(&request)?;
         upgraded.deployed = true;
         upgraded.staged = deployed.staged;
         upgraded.held = deployed.staged && options.download_only;
         upgraded.change = Some(self.change(true, deployed.removed.states)?);
+        upgraded.collected_bytes = self.collect(&mut store, job.progress);
         if upgraded.staged && !upgraded.held {
             self.require_reboot(&upgraded)?;
         }
         Ok(upgraded)
-    }
-
-    /// The image in the composefs repository, and its id.
-    fn fetch(&self, wanted: &Wanted<'_>, job: &Job<'_>) -> Result<(Pulled, Digest), ChangeError> {
-        let image = wanted.image;
-        let choices = PullOptions {
-            target: Some(wanted.follows.imgref.clone()),
-            require_bootable: true,
-            offline: job.options.from_downloaded,
-            now: job.options.now,
-            ..PullOptions::default()
-        };
-        let (repo, progress) = (self.storage.repo(), job.progress);
-        let pulled = pull(repo, image, job.access, &choices, progress, job.interrupt)?;
-        let commit = pulled.commit.to_string();
-        let composed = storage_compose(&self.storage, &commit, None, progress, job.interrupt)?;
-        Ok((pulled, composed.image))
     }
 
     /// Whether an image boots next already, and is followed; if so, whether it waits for a release.
@@ -139,16 +143,15 @@ impl BootedComposefs {
     fn request(
         &self,
         wanted: &Wanted<'_>,
-        id: &Digest,
-        upgraded: &Upgraded,
+        made: &Made,
         options: &UpgradeOptions,
     ) -> Result<RootRequest, ChangeError> {
-        let digest = upgraded.pull.as_ref().map(|pull| pull.digest.to_string());
+        let digest = Some(made.fetched.digest.as_str());
         Ok(RootRequest {
-            id: *id,
-            with_boot: None,
-            origin: RootOrigin::of_image(&wanted.follows.to_string(), digest.as_deref()),
-            kernel_args: self.arguments(wanted, id, &options.architecture)?,
+            id: made.root,
+            with_boot: Some(made.with_boot),
+            origin: RootOrigin::of_image(&wanted.follows.to_string(), digest),
+            kernel_args: self.arguments(wanted, &made.root, &options.architecture)?,
             retain: options.retain,
             locked: options.download_only,
         })
@@ -230,9 +233,8 @@ impl BootedComposefs {
     }
 
     fn require_reboot(&self, upgraded: &Upgraded) -> Result<(), ChangeError> {
-        let digest = upgraded.pull.as_ref().map(|pull| pull.digest.to_string());
-        if let (Some(run), Some(digest)) = (self.roots.run(), digest) {
-            crate::reboot_required::require(run, &digest)?;
+        if let (Some(run), Some(root)) = (self.roots.run(), &upgraded.root) {
+            crate::reboot_required::require(run, &root.digest)?;
         }
         Ok(())
     }
@@ -281,16 +283,16 @@ impl Backend for BootedComposefs {
     }
 
     fn status(&self, facts: RunningFacts) -> Result<Status, ChangeError> {
-        crate::root_status::status(&self.roots, &self.storage, facts)
+        let store = composefs_store(self.physical.as_fd()).ok().flatten();
+        crate::root_status::status(&self.roots, store.as_ref(), facts)
     }
 
     fn check_upgrade(&self, job: &Job<'_>) -> Result<Check, ChangeError> {
         let image = self.followed(job.options)?;
-        let (repo, choices) = (self.storage.repo(), PullOptions::default());
-        let (progress, interrupt) = (job.progress, job.interrupt);
-        Ok(check(
-            repo, &image, job.access, &choices, progress, interrupt,
-        )?)
+        let store = composefs_store(self.physical.as_fd())?;
+        let next = self.roots.deployments()?.into_iter().next();
+        let next = next.and_then(|next| next.origin?.manifest_digest());
+        check(store.as_ref(), &image, next.as_deref(), job)
     }
 
     fn upgrade(&self, job: &Job<'_>) -> Result<Upgraded, ChangeError> {

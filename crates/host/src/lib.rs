@@ -11,6 +11,7 @@ mod bound_images;
 mod change;
 mod cleanup;
 mod composefs_backend;
+mod composefs_fetch;
 mod composefs_prune;
 mod composefs_pull;
 mod composefs_store;
@@ -68,6 +69,7 @@ pub use bound_images::{
 pub use change::{BootedEntry, Change, ChangeError, ChangeOptions};
 pub use cleanup::{Cleaned, cleanup};
 pub use composefs_backend::BootedComposefs;
+pub use composefs_fetch::FetchedRoot;
 pub use composefs_prune::{ComposefsPruneError, composefs_prune};
 pub use composefs_pull::{ComposefsPullError, ComposefsPullOptions, composefs_pull};
 pub use composefs_store::{composefs_store, ensure_composefs_store, link_bootc};

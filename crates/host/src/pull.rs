@@ -532,4 +532,27 @@ fn available(image: &OstreeImageReference, plan: &ImportPlan) -> Check {
     }
 }
 
+impl Check {
+    /// What is at the source, and the manifest that is stored, when no repository of OSTree has the image.
+    pub(crate) fn of_manifests(
+        image: &OstreeImageReference,
+        digest: &Digest,
+        stored: Option<Digest>,
+        layers: LayerCount,
+        bytes_to_fetch: u64,
+    ) -> Self {
+        Self {
+            schema: CHECK_SCHEMA,
+            update_available: stored.as_ref() != Some(digest),
+            image: image.clone(),
+            digest: digest.clone(),
+            version: None,
+            stored_digest: stored,
+            stored_version: None,
+            layers,
+            bytes_to_fetch,
+        }
+    }
+}
+
 const CHECK_SCHEMA: &str = "bootroot.image-check/1";

@@ -1,13 +1,13 @@
 //! What is deployed of roots that are images of composefs.
 
+use composefs::Store;
 use composefs_root::{BootType, RootDeployment, RootEntry, RootOrigin, RootProblem, Roots};
-use image::{LayeredImageState, list_images, query_image};
-use ostree::Repo;
+use image::version_of;
 use serde::Serialize;
 
+use crate::ChangeError;
 use crate::host_document::{ComposefsEntry, Host};
 use crate::status::{Fixable, ImageStatus, RunningFacts, Status, created};
-use crate::{ChangeError, Storage};
 
 /// A deployment whose root is an image of composefs.
 #[derive(Debug, Clone, Serialize)]
@@ -45,7 +45,7 @@ pub struct RootStatus {
 /// What is deployed.
 pub(crate) fn status(
     roots: &Roots,
-    storage: &Storage,
+    store: Option<&Store>,
     facts: RunningFacts,
 ) -> Result<Status, ChangeError> {
     let found = roots.deployments()?;
@@ -55,14 +55,14 @@ pub(crate) fn status(
     let described = described.map(|(index, one)| RootStatus {
         pending: booted.is_some_and(|booted| index < booted),
         rollback: booted.is_some_and(|booted| index == booted.saturating_add(1)),
-        ..describe(storage.repo(), index, &one)
+        ..describe(store, index, &one)
     });
     let described: Vec<_> = described.collect();
     let host = Host::of_roots(&described, systemd_boot, facts);
     Ok(Status::of_roots(host, roots.is_running(), described))
 }
 
-fn describe(repo: &Repo, index: usize, deployment: &RootDeployment) -> RootStatus {
+fn describe(store: Option<&Store>, index: usize, deployment: &RootDeployment) -> RootStatus {
     let origin = deployment.origin.as_ref();
     let entry = deployment.entry.as_ref();
     let arguments = entry.map(RootEntry::kernel_args).unwrap_or_default();
@@ -77,7 +77,7 @@ fn describe(repo: &Repo, index: usize, deployment: &RootDeployment) -> RootStatu
         staged: deployment.staged,
         finalization_locked: deployment.locked,
         version: entry.and_then(RootEntry::version).map(str::to_owned),
-        image: origin.and_then(|origin| describe_image(repo, origin)),
+        image: origin.and_then(|origin| describe_image(store, origin)),
         boot_type: origin.and_then(RootOrigin::boot_type).map(BootType::name),
         boot_checksum: origin.and_then(RootOrigin::boot_digest),
         missing_verity_allowed: argument.starts_with('?'),
@@ -87,32 +87,21 @@ fn describe(repo: &Repo, index: usize, deployment: &RootDeployment) -> RootStatu
 }
 
 /// What is known of an image, as far as its manifest is stored.
-fn describe_image(repo: &Repo, origin: &RootOrigin) -> Option<ImageStatus> {
+fn describe_image(store: Option<&Store>, origin: &RootOrigin) -> Option<ImageStatus> {
     let reference = origin.image()?;
     let digest = origin.manifest_digest();
-    let stored = digest.as_ref().and_then(|digest| stored_as(repo, digest));
-    let config = stored.as_ref().map(|stored| &stored.configuration);
+    let stored = digest.as_deref().zip(store);
+    let stored = stored.and_then(|(digest, store)| composefs_image::find(store, digest).ok());
+    let config = stored.as_ref().map(|stored| stored.config.config());
     Some(ImageStatus {
         reference,
-        version: stored
-            .as_ref()
-            .and_then(|stored| stored.version())
-            .map(str::to_owned),
+        version: config.and_then(version_of).map(str::to_owned),
         created: config.and_then(created),
         architecture: config.map(|config| config.architecture().to_string()),
         digest,
         verdict: None,
         update: None,
     })
-}
-
-/// The stored image with this manifest.
-fn stored_as(repo: &Repo, digest: &str) -> Option<LayeredImageState> {
-    let names = list_images(repo).ok()?;
-    let mut found = names
-        .iter()
-        .filter_map(|(name, _)| query_image(repo, name).ok().flatten());
-    found.find(|stored| stored.manifest_digest.to_string() == digest)
 }
 
 fn problem(problem: &RootProblem) -> Fixable {

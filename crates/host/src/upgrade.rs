@@ -85,6 +85,9 @@ pub struct Upgraded {
     pub plan: Option<UpgradePlan>,
     /// The image as it was fetched; nothing when it was only planned and is not stored.
     pub pull: Option<Pulled>,
+    /// The image as it was fetched for a root of composefs, instead.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub root: Option<crate::FetchedRoot>,
     /// Whether it is deployed or staged now, and was not before.
     pub deployed: bool,
     /// Whether it is completed when the system shuts down.
@@ -464,11 +467,6 @@ impl Upgraded {
     pub fn nothing(image: &OstreeImageReference) -> Self {
         done(image, None)
     }
-
-    /// What was pulled, and is not deployed yet.
-    pub(crate) fn pulled(image: &OstreeImageReference, pulled: Pulled) -> Self {
-        done(image, Some(pulled))
-    }
 }
 
 fn done(image: &OstreeImageReference, pull: Option<Pulled>) -> Upgraded {
@@ -477,6 +475,7 @@ fn done(image: &OstreeImageReference, pull: Option<Pulled>) -> Upgraded {
         image: image.to_string(),
         plan: None,
         pull,
+        root: None,
         deployed: false,
         staged: false,
         held: false,

@@ -110,7 +110,8 @@ impl LayeredImageState {
 }
 
 /// The version that an image's labels give.
-pub(crate) fn version_of(config: &ImageConfiguration) -> Option<&str> {
+#[must_use]
+pub fn version_of(config: &ImageConfiguration) -> Option<&str> {
     label(config, VERSION_LABEL).or_else(|| label(config, LEGACY_VERSION_LABEL))
 }
 

@@ -88,7 +88,7 @@ impl Deploy {
 impl Deploy {
     /// Into a root that is an image of composefs.
     fn deploy_root(&self, context: &Context, access: &Access) -> Result<Exit, Failure> {
-        context.place().create()?;
+        context.place().create_for_roots()?;
         let roots = context.place().roots(None)?;
         let mut options = UpgradeOptions::new(std::env::consts::ARCH);
         options.now = environment::now();

@@ -103,6 +103,7 @@ pub(crate) fn answer(
 
 fn tell(context: &Context, upgraded: &Upgraded, event: Event) {
     let digest = upgraded.plan.as_ref().map(|plan| plan.digest.as_str());
+    let digest = digest.or(upgraded.root.as_ref().map(|root| root.digest.as_str()));
     let fields = [
         ("BOOTROOT_IMAGE", upgraded.image.as_str()),
         ("BOOTROOT_DIGEST", digest.unwrap_or_default()),
@@ -123,7 +124,11 @@ fn print(out: &mut dyn Write, upgraded: &Upgraded) -> std::io::Result<()> {
     let digest = upgraded.pull.as_ref().map(|pull| pull.digest.to_string());
     let planned = upgraded.plan.as_ref();
     let digest = digest.or_else(|| planned.map(|plan| plan.digest.clone()));
-    let fetched = upgraded.pull.as_ref().map_or(0, |pull| pull.bytes_fetched);
+    let root = upgraded.root.as_ref();
+    let digest = digest.or_else(|| root.map(|root| root.digest.clone()));
+    let fetched = upgraded.pull.as_ref().map(|pull| pull.bytes_fetched);
+    let fetched = fetched.or(root.map(|root| root.bytes_fetched));
+    let fetched = fetched.unwrap_or_default();
     writeln!(
         out,
         "{}: {} ({} fetched)",
@@ -133,6 +138,9 @@ fn print(out: &mut dyn Write, upgraded: &Upgraded) -> std::io::Result<()> {
     )?;
     if let Some(plan) = planned {
         print_plan(out, plan)?;
+    }
+    if let Some(root) = root {
+        writeln!(out, "  root:       {}", root.root)?;
     }
     for conflict in upgraded.etc.iter().flat_map(|etc| &etc.conflicts) {
         writeln!(out, "/etc: {conflict}")?;
