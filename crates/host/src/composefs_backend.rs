@@ -61,10 +61,12 @@ impl BootedComposefs {
             let collected = composefs_prune(store, physical, &[], false);
             collected.map_err(|error| error.to_string())
         });
-        collected.map(|collected| collected.bytes).unwrap_or_else(|error| {
-            progress.note(&format!("what nothing needs could not be removed: {error}"));
-            0
-        })
+        collected
+            .map(|collected| collected.bytes)
+            .unwrap_or_else(|error| {
+                progress.note(&format!("what nothing needs could not be removed: {error}"));
+                0
+            })
     }
 
     /// Pull an image, and let it boot first with these kernel arguments, to which those of the image are added. It follows

@@ -57,6 +57,13 @@ pub enum ComposefsPullError {
     Image(#[from] ImageError),
 }
 
+impl ComposefsPullError {
+    /// Whether the image has no root that could be booted.
+    pub(crate) fn is_of_no_system(&self) -> bool {
+        matches!(self, Self::Image(ImageError::NoDirectory(_)))
+    }
+}
+
 impl Classified for ComposefsPullError {
     fn class(&self) -> ErrorClass {
         match self {

@@ -12,7 +12,7 @@ use ostree::{FsckOptions, ReadError, Repo};
 use ostree_format::{ObjectKind, ObjectName};
 use progress::{Interrupt, Interrupted, Progress};
 
-use crate::{Access, ComposefsPullOptions, composefs_pull, image_repair};
+use crate::{Access, ComposefsPullError, ComposefsPullOptions, composefs_pull, image_repair};
 
 /// What was found in all stores.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -237,13 +237,21 @@ impl Mender<'_> {
             // The name may stand for another image there by now.
             let pinned = image.pinned(&listed.manifest).unwrap_or(image);
             let image = OstreeImageReference::unverified(pinned);
-            let options = ComposefsPullOptions {
+            let mut options = ComposefsPullOptions {
                 name: Some(listed.name.clone()),
                 bootable: had_boot_root(store, &listed),
                 now: self.now,
             };
             let (progress, interrupt) = (self.progress, self.interrupt);
-            let pulled = composefs_pull(store, &image, self.access, &options, progress, interrupt);
+            let pull = |options: &ComposefsPullOptions| {
+                composefs_pull(store, &image, self.access, options, progress, interrupt)
+            };
+            let mut pulled = pull(&options);
+            let no_system = ComposefsPullError::is_of_no_system;
+            if options.bootable && pulled.as_ref().is_err_and(no_system) {
+                options.bootable = false;
+                pulled = pull(&options);
+            }
             self.note(&listed.name, pulled.err());
         }
         Ok(())
