@@ -280,3 +280,30 @@ fn describe(root: (u64, u64), config: &RootConfig, etc: Option<String>) -> Metad
     noted.insert("sysroot-ro", is(true));
     noted
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What `ostree admin prepare-soft-reboot` 2026.4 notes of a deployment with this device and this inode.
+    const BY_OSTREE: &str = concat!(
+        "6261636b696e672d726f6f742d6465766963652d696e6f64650000000000000000fe000000000000",
+        "4d309b000000000000287474291a0000726f6f742e7472616e7369656e7400000000620f00000000",
+        "726f6f742e7472616e7369656e742d726f000000000000000000621200000000636f6d706f736566",
+        "73000000000000000100620a00000000636f6d706f736566732e7665726974790000000000000000",
+        "0000621100000000737973726f6f742d726f0000000000000100620b364c6c84a4bc",
+    );
+
+    #[test]
+    fn what_is_noted_is_what_libostree_notes() {
+        let config = RootConfig {
+            composefs: Composefs::Yes,
+            root: Transient::No,
+            transient_etc: false,
+        };
+        let noted = describe((0xfe00, 0x009b_304d), &config, None);
+        let bytes = noted.to_bytes();
+        let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+        assert_eq!(hex, BY_OSTREE);
+    }
+}
