@@ -30,7 +30,7 @@ pub(crate) struct Certificate {
     /// First and last moment of its validity, in seconds since 1970.
     validity: (i64, i64),
     /// Identifier and content.
-    extensions: Vec<(Vec<u8>, Vec<u8>)>,
+    extensions: Vec<Extension>,
 }
 
 /// What certificates are traced back to.
@@ -180,7 +180,10 @@ fn whole_element<'d>(before: Reader<'d>, after: Reader<'d>) -> Result<&'d [u8], 
     before.rest().get(..length).ok_or(Malformed)
 }
 
-fn extensions(list: &[u8]) -> Result<Vec<(Vec<u8>, Vec<u8>)>, Malformed> {
+/// Identifier and value, as they stand there.
+type Extension = (Vec<u8>, Vec<u8>);
+
+fn extensions(list: &[u8]) -> Result<Vec<Extension>, Malformed> {
     let mut list = Reader::new(der::only(list, SEQUENCE)?);
     let mut found = Vec::new();
     while !list.is_empty() {
