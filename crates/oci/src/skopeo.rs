@@ -1,5 +1,5 @@
 //! Transports that are left to `skopeo`, as a program: `docker-daemon:`, and `containers-storage:` where it
-//! cannot be read at once (see [`storage`](crate::storage)).
+//! cannot be read at once (see the module `storage`).
 //!
 //! The image is copied to an OCI directory below the scratch directory of the context and read from
 //! there; the directory goes when the image is not needed any more. Layers are not compressed on the

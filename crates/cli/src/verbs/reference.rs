@@ -15,7 +15,7 @@ pub(crate) fn stored(text: &str) -> Result<ImageReference, String> {
     image(text).map(|image| image.imgref)
 }
 
-/// An image that a host is to follow: as [`image`], and what begins with no transport is a name in a registry, as
+/// An image that a host is to follow: as [`image()`], and what begins with no transport is a name in a registry, as
 /// users of bootc write it.
 pub(crate) fn followed(text: &str) -> Result<OstreeImageReference, OstreeImageReferenceError> {
     use ImageReferenceError::{NoTransport, UnknownTransport};
