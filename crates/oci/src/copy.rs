@@ -71,14 +71,8 @@ pub fn copy(
     let manifest = source.manifest().map_err(Box::new)?.manifest;
     let config = source.config(&manifest).map_err(Box::new)?;
     let total = manifest.layers().iter().map(|layer| layer.size).sum();
-    let mut copying = Copying {
-        source,
-        sink: &mut *sink,
-        task: Task::begin(progress, TaskKind::Push, Some(total)),
-        interrupt,
-        sent: 0,
-        present: 0,
-    };
+    let task = Task::begin(progress, TaskKind::Push, Some(total));
+    let mut copying = Copying::new(source, &mut *sink, task, interrupt);
     for layer in manifest.layers() {
         copying.blob(&layer.descriptor)?;
     }
@@ -109,14 +103,8 @@ pub fn copy_all(
 ) -> Result<Copied, CopyError> {
     let top = source.top().map_err(Box::new)?;
     let digest = top.digest().clone();
-    let mut copying = Copying {
-        source,
-        sink: &mut *sink,
-        task: Task::begin(progress, TaskKind::Push, None),
-        interrupt,
-        sent: 0,
-        present: 0,
-    };
+    let task = Task::begin(progress, TaskKind::Push, None);
+    let mut copying = Copying::new(source, &mut *sink, task, interrupt);
     let descriptor = copying.all_of(top, 0)?;
     let copied = copying.done(&digest);
     sink.finish(&descriptor, tag)?;
@@ -133,7 +121,23 @@ struct Copying<'c> {
     present: u64,
 }
 
-impl Copying<'_> {
+impl<'c> Copying<'c> {
+    const fn new(
+        source: &'c dyn ImageSource,
+        sink: &'c mut dyn ImageSink,
+        task: Task<'c>,
+        interrupt: &'c Interrupt,
+    ) -> Self {
+        Self {
+            source,
+            sink,
+            task,
+            interrupt,
+            sent: 0,
+            present: 0,
+        }
+    }
+
     fn done(self, digest: &Digest) -> Copied {
         self.task.done();
         Copied {
