@@ -50,13 +50,7 @@ impl Store {
     /// [`StoreError`].
     pub fn begin(&self) -> Result<Batch<'_>, StoreError> {
         self.remove_stale_staging()?;
-        let count = COUNT.fetch_add(1, Ordering::Relaxed);
-        let process = rustix::process::getpid().as_raw_nonzero();
-        let dir = format!("{STAGING}{process}-{count}");
-        durable::create_dir_all(self.dir(), Path::new(&dir), 0o700)?;
-        let staging = self.open_dir(&dir).during("open", &dir)?;
-        rustix::fs::flock(&staging, FlockOperation::NonBlockingLockExclusive)
-            .during("lock", &dir)?;
+        let (dir, staging) = self.make_staging()?;
         Ok(Batch {
             store: self,
             dir,
@@ -66,6 +60,28 @@ impl Store {
             references: Vec::new(),
             files: 0,
         })
+    }
+
+    /// A locked directory that nobody else works in. Whoever removes what is stale may come between making and locking
+    /// it, and takes it for stale then: another one is made.
+    fn make_staging(&self) -> Result<(String, OwnedFd), StoreError> {
+        loop {
+            let count = COUNT.fetch_add(1, Ordering::Relaxed);
+            let process = rustix::process::getpid().as_raw_nonzero();
+            let dir = format!("{STAGING}{process}-{count}");
+            durable::create_dir_all(self.dir(), Path::new(&dir), 0o700)?;
+            let staging = match self.open_dir(&dir) {
+                Err(Errno::NOENT) => continue,
+                other => other.during("open", &dir)?,
+            };
+            match rustix::fs::flock(&staging, FlockOperation::NonBlockingLockExclusive) {
+                Err(Errno::WOULDBLOCK) => continue,
+                other => other.during("lock", &dir)?,
+            }
+            if self.open_dir(&dir).is_ok() {
+                return Ok((dir, staging));
+            }
+        }
     }
 
     fn remove_stale_staging(&self) -> Result<(), StoreError> {

@@ -107,3 +107,27 @@ fn names_of_images_stay_where_they_belong() {
     let listed = scratch.path().join(format!("composefs/images/{digest}"));
     assert_eq!(fs::read(listed).unwrap(), b"image");
 }
+
+/// Whoever removes what dead processes left may meet a directory that somebody else has made and not locked yet.
+#[test]
+fn whoever_begins_at_the_same_time_does_not_disturb_the_other() {
+    let scratch = testkit::scratch_dir();
+    let store = store(scratch.path());
+    std::thread::scope(|scope| {
+        for thread in 0..4_u8 {
+            let store = &store;
+            scope.spawn(move || {
+                for round in 0..100_u8 {
+                    let mut batch = store.begin().unwrap();
+                    let digest = batch.add_object(&[thread, round]).unwrap();
+                    batch.commit().unwrap();
+                    assert!(store.has_object(&digest).unwrap());
+                }
+            });
+        }
+    });
+    let left = fs::read_dir(scratch.path().join("composefs")).unwrap();
+    let names = left.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let staging: Vec<String> = names.filter(|name| name.contains("staging")).collect();
+    assert_eq!(staging, Vec::<String>::new());
+}
