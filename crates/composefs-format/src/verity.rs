@@ -61,21 +61,11 @@ impl VerityHasher {
         self.data.extend_from_slice(rest);
     }
 
-    /// Take in whole blocks, several at once where that is faster.
+    /// Take in whole blocks.
     fn push_blocks(&mut self, blocks: &[[u8; BLOCK]]) {
-        let lanes = Lanes::detect().filter(|_| self.algorithm == Algorithm::Sha512);
         for group in blocks.chunks(LANES) {
-            match lanes.filter(|lanes| group.len() >= lanes.enough) {
-                Some(lanes) => {
-                    let filled = array::from_fn(|lane| group.get(lane).unwrap_or(&group[0]));
-                    for digest in &lanes.sha512(filled)[..group.len()] {
-                        self.push(0, digest);
-                    }
-                }
-                None => group
-                    .iter()
-                    .for_each(|block| self.push(0, &hash(self.algorithm, block))),
-            }
+            let group: Vec<_> = group.iter().collect();
+            hash_group(self.algorithm, &group, |_, digest| self.push(0, digest));
         }
     }
 
@@ -83,15 +73,32 @@ impl VerityHasher {
     #[must_use]
     pub fn finish(mut self) -> Digest {
         let root = self.root();
-        // version, algorithm, log2 of the block size, size of the salt; size of the data; root; salt.
-        let mut descriptor = [0; 256];
-        descriptor[..4].copy_from_slice(&[1, self.algorithm.number(), 12, 0]);
-        descriptor[8..16].copy_from_slice(&self.size.to_le_bytes());
-        descriptor[16..16 + root.len()].copy_from_slice(&root);
-        match self.algorithm {
-            Algorithm::Sha256 => Digest::Sha256(Sha256::digest(descriptor).into()),
-            Algorithm::Sha512 => Digest::Sha512(Sha512::digest(descriptor).into()),
+        of_descriptor(self.algorithm, self.size, &root)
+    }
+
+    /// The digests of several files, in their order: small ones have too few blocks to fill the processor's vectors, but
+    /// have them together.
+    #[must_use]
+    pub fn digests(algorithm: Algorithm, contents: &[&[u8]]) -> Vec<Digest> {
+        let mut levels = hash_level(algorithm, contents);
+        let is_root = |level: &Vec<u8>| level.len() <= algorithm.digest_size();
+        while !levels.iter().all(is_root) {
+            let lower = |level| if is_root(level) { &[] } else { &**level };
+            let lower: Vec<&[u8]> = levels.iter().map(lower).collect();
+            let higher = hash_level(algorithm, &lower);
+            let both = levels.iter_mut().zip(higher);
+            both.for_each(|(level, higher)| {
+                if !higher.is_empty() {
+                    *level = higher;
+                }
+            });
         }
+        let roots = levels.into_iter().zip(contents);
+        let digest = |(mut root, content): (Vec<u8>, &&[u8])| {
+            root.resize(algorithm.digest_size(), 0);
+            of_descriptor(algorithm, content.len() as u64, &root)
+        };
+        roots.map(digest).collect()
     }
 
     fn push(&mut self, level: usize, digest: &[u8]) {
@@ -150,5 +157,65 @@ fn hash(algorithm: Algorithm, block: &[u8]) -> Vec<u8> {
     match algorithm {
         Algorithm::Sha256 => Sha256::digest(block).to_vec(),
         Algorithm::Sha512 => Sha512::digest(block).to_vec(),
+    }
+}
+
+/// Hashes a group of at most [`LANES`] blocks, all at once where that is faster; `each` gets the number of a block and its
+/// digest.
+fn hash_group(algorithm: Algorithm, group: &[&[u8; BLOCK]], mut each: impl FnMut(usize, &[u8])) {
+    let lanes = Lanes::detect()
+        .filter(|lanes| algorithm == Algorithm::Sha512 && group.len() >= lanes.enough);
+    let Some(lanes) = lanes else {
+        let digests = group.iter().map(|block| hash(algorithm, *block));
+        return digests
+            .enumerate()
+            .for_each(|(number, digest)| each(number, &digest));
+    };
+    let filled = array::from_fn(|lane| *group.get(lane).unwrap_or(&group[0]));
+    let digests = lanes.sha512(filled);
+    for (number, digest) in digests.iter().take(group.len()).enumerate() {
+        each(number, digest);
+    }
+}
+
+/// The digests of the blocks of each of these, one after the other.
+fn hash_level(algorithm: Algorithm, lower: &[&[u8]]) -> Vec<Vec<u8>> {
+    let padded = |bytes: &&[u8]| {
+        let mut block = [0; BLOCK];
+        let (_, rest) = bytes.as_chunks::<BLOCK>();
+        block[..rest.len()].copy_from_slice(rest);
+        (!rest.is_empty()).then_some(block)
+    };
+    let last: Vec<Option<[u8; BLOCK]>> = lower.iter().map(padded).collect();
+    let mut blocks: Vec<(usize, &[u8; BLOCK])> = Vec::new();
+    for (place, (bytes, last)) in lower.iter().zip(&last).enumerate() {
+        let whole = bytes.as_chunks().0.iter();
+        blocks.extend(whole.chain(last).map(|block| (place, block)));
+    }
+    let mut digests = vec![Vec::new(); lower.len()];
+    for group in blocks.chunks(LANES) {
+        let of_group: Vec<_> = group.iter().map(|(_, block)| *block).collect();
+        hash_group(algorithm, &of_group, |number, digest| {
+            let place = group
+                .get(number)
+                .and_then(|(place, _)| digests.get_mut(*place));
+            if let Some(digests) = place {
+                digests.extend_from_slice(digest);
+            }
+        });
+    }
+    digests
+}
+
+/// The digest of a file of `size` bytes whose tree of hashes has this root.
+fn of_descriptor(algorithm: Algorithm, size: u64, root: &[u8]) -> Digest {
+    // version, algorithm, log2 of the block size, size of the salt; size of the data; root; salt.
+    let mut descriptor = [0; 256];
+    descriptor[..4].copy_from_slice(&[1, algorithm.number(), 12, 0]);
+    descriptor[8..16].copy_from_slice(&size.to_le_bytes());
+    descriptor[16..16 + root.len()].copy_from_slice(root);
+    match algorithm {
+        Algorithm::Sha256 => Digest::Sha256(Sha256::digest(descriptor).into()),
+        Algorithm::Sha512 => Digest::Sha512(Sha512::digest(descriptor).into()),
     }
 }

@@ -46,6 +46,36 @@ fn digests_are_those_of_fsverity_at_every_edge_of_blocks_and_levels() {
 }
 
 #[test]
+fn files_together_have_the_digests_that_each_has_by_itself() {
+    let sizes = [
+        5 * 4096 + 3,
+        0,
+        1,
+        4096,
+        70 * 4096,
+        4097,
+        12,
+        8 * 4096,
+        64 * 4096 + 1,
+        100,
+    ];
+    let contents: Vec<Vec<u8>> = sizes.into_iter().map(bytes).collect();
+    let together: Vec<&[u8]> = contents.iter().map(Vec::as_slice).collect();
+    for (algorithm, name) in [(Algorithm::Sha256, "sha256"), (Algorithm::Sha512, "sha512")] {
+        let expected: Vec<Digest> = together
+            .iter()
+            .map(|content| fsverity(name, content))
+            .collect();
+        assert_eq!(
+            VerityHasher::digests(algorithm, &together),
+            expected,
+            "{name}"
+        );
+    }
+    assert_eq!(VerityHasher::digests(Algorithm::Sha512, &[]), []);
+}
+
+#[test]
 fn three_levels_are_those_of_fsverity() {
     let content = bytes(64 * 64 * 4096 + 4097);
     let ours = VerityHasher::digest(Algorithm::Sha512, &content);

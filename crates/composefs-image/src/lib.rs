@@ -14,6 +14,7 @@ mod restore;
 mod root;
 mod splitter;
 mod tag;
+mod waiting;
 
 pub use documents::{RootKind, Stored, StoredImage, find, store_image};
 pub use error::ImageError;

@@ -10,6 +10,7 @@ use ostree_format::{Checksum, ObjectKind, ObjectName, RepoMode};
 
 use crate::ImageError;
 use crate::restore::has_layer;
+use crate::waiting::{SMALL, WaitingStream};
 
 /// Files up to this many bytes stay in the stream, and in images.
 pub(crate) const INLINE: u64 = 64;
@@ -24,12 +25,10 @@ pub(crate) const LAYER: [u8; 8] = *b"ocilayer";
 #[derive(Debug)]
 pub struct LayerSplitter<'s> {
     batch: Batch<'s>,
-    stream: StreamWriter,
+    stream: WaitingStream,
     /// Where files are stored that need not be stored again.
     shared: Option<&'s Repo>,
     current: Current,
-    last: Option<Digest>,
-    links: Vec<(Checksum, Digest)>,
     buffer: Vec<u8>,
 }
 
@@ -40,6 +39,8 @@ enum Current {
     Stays,
     /// Somebody else stores it.
     Hashed(VerityHasher, u64),
+    /// Somebody else stores it, and it is small.
+    Waits(Vec<u8>),
     /// It is gathered.
     Small,
     /// It is written.
@@ -87,13 +88,13 @@ impl<'s> LayerSplitter<'s> {
                 RepoMode::Bare | RepoMode::BareUser | RepoMode::BareUserOnly
             )
         };
+        let algorithm = store.algorithm();
+        let stream = StreamWriter::new(algorithm, LAYER).map_err(ImageError::Compress)?;
         Ok(Self {
             batch: store.begin()?,
-            stream: StreamWriter::new(store.algorithm(), LAYER).map_err(ImageError::Compress)?,
+            stream: WaitingStream::new(algorithm, stream),
             shared: repo.filter(is_plain),
             current: Current::Stays,
-            last: None,
-            links: Vec::new(),
             buffer: Vec::new(),
         })
     }
@@ -103,30 +104,14 @@ impl<'s> LayerSplitter<'s> {
     /// # Errors
     /// [`ImageError`]; the layer is not there then.
     pub fn finish(mut self, diff_id: &OciDigest) -> Result<Digest, ImageError> {
-        for (checksum, digest) in std::mem::take(&mut self.links) {
-            self.share(&checksum, digest)?;
+        let finished = self.stream.finish();
+        let (stream, shared) = finished.map_err(ImageError::Compress)?;
+        for (checksum, digest) in shared {
+            share(&mut self.batch, self.shared, &checksum, digest)?;
         }
-        let stream = self.stream.finish().map_err(ImageError::Compress)?;
         let digest = self.batch.add_stream(&layer_name(diff_id), &stream)?;
         self.batch.commit()?;
         Ok(digest)
-    }
-
-    fn share(&mut self, checksum: &Checksum, digest: Digest) -> Result<(), ImageError> {
-        let Some(repo) = self.shared else {
-            return Ok(());
-        };
-        let name = ObjectName::new(*checksum, ObjectKind::File);
-        let path = format!("objects/{}", name.loose_path(repo.mode()));
-        if self.batch.adopt_at(repo.dir(), &path, digest)?.is_some() {
-            return Ok(());
-        }
-        // It is in the repository below.
-        let object = repo.open_file(checksum)?;
-        if let Some(file) = object.content.as_plain() {
-            self.batch.adopt(file, digest)?;
-        }
-        Ok(())
     }
 
     fn split<T>(result: Result<T, impl Into<SplitError>>) -> Result<T, Box<TapError>> {
@@ -136,18 +121,20 @@ impl<'s> LayerSplitter<'s> {
 
 impl Tap for LayerSplitter<'_> {
     fn header(&mut self, bytes: &[u8]) -> Result<(), Box<TapError>> {
-        Self::split(self.stream.may_cut())?;
+        Self::split(self.stream.next_entry())?;
         self.stream.bytes(bytes);
         Ok(())
     }
 
     fn begin(&mut self, content: TapContent, size: u64) -> Result<(), Box<TapError>> {
-        self.last = None;
         self.buffer.clear();
         self.current = match content {
             TapContent::Sparse => return Self::split(Err(SplitError::Sparse)),
             TapContent::File { is_stored } if size > INLINE => {
-                if is_stored && self.shared.is_some() {
+                let is_shared = is_stored && self.shared.is_some();
+                if is_shared && size <= SMALL {
+                    Current::Waits(Vec::with_capacity(size as usize))
+                } else if is_shared {
                     Current::Hashed(VerityHasher::new(self.batch.store().algorithm()), size)
                 } else if size <= IN_MEMORY {
                     Current::Small
@@ -164,6 +151,7 @@ impl Tap for LayerSplitter<'_> {
         match &mut self.current {
             Current::Stays => self.stream.bytes(bytes),
             Current::Hashed(hasher, _) => hasher.update(bytes),
+            Current::Waits(content) => content.extend_from_slice(bytes),
             Current::Small => self.buffer.extend_from_slice(bytes),
             Current::Large(writer) => Self::split(writer.write_bytes(bytes))?,
         }
@@ -173,11 +161,11 @@ impl Tap for LayerSplitter<'_> {
     fn end(&mut self) -> Result<(), Box<TapError>> {
         let (digest, size) = match std::mem::replace(&mut self.current, Current::Stays) {
             Current::Stays => return Ok(()),
-            Current::Hashed(hasher, size) => {
-                let digest = hasher.finish();
-                self.last = Some(digest);
-                (digest, size)
+            Current::Waits(content) => {
+                self.stream.file(content);
+                return Ok(());
             }
+            Current::Hashed(hasher, size) => (hasher.finish(), size),
             Current::Small => {
                 let digest = Self::split(self.batch.add_object(&self.buffer))?;
                 (digest, self.buffer.len() as u64)
@@ -193,10 +181,33 @@ impl Tap for LayerSplitter<'_> {
     }
 
     fn stored(&mut self, object: Checksum) {
-        if let Some(digest) = self.last.take() {
-            self.links.push((object, digest));
+        if self.shared.is_some() {
+            self.stream.is_shared(object);
         }
     }
+}
+
+/// Lets an object of the other repository be one of the batch, too.
+fn share(
+    batch: &mut Batch<'_>,
+    shared: Option<&Repo>,
+    checksum: &Checksum,
+    digest: Digest,
+) -> Result<(), ImageError> {
+    let Some(repo) = shared else {
+        return Ok(());
+    };
+    let name = ObjectName::new(*checksum, ObjectKind::File);
+    let path = format!("objects/{}", name.loose_path(repo.mode()));
+    if batch.adopt_at(repo.dir(), &path, digest)?.is_some() {
+        return Ok(());
+    }
+    // It is in the repository below.
+    let object = repo.open_file(checksum)?;
+    if let Some(file) = object.content.as_plain() {
+        batch.adopt(file, digest)?;
+    }
+    Ok(())
 }
 
 /// A repository that has the layers of images beside one of commits: their files are the same inodes.
