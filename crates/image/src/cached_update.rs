@@ -1,15 +1,14 @@
 //! What is known of a newer version of a stored image that was not pulled yet.
 //!
-//! Kept as detached metadata of the merge commit, under the keys of ostree-ext, so that it is there
-//! offline and for its tools.
+//! Noted of the merge commit under the keys of ostree-ext, so that it is there offline and for its tools.
 
 use oci::digest::Digest;
 use oci::manifest::{RawConfig, RawManifest};
 use oci::spec::{ImageConfiguration, ImageManifest};
-use ostree::{Repo, TransactionOptions, WriteError};
+use ostree::{Repo, WriteError};
 use ostree_format::{Checksum, Metadata};
-use progress::{Interrupt, Silent};
 
+use crate::notes::{edit, noted};
 use crate::query::{QueryError, version_of};
 
 const KEY_DIGEST: &str = "ostree-ext.cached.manifest-digest";
@@ -43,8 +42,7 @@ pub fn cached_update(
     repo: &Repo,
     commit: &Checksum,
 ) -> Result<Option<CachedImageUpdate>, QueryError> {
-    let metadata = repo.load_detached_metadata(commit)?;
-    Ok(metadata.as_ref().and_then(parse))
+    Ok(parse(&noted(repo, commit)?))
 }
 
 fn parse(metadata: &Metadata) -> Option<CachedImageUpdate> {
@@ -69,7 +67,7 @@ pub(crate) fn write(
     })
 }
 
-/// Forget a cached update; other detached metadata, such as signatures, stays.
+/// Forget a cached update; whatever else is noted, such as signatures, stays.
 ///
 /// # Errors
 /// [`WriteError`]; the old metadata is untouched then.
@@ -79,26 +77,4 @@ pub fn clear_cached_update(repo: &Repo, commit: &Checksum) -> Result<(), WriteEr
             metadata.remove(key);
         }
     })
-}
-
-/// Change the detached metadata of a commit; what is not touched stays.
-pub(crate) fn edit(
-    repo: &Repo,
-    commit: &Checksum,
-    change: impl FnOnce(&mut Metadata),
-) -> Result<(), WriteError> {
-    // Metadata that cannot be parsed is replaced: it was of no use to anybody.
-    let before = repo
-        .load_detached_metadata(commit)
-        .ok()
-        .flatten()
-        .unwrap_or_default();
-    let mut after = before.clone();
-    change(&mut after);
-    if after == before {
-        return Ok(());
-    }
-    let txn = repo.begin(TransactionOptions::default())?;
-    txn.write_detached_metadata(*commit, &after)?;
-    txn.commit(&Silent, &Interrupt::default()).map(drop)
 }

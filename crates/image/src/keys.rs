@@ -19,7 +19,7 @@ pub(crate) const META_MANIFEST_DIGEST: &str = "ostree.manifest-digest";
 pub(crate) const META_MANIFEST: &str = "ostree.manifest";
 
 /// Commit metadata: the image's config, as canonical JSON.
-pub(crate) const META_CONFIG: &str = "ostree.container.image-config";
+pub const META_CONFIG: &str = "ostree.container.image-config";
 
 /// Metadata of a layer's commit: hard links to files of earlier layers, `a(ss)`. Ours alone.
 pub(crate) const META_DEFERRED_LINKS: &str = "bootroot.deferred-links";

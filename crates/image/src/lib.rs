@@ -21,6 +21,7 @@ mod layout;
 mod list;
 mod manifest_diff;
 mod merge;
+mod notes;
 mod options;
 mod plan;
 mod query;
@@ -50,7 +51,8 @@ pub use import::Imported;
 pub use import_error::ImportError;
 pub use keys::{
     BASE_IMAGE_PREFIX, BOOTABLE_LABEL, BOOTC_LABEL, COMPONENTS_ANNOTATION, CREATED_LABEL,
-    FINAL_DIFFID_LABEL, LEGACY_VERSION_LABEL, LINUX_LABEL, OSTREE_COMMIT_LABEL, VERSION_LABEL,
+    FINAL_DIFFID_LABEL, LEGACY_VERSION_LABEL, LINUX_LABEL, META_CONFIG, OSTREE_COMMIT_LABEL,
+    VERSION_LABEL,
 };
 pub use labels::{PolicyError, policy_of_commit};
 pub use layout::{LayerRole, LayoutError, label_of};

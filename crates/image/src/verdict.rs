@@ -1,11 +1,11 @@
 //! Who vouched for an image when it was pulled.
 //!
-//! Kept as detached metadata of the merge commit, so that the commit is the same with and without.
+//! Noted of the merge commit, which is the same with and without.
 
 use ostree::{Repo, WriteError};
 use ostree_format::Checksum;
 
-use crate::cached_update::edit;
+use crate::notes::{edit, noted};
 use crate::query::QueryError;
 
 const KEY: &str = "bootroot.image-verdict";
@@ -25,6 +25,5 @@ pub fn record_verdict(repo: &Repo, commit: &Checksum, verdict: &str) -> Result<(
 /// # Errors
 /// [`QueryError::Read`] when the metadata cannot be read at all.
 pub fn recorded_verdict(repo: &Repo, commit: &Checksum) -> Result<Option<String>, QueryError> {
-    let metadata = repo.load_detached_metadata(commit)?;
-    Ok(metadata.and_then(|metadata| metadata.get_str(KEY).map(str::to_owned)))
+    Ok(noted(repo, commit)?.get_str(KEY).map(str::to_owned))
 }

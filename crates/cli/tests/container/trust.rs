@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use serde_json::Value;
 use testkit::GpgHome;
 
 use crate::bench::Bench;
@@ -108,4 +109,38 @@ fn policies_count_whatever_an_image_is_fetched_for() {
     assert!(!object.exists());
     // What is stored is compared without asking, since nothing is fetched.
     answer(&mut bench.run(&format!("image compare {image} {image} {policy}")));
+}
+
+/// `ostree-prepare-root` looks for the signatures of the commit in the image only where the one that it was stored as has no
+/// detached metadata.
+#[test]
+fn nothing_is_noted_between_a_signed_commit_and_whoever_mounts_it() {
+    let (bench, image) = signed("one@example.com");
+    let other = bench.path("other");
+    let notes = other.join("extensions/bootroot");
+    let lost = notes.join("ab".repeat(32));
+    fs::create_dir_all(&notes).unwrap();
+    fs::write(&lost, "of a commit that is gone").unwrap();
+    let pulled = answer(&mut bootroot(&format!(
+        "-q --repo {} image pull --json {image}",
+        other.display()
+    )));
+    let pulled: Value = serde_json::from_str(&pulled).unwrap();
+    let commit = pulled["commit"].as_str().unwrap();
+    let (head, rest) = commit.split_at(2);
+    let detached = format!("objects/{head}/{rest}.commitmeta");
+    assert!(!other.join(detached).exists(), "{pulled}");
+    let noted = fs::read(notes.join(commit)).unwrap();
+    assert!(String::from_utf8_lossy(&noted).contains("bootroot.image-verdict"));
+    assert!(!lost.exists());
+    let parent = answer(&mut ostree(&format!(
+        "rev-parse --repo={} {commit}^",
+        other.display()
+    )));
+    let (head, rest) = parent.trim().split_at(2);
+    assert!(
+        other
+            .join(format!("objects/{head}/{rest}.commitmeta"))
+            .exists()
+    );
 }
