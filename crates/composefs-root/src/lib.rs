@@ -42,5 +42,8 @@ pub use mount::MountError;
 pub use order::RolledBack;
 pub use origin::{BootType, OriginError, RootOrigin};
 pub use roots::{Roots, RunningRoot};
-pub use setup::{MountKind, Notice, SetupConfig, SetupConfigError, SetupRoot, setup_root};
+pub use setup::{
+    MountKind, Notice, SetupConfig, SetupConfigError, SetupDeployment, SetupRoot, setup_deployment,
+    setup_root,
+};
 pub use staged::{StagedRoot, StagedRootError};

@@ -46,6 +46,7 @@ mod retag;
 mod rollback;
 mod root_status;
 mod selector;
+mod setup_deployment;
 mod stateroot_remove;
 mod status;
 mod storage;
@@ -108,6 +109,7 @@ pub use retag::{RetagError, retag};
 pub use rollback::rollback;
 pub use root_status::RootStatus;
 pub use selector::Selector;
+pub use setup_deployment::{InitramfsPlaces, SetupDeploymentError, mount_deployment};
 pub use stateroot_remove::{RemovedStateroot, stateroot_remove};
 pub use status::{
     DamagedEntryStatus, DeploymentStatus, Fixable, ImageStatus, RunningFacts, Status, Update,

@@ -38,6 +38,7 @@ mod dir;
 mod etc;
 mod etc_changes;
 mod immutable;
+mod initramfs;
 mod kept_stage;
 mod kernel;
 mod label_missing;
@@ -76,6 +77,7 @@ pub use etc::{
     ChangedEtc, EtcBlock, EtcConflict, EtcError, EtcLeaf, EtcMeta, EtcPlan, EtcTree, make_etc,
 };
 pub use etc_changes::EtcChanges;
+pub use initramfs::{BootArgumentError, deployment_of_argument, note_boot};
 pub use kernel::{BootFile, Kernel, KernelError, kernel_of_directory};
 pub use label_missing::label_missing;
 pub use layout::Layout;
@@ -84,7 +86,9 @@ pub use listed::Listed;
 pub use load::{LoadError, State};
 pub use loader::{GeneratedLoader, LoaderKind};
 pub use lock::SysrootLockError;
-pub use next_root::{InvalidRootConfig, NextRootError};
+pub use next_root::{
+    Composefs, InvalidRootConfig, NextRootError, RootConfig, RootConfigError, Transient,
+};
 pub use origin::Origin;
 pub use overlay_initrd::OverlayInitrd;
 pub use refs::DeploymentRefError;

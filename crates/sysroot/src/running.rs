@@ -14,7 +14,7 @@ use crate::{DeploymentId, OverlayInitrd, dir};
 /// Largest state file in `/run` that is read.
 const MAX_STATE: u64 = 16 * 1024 * 1024;
 
-const BOOTED: &str = "ostree-booted";
+pub(crate) const BOOTED: &str = "ostree-booted";
 const STAGED: &str = "ostree/staged-deployment";
 const STAGED_LOCKED: &str = "ostree/staged-deployment-locked";
 const STAGED_INITRDS: &str = "ostree/staged-initrds";

@@ -104,6 +104,13 @@ pub fn add_bootroot_to_initramfs(image: &Path, binary: &Path, out: &Path) {
     run(add.arg(image).arg(binary).arg(out).arg("--initramfs"));
 }
 
+/// As [`add_bootroot_to_initramfs`], with the files in the directory `more` in the initramfs, too, for example keys.
+pub fn add_bootroot_and_more_to_initramfs(image: &Path, binary: &Path, more: &Path, out: &Path) {
+    let mut add = script("add-bootroot");
+    add.arg(image).arg(binary).arg(out);
+    run(add.arg("--initramfs").arg(more));
+}
+
 /// A machine with a disk of its own, which reaches the loopback of this one at [`Guest::HOST`]. It remembers what
 /// it writes, and loses what it did not sync when it is cut off.
 #[derive(Debug)]
@@ -147,6 +154,20 @@ impl Guest {
     /// # Panics
     /// When the marker does not appear, with the end of the console.
     pub fn boot(&self, kernel_arguments: &[&str]) -> String {
+        stdout(&mut self.booting(kernel_arguments))
+    }
+
+    /// Boots the default entry, of which the guest does not come up; the end of the console.
+    ///
+    /// # Panics
+    /// When it comes up.
+    pub fn boot_in_vain(&self, kernel_arguments: &[&str]) -> String {
+        let output = self.booting(kernel_arguments).output().unwrap();
+        assert!(!output.status.success(), "{output:?}");
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    }
+
+    fn booting(&self, kernel_arguments: &[&str]) -> Command {
         let program = if self.by_grub {
             "boot-grub"
         } else {
@@ -155,7 +176,8 @@ impl Guest {
         let mut boot = script(program);
         boot.env("DISK_WRITABLE", "1").env("BOOT_ONLINE", "1");
         boot.env("BOOT_TIMEOUT", "280");
-        stdout(boot.arg(&self.disk).args(kernel_arguments))
+        boot.arg(&self.disk).args(kernel_arguments);
+        boot
     }
 }
 

@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 
 use boot_format::KernelArgs;
 use clap::Args;
-use composefs_root::{RootArgument, SetupConfig, setup_root};
+use composefs_root::{Notice, RootArgument, SetupConfig, setup_root};
 use error_class::{Classified, ErrorClass};
+use host::{InitramfsPlaces, mount_deployment};
 
 use crate::context::Context;
 use crate::environment;
@@ -20,7 +21,14 @@ use crate::place::open_dir;
 /// be mounted at --sysroot (/sysroot), with /etc and /var from its deployment's state. The configuration file says what is
 /// forgotten at the next boot: `transient = true`, or `mount = "bind"`, `"overlay"`, `"transient"` or `"none"`, in
 /// `[etc]` and `[var]`, and `transient = true` in `[root]`. One that cannot be read is passed over with a
-/// message. This needs Linux 6.12 or newer.
+/// message.
+///
+/// Where `ostree=` names a deployment of OSTree instead, its image is mounted, as `ostree-prepare-root.conf` of the
+/// initramfs says: with `composefs.enabled = signed` only when a key in /etc/ostree/initramfs-root-binding.key (or
+/// `composefs.keypath`) has signed its commit with ed25519, or the commit that its container image wraps, and the kernel verifies
+/// image and files by the digest in there. A configuration or key that cannot be read is an error then.
+///
+/// This needs Linux 6.12 or newer.
 #[derive(Debug, Args)]
 pub(crate) struct SetupRoot {
     /// The configuration file
@@ -36,12 +44,16 @@ pub(crate) struct SetupRoot {
     /// Mount the root over this directory, instead of the physical root
     #[arg(long, value_name = "DIR")]
     target: Option<PathBuf>,
+    /// Where prepare-root.conf and keys are, of deployments of OSTree
+    #[arg(long, value_name = "DIR", default_value = "/")]
+    initramfs: PathBuf,
 }
 
-/// The kernel was not told of any image.
+/// The kernel was not told of any root.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "the kernel's command line has no composefs=DIGEST, which would name the image of the root"
+    "the kernel's command line has neither composefs=DIGEST, which would name the image of the root, nor ostree=, \
+     which would name a deployment"
 )]
 struct NoImage;
 
@@ -57,10 +69,6 @@ impl SetupRoot {
             Some(line) => KernelArgs::parse(line),
             None => environment::running_kernel_args()?,
         };
-        let argument = RootArgument::find(&args, None)?.ok_or(NoImage)?;
-        let config = self
-            .config()?
-            .with_volatile(args.last_value("systemd.volatile"));
         let physical = context.place().root()?;
         let target = match &self.target {
             Some(path) => open_dir("the place of the root", path)?,
@@ -68,18 +76,42 @@ impl SetupRoot {
         };
         let run = open_dir("the runtime directory", Path::new("/run"))?;
         let dev = open_dir("the directory of devices", Path::new("/dev"))?;
-        let notices = setup_root(&composefs_root::SetupRoot {
+        let initramfs = open_dir("the initramfs", &self.initramfs)?;
+        let places = InitramfsPlaces {
             physical: physical.as_fd(),
             target: target.as_fd(),
             run: run.as_fd(),
             dev: dev.as_fd(),
-            argument: &argument,
-            config: &config,
-        })?;
+            initramfs: initramfs.as_fd(),
+        };
+        let notices = match (RootArgument::find(&args, None)?, args.last_value("ostree")) {
+            (Some(argument), _) => self.mount_image(places, &argument, &args)?,
+            (None, Some(link)) => mount_deployment(places, link, &args)?,
+            (None, None) => return Err(NoImage.into()),
+        };
         for notice in notices {
             writeln!(std::io::stderr(), "warning: {notice}")?;
         }
         Ok(Exit::Done)
+    }
+
+    fn mount_image(
+        &self,
+        places: InitramfsPlaces<'_>,
+        argument: &RootArgument,
+        args: &KernelArgs,
+    ) -> Result<Vec<Notice>, Failure> {
+        let config = self
+            .config()?
+            .with_volatile(args.last_value("systemd.volatile"));
+        Ok(setup_root(&composefs_root::SetupRoot {
+            physical: places.physical,
+            target: places.target,
+            run: places.run,
+            dev: places.dev,
+            argument,
+            config: &config,
+        })?)
     }
 
     /// A file that nobody can read must not keep a machine from booting.

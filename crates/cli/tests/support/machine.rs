@@ -2,9 +2,12 @@
 
 use std::path::Path;
 
+use serde_json::Value;
 use tempfile::TempDir;
-use testkit::boot::{Guest, add_bootroot, add_bootroot_to_initramfs};
-use testkit::{Registry, scratch_dir};
+use testkit::boot::{
+    Guest, add_bootroot, add_bootroot_and_more_to_initramfs, add_bootroot_to_initramfs,
+};
+use testkit::{Registry, golden, scratch_dir};
 
 use super::sysroot::ScratchSysroot;
 use super::{answer, bootroot};
@@ -72,6 +75,18 @@ impl Machine {
         Self::install_as(&of_composefs, image, script)
     }
 
+    /// As [`Self::install`], from an image whose commits are signed. The initramfs has the key, and another one in
+    /// `/other.key`.
+    pub(crate) fn install_signed(image: &Path, script: &str) -> Self {
+        let signed = Kind {
+            add_bootroot: add_bootroot_and_sign,
+            deploy,
+            var: "ostree/deploy/os/var",
+            install: Guest::install,
+        };
+        Self::install_as(&signed, image, script)
+    }
+
     fn install_as(kind: &Kind, image: &Path, script: &str) -> Self {
         let (registry, scratch) = (Registry::start(), scratch_dir());
         let with_bootroot = scratch.path().join("image");
@@ -103,6 +118,51 @@ impl Machine {
     pub(crate) fn boot(&self, step: &str) -> String {
         let step = format!("bootroot.step={step}");
         self.guest.boot(&step.split(' ').collect::<Vec<_>>())
+    }
+
+    /// Let it try to boot with these kernel arguments, which it does not; what was printed.
+    pub(crate) fn boot_in_vain(&self, arguments: &str) -> String {
+        self.guest
+            .boot_in_vain(&arguments.split(' ').collect::<Vec<_>>())
+    }
+}
+
+/// Commits of both versions of the image are signed, and become images that are wrapped around them.
+fn add_bootroot_and_sign(image: &Path, binary: &Path, out: &Path) {
+    let scratch = scratch_dir();
+    let (with_bootroot, repo) = (scratch.path().join("image"), scratch.path().join("repo"));
+    let (keys, more) = (golden("keys"), scratch.path().join("more"));
+    std::fs::create_dir_all(more.join("etc/ostree")).unwrap();
+    let trusted = more.join("etc/ostree/initramfs-root-binding.key");
+    std::fs::copy(keys.join("ed25519.pub.b64"), trusted).unwrap();
+    // RFC 8032, section 7.1, test 2.
+    let other = "PUAXw+hDiVqStwqnTRt+vJyYLM8uxJaMwM1V8Sr0Zgw=\n";
+    std::fs::write(more.join("other.key"), other).unwrap();
+    add_bootroot_and_more_to_initramfs(image, binary, &more, &with_bootroot);
+    let repo = repo.display();
+    answer(&mut bootroot(&format!(
+        "ostree init --mode=bare --repo {repo}"
+    )));
+    for tag in ["v1", "v2"] {
+        let pulled = answer(&mut bootroot(&format!(
+            "-q image pull --json --repo {repo} oci:{}:{tag}",
+            with_bootroot.display()
+        )));
+        let pulled: Value = serde_json::from_str(&pulled).unwrap();
+        let (commit, key) = (
+            pulled["commit"].as_str().unwrap(),
+            keys.join("ed25519.secret.b64"),
+        );
+        answer(&mut bootroot(&format!(
+            "ostree commit --repo {repo} -b {tag} --tree=ref={commit} --generate-composefs-metadata \
+             --sign-type=ed25519 --sign-from-file={}",
+            key.display()
+        )));
+        answer(&mut bootroot(&format!(
+            "-q container encapsulate --repo {repo} {tag} oci:{}:{tag} --label containers.bootc=1 \
+             --label ostree.bootable=true",
+            out.display()
+        )));
     }
 }
 

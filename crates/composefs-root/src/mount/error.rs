@@ -36,6 +36,21 @@ pub enum MountError {
         /// What it has.
         actual: Box<Digest>,
     },
+    /// The image of a deployment has to be verified by the kernel, and is not.
+    #[error(
+        "fs-verity is not enabled on the image of the deployment, which has to be signed; boot another entry"
+    )]
+    NotSealed,
+    /// The image of a deployment is not the one that was signed.
+    #[error(
+        "the image of the deployment has the digest {actual}, and {signed} was signed: somebody changed it; boot another entry"
+    )]
+    OtherImage {
+        /// The digest in the signed commit.
+        signed: Box<Digest>,
+        /// What the kernel verifies it by.
+        actual: Box<Digest>,
+    },
     /// The deployment has no state.
     #[error(
         "there is no state of the deployment {0} in state/deploy of the root file system; boot another entry"
@@ -61,7 +76,8 @@ impl Classified for MountError {
         match self {
             Self::NoImage { .. } | Self::NoState(_) => ErrorClass::NotFound,
             Self::Unverified { .. } => ErrorClass::Denied,
-            Self::Damaged { .. } => ErrorClass::Corrupt,
+            Self::NotSealed => ErrorClass::Untrusted,
+            Self::Damaged { .. } | Self::OtherImage { .. } => ErrorClass::Corrupt,
             Self::Mount { source, .. } => source.class(),
             Self::Io(error) => error.class(),
         }

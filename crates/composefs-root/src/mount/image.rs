@@ -26,7 +26,8 @@ const LOWER: &str = "bootroot-image";
 pub(crate) struct Layers<'a> {
     lower: OwnedFd,
     objects: OwnedFd,
-    argument: &'a RootArgument,
+    /// Whether the kernel has to verify what is read.
+    verified: bool,
     /// Where the image is mounted meanwhile, on kernels that want that.
     place: Option<BorrowedFd<'a>>,
 }
@@ -40,15 +41,29 @@ impl<'a> Layers<'a> {
     pub(crate) fn open(
         physical: BorrowedFd<'_>,
         scratch: BorrowedFd<'a>,
-        argument: &'a RootArgument,
+        argument: &RootArgument,
     ) -> Result<Self, MountError> {
         let image = open_image(physical, argument)?;
+        let objects = open_dir(physical, OBJECTS)?;
+        Self::over(&image, objects, !argument.unverified, scratch)
+    }
+
+    /// An image over a directory of objects.
+    ///
+    /// # Errors
+    /// [`MountError`].
+    pub(crate) fn over(
+        image: &File,
+        objects: OwnedFd,
+        verified: bool,
+        scratch: BorrowedFd<'a>,
+    ) -> Result<Self, MountError> {
         let erofs = Description::new("erofs")?;
         erofs.set("source", &path_of(image.as_fd()))?;
         let mut layers = Self {
             lower: erofs.mount(MountAttrFlags::MOUNT_ATTR_RDONLY)?,
-            objects: open_dir(physical, OBJECTS)?,
-            argument,
+            objects,
+            verified,
             place: None,
         };
         if layers.root("a test").is_err() {
@@ -91,7 +106,7 @@ impl<'a> Layers<'a> {
         overlay.set("source", source)?;
         overlay.set("metacopy", "on")?;
         overlay.set("redirect_dir", "on")?;
-        if !self.argument.unverified {
+        if self.verified {
             overlay.set("verity", "require")?;
         }
         overlay.set_dir("lowerdir+", open_dir(&self.lower, path)?)?;
@@ -115,7 +130,7 @@ fn lower_place(scratch: BorrowedFd<'_>) -> Result<OwnedFd, durable::Error> {
     made(scratch, LOWER, 0o700)
 }
 
-fn made(base: BorrowedFd<'_>, name: &str, mode: u32) -> Result<OwnedFd, durable::Error> {
+pub(crate) fn made(base: BorrowedFd<'_>, name: &str, mode: u32) -> Result<OwnedFd, durable::Error> {
     match rustix::fs::mkdirat(base, name, Mode::from_raw_mode(mode)) {
         Ok(()) | Err(Errno::EXIST) => open_dir(base, name),
         Err(error) => Err(error).during("create", name),

@@ -12,7 +12,7 @@ use rustix::fs::{Mode, OFlags};
 pub use error::MountError;
 
 pub(crate) use calls::{attach, bound, make_read_only};
-pub(crate) use image::{Layers, is_verified};
+pub(crate) use image::{Layers, is_verified, made};
 
 /// A directory, wherever a link to it leads (`/var` of a deployment is one).
 pub(crate) fn open_dir(base: impl AsFd, path: &str) -> Result<OwnedFd, durable::Error> {

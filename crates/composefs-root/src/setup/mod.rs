@@ -1,9 +1,11 @@
 //! Mounting the root in an initramfs.
 
 mod config;
+mod deployment;
 mod root;
 mod submount;
 mod volatile;
 
 pub use config::{MountKind, SetupConfig, SetupConfigError};
+pub use deployment::{SetupDeployment, setup_deployment};
 pub use root::{Notice, SetupRoot, setup_root};

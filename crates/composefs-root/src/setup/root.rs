@@ -65,12 +65,20 @@ pub fn setup_root(setup: &SetupRoot<'_>) -> Result<Vec<Notice>, MountError> {
         consequence: "this system cannot be changed",
         source,
     }));
-    notices.extend(tell_disk(setup.dev, setup.run).err().map(|source| Notice {
-        what: "systemd was not told the disk of the root",
-        consequence: "it does not find partitions by itself",
-        source: source.into(),
-    }));
+    notices.extend(Notice::of_disk(tell_disk(setup.dev, setup.run)));
     Ok(notices)
+}
+
+impl Notice {
+    /// Of telling systemd the disk.
+    pub(super) fn of_disk(told: Result<(), durable::Error>) -> Vec<Self> {
+        let notice = |source: durable::Error| Self {
+            what: "systemd was not told the disk of the root",
+            consequence: "it does not find partitions by itself",
+            source: source.into(),
+        };
+        told.err().map(notice).into_iter().collect()
+    }
 }
 
 fn below_sysroot(root: &OwnedFd, physical: &OwnedFd) -> Result<(), MountError> {

@@ -2,28 +2,52 @@
 //!
 //! Source: `ostree-prepare-root(1)`.
 
-use ostree_format::keyfile::KeyFile;
+use std::os::fd::BorrowedFd;
+use std::path::Path;
 
-/// Where it is, below `usr/lib` and `etc` of a deployment; what the latter says, counts.
-pub(super) const FILES: [&str; 2] = [
+use error_class::{Classified, ErrorClass};
+use ostree_format::keyfile::{KeyFile, KeyFileError};
+
+/// Where it is, below `usr/lib` and `etc` of a deployment or an initramfs; what the latter says, counts.
+const FILES: [&str; 2] = [
     "usr/lib/ostree/prepare-root.conf",
     "etc/ostree/prepare-root.conf",
 ];
 
+/// Largest configuration that is read.
+const MAX_CONFIG: u64 = 1024 * 1024;
+
+/// Where the keys are by which roots are signed, when nothing else is said.
+const BINDING_KEY: &str = "/etc/ostree/initramfs-root-binding.key";
+
 /// How a root is to be mounted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct RootConfig {
-    pub(super) composefs: Composefs,
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(
+    clippy::exhaustive_structs,
+    reason = "whoever mounts a root has to heed all of it"
+)]
+pub struct RootConfig {
+    /// Whether the root is an image.
+    pub composefs: Composefs,
     /// Whether what is written to the root lasts until the next boot.
-    pub(super) root: Transient,
+    pub root: Transient,
     /// Whether `/etc` starts anew with each boot.
-    pub(super) transient_etc: bool,
+    pub transient_etc: bool,
+    /// Whether the physical root is read-only at `/sysroot`.
+    pub sysroot_readonly: bool,
+    /// The file with the public keys of those who may sign a root.
+    pub keypath: String,
 }
 
 /// Whether the root is an image of composefs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Composefs {
+#[expect(clippy::exhaustive_enums, reason = "these are the words of the file")]
+pub enum Composefs {
+    /// It is the directory of the deployment.
     No,
+    /// It is an image where there is one.
+    Maybe,
+    /// It is an image.
     Yes,
     /// Only when the kernel verifies it.
     Verity,
@@ -31,11 +55,54 @@ pub(super) enum Composefs {
     Signed,
 }
 
+impl Composefs {
+    /// Whether the kernel has to verify what is read.
+    #[must_use]
+    pub const fn needs_verity(self) -> bool {
+        matches!(self, Self::Verity | Self::Signed)
+    }
+}
+
+/// Whether a root can be written to until the next boot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Transient {
+#[expect(clippy::exhaustive_enums, reason = "these are the words of the file")]
+pub enum Transient {
+    /// It cannot.
     No,
+    /// It can.
     Writable,
+    /// It can once it has been mounted anew.
     ReadOnly,
+}
+
+/// Why a configuration does not say how a root is mounted.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RootConfigError {
+    /// Its words cannot be understood.
+    #[error(transparent)]
+    Word(#[from] InvalidRootConfig),
+    /// It is no key file.
+    #[error("{file} cannot be understood")]
+    Syntax {
+        /// Where it is.
+        file: &'static str,
+        /// What is wrong.
+        #[source]
+        source: KeyFileError,
+    },
+    /// A system call failed.
+    #[error(transparent)]
+    Io(#[from] durable::Error),
+}
+
+impl Classified for RootConfigError {
+    fn class(&self) -> ErrorClass {
+        match self {
+            Self::Word(_) | Self::Syntax { .. } => ErrorClass::Corrupt,
+            Self::Io(error) => error.class(),
+        }
+    }
 }
 
 /// A word that the configuration does not have.
@@ -51,17 +118,34 @@ pub struct InvalidRootConfig {
 }
 
 impl RootConfig {
-    /// What the files say, the later ones counting, and what the kernel's command line says of composefs.
-    pub(super) fn new(
-        files: &[KeyFile],
+    /// What the files in a deployment or an initramfs say, and what the kernel's command line says of composefs
+    /// (`ostree.prepare-root.composefs=`).
+    ///
+    /// # Errors
+    /// [`RootConfigError`].
+    pub fn read(
+        dir: BorrowedFd<'_>,
         on_command_line: Option<&str>,
-    ) -> Result<Self, InvalidRootConfig> {
+    ) -> Result<Self, RootConfigError> {
+        let mut files = Vec::new();
+        for file in FILES {
+            if let Some(bytes) = durable::read_optional(dir, Path::new(file), MAX_CONFIG)? {
+                let text = String::from_utf8_lossy(&bytes);
+                let parsed = KeyFile::parse(&text);
+                files.push(parsed.map_err(|source| RootConfigError::Syntax { file, source })?);
+            }
+        }
+        Ok(Self::new(&files, on_command_line)?)
+    }
+
+    /// What the files say, the later ones counting, and what the kernel's command line says of composefs.
+    fn new(files: &[KeyFile], on_command_line: Option<&str>) -> Result<Self, InvalidRootConfig> {
         let word = |group, key| {
             let values = files.iter().rev().find_map(|file| file.get(group, key));
             values.map(|value| value.trim().to_owned())
         };
-        let flag = |group, key| match word(group, key) {
-            None => Ok(false),
+        let flag = |group, key, otherwise| match word(group, key) {
+            None => Ok(otherwise),
             Some(value) => boolean(&value).ok_or(InvalidRootConfig { group, key, value }),
         };
         let (group, key) = ("composefs", "enabled");
@@ -72,16 +156,21 @@ impl RootConfig {
             key,
             value: enabled,
         })?;
-        let root = match (flag("root", "transient")?, flag("root", "transient-ro")?) {
+        let root = match (
+            flag("root", "transient", false)?,
+            flag("root", "transient-ro", false)?,
+        ) {
             (_, true) => Transient::ReadOnly,
             (true, false) => Transient::Writable,
             (false, false) => Transient::No,
         };
-        let transient_etc = flag("etc", "transient")?;
+        let by_default = !matches!(composefs, Composefs::No | Composefs::Maybe);
         Ok(Self {
             composefs,
             root,
-            transient_etc,
+            transient_etc: flag("etc", "transient", false)?,
+            sysroot_readonly: flag("sysroot", "readonly", by_default)?,
+            keypath: word("composefs", "keypath").unwrap_or_else(|| BINDING_KEY.to_owned()),
         })
     }
 }
@@ -99,8 +188,7 @@ fn composefs(word: &str) -> Option<Composefs> {
         "" => Some(Composefs::No),
         "signed" => Some(Composefs::Signed),
         "verity" => Some(Composefs::Verity),
-        // Where there may be an image or not, what is told apart at boot is not known here.
-        "maybe" => Some(Composefs::No),
+        "maybe" => Some(Composefs::Maybe),
         word => boolean(word).map(|yes| if yes { Composefs::Yes } else { Composefs::No }),
     }
 }

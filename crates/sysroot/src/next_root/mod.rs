@@ -10,20 +10,17 @@ mod config;
 mod mounts;
 
 use std::io;
-use std::os::fd::{AsFd as _, BorrowedFd};
-use std::path::Path;
+use std::os::fd::AsFd as _;
 
 use durable::IoContext as _;
 use error_class::{Classified, ErrorClass};
 use file_contexts::Policy;
 use ostree_format::Metadata;
 use ostree_format::gvariant::Value;
-use ostree_format::keyfile::{KeyFile, KeyFileError};
 use progress::{Interrupt, Progress};
 
-pub use config::InvalidRootConfig;
+pub use config::{Composefs, InvalidRootConfig, RootConfig, RootConfigError, Transient};
 
-use self::config::{Composefs, RootConfig, Transient};
 use self::mounts::Places;
 use crate::running::Running;
 use crate::{DeployError, DeploymentId, DeploymentStatus, LoadError, Locked, Sysroot, dir};
@@ -33,9 +30,6 @@ const TARGET: &str = "nextroot";
 
 /// The image of a deployment.
 const IMAGE: &str = ".ostree.cfs";
-
-/// Largest configuration that is read.
-const MAX_CONFIG: u64 = 1024 * 1024;
 
 /// Why no soft reboot was prepared. Nothing is mounted then.
 #[derive(Debug, thiserror::Error)]
@@ -64,16 +58,7 @@ pub enum NextRootError {
     Signed(DeploymentId),
     /// Its configuration cannot be understood.
     #[error(transparent)]
-    Config(#[from] InvalidRootConfig),
-    /// Its configuration is no key file.
-    #[error("{file} of the deployment cannot be understood")]
-    Syntax {
-        /// Where it is.
-        file: &'static str,
-        /// What is wrong.
-        #[source]
-        source: KeyFileError,
-    },
+    Config(#[from] RootConfigError),
     /// Something cannot be mounted.
     #[error("cannot mount {what} of the next root")]
     Mount {
@@ -101,7 +86,7 @@ impl Classified for NextRootError {
             Self::OtherKernel(_) | Self::NoComposefs(_) | Self::Signed(_) => {
                 ErrorClass::Unsupported
             }
-            Self::Config(_) | Self::Syntax { .. } => ErrorClass::Corrupt,
+            Self::Config(error) => error.class(),
             Self::Mount { source, .. } => source.class(),
             Self::Load(error) => error.class(),
             Self::Deploy(error) => error.class(),
@@ -139,9 +124,10 @@ impl Locked<'_> {
         let running = self.running.as_ref().ok_or(NextRootError::NotBooted)?;
         let staged = self.check_soft_reboot(id)?;
         let deployment = dir::open(self.dir(), id.path())?;
-        let config = read_config(deployment.as_fd(), composefs)?;
+        let config = RootConfig::read(deployment.as_fd(), composefs)?;
         match config.composefs {
-            Composefs::No => return Err(NextRootError::NoComposefs(id.clone())),
+            // Where there may be an image or not is told apart at boot.
+            Composefs::No | Composefs::Maybe => return Err(NextRootError::NoComposefs(id.clone())),
             Composefs::Signed => return Err(NextRootError::Signed(id.clone())),
             Composefs::Yes | Composefs::Verity => {}
         }
@@ -247,23 +233,8 @@ impl Locked<'_> {
     }
 }
 
-fn read_config(
-    deployment: BorrowedFd<'_>,
-    on_command_line: Option<&str>,
-) -> Result<RootConfig, NextRootError> {
-    let mut files = Vec::new();
-    for file in config::FILES {
-        if let Some(bytes) = durable::read_optional(deployment, Path::new(file), MAX_CONFIG)? {
-            let text = String::from_utf8_lossy(&bytes);
-            let parsed = KeyFile::parse(&text);
-            files.push(parsed.map_err(|source| NextRootError::Syntax { file, source })?);
-        }
-    }
-    Ok(RootConfig::new(&files, on_command_line)?)
-}
-
 /// What is noted of a root that is mounted, for the system that comes.
-fn describe(root: (u64, u64), config: &RootConfig, etc: Option<String>) -> Metadata {
+pub(crate) fn describe(root: (u64, u64), config: &RootConfig, etc: Option<String>) -> Metadata {
     let mut noted = Metadata::new();
     let place = Value::Tuple(vec![Value::U64(root.0), Value::U64(root.1)]);
     noted.insert("backing-root-device-inode", place);
@@ -272,12 +243,11 @@ fn describe(root: (u64, u64), config: &RootConfig, etc: Option<String>) -> Metad
     let read_only = config.root == Transient::ReadOnly;
     noted.insert("root.transient-ro", is(read_only));
     noted.insert("composefs", is(true));
-    let verity = config.composefs == Composefs::Verity;
-    noted.insert("composefs.verity", is(verity));
+    noted.insert("composefs.verity", is(config.composefs.needs_verity()));
     if let Some(etc) = etc {
         noted.insert("transient-etc", Value::Str(format!("/run/{etc}")));
     }
-    noted.insert("sysroot-ro", is(true));
+    noted.insert("sysroot-ro", is(config.sysroot_readonly));
     noted
 }
 
@@ -300,6 +270,8 @@ mod tests {
             composefs: Composefs::Yes,
             root: Transient::No,
             transient_etc: false,
+            sysroot_readonly: true,
+            keypath: String::new(),
         };
         let noted = describe((0xfe00, 0x009b_304d), &config, None);
         let bytes = noted.to_bytes();

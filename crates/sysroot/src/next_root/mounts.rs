@@ -13,7 +13,7 @@ use rustix::mount::{
 };
 
 use super::NextRootError;
-use super::config::{Composefs, RootConfig, Transient};
+use super::config::{RootConfig, Transient};
 use crate::dir;
 
 /// Where the image is mounted before the overlay has it, below `/run`; libostree has the same place.
@@ -66,7 +66,7 @@ impl Places<'_> {
             path_of(lower.as_fd()),
             path_of(objects.as_fd())
         );
-        if config.composefs == Composefs::Verity {
+        if config.composefs.needs_verity() {
             options.push_str(",verity=require");
         }
         if config.root != Transient::No {
