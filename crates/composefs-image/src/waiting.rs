@@ -133,11 +133,11 @@ impl WaitingStream {
     fn resolve(&mut self) -> io::Result<()> {
         let waiting = std::mem::take(&mut self.waiting);
         (self.files, self.held) = (0, 0);
-        let content = |step| match step {
-            &Step::File(ref content, _) => Some(&**content),
+        let contents = waiting.iter().filter_map(|step| match step {
+            Step::File(content, _) => Some(content.as_slice()),
             Step::Bytes(_) => None,
-        };
-        let contents: Vec<&[u8]> = waiting.iter().filter_map(content).collect();
+        });
+        let contents: Vec<&[u8]> = contents.collect();
         let mut digests = VerityHasher::digests(self.algorithm, &contents).into_iter();
         for step in &waiting {
             match step {
