@@ -1,33 +1,26 @@
-//! SHA-512 of eight blocks at once, one in each lane of the processor's vectors: there is no instruction for
+//! SHA-512 of several blocks at once, one in each lane of the processor's vectors: there is no instruction for
 //! SHA-512 on most machines, but the blocks of fs-verity do not depend on each other.
 //!
-//! The compiler makes vectors of the plain loops below, for the processor that is found at run time.
-//!
 //! Source of the algorithm: FIPS 180-4, sections 5.3.5 and 6.4.
+
+mod vectors;
 
 use std::array;
 
 use pulp::{Arch, NullaryFnOnce};
 
 use crate::verity::BLOCK;
+use vectors::{Plain, Vectors};
 
-/// Blocks that are hashed at once.
+/// Blocks that are worth being gathered: the lanes of the widest vectors.
 pub(crate) const LANES: usize = 8;
 
 /// Bytes that are compressed at once, of each block.
 const CHUNK: usize = 128;
 
-/// The same word of every lane.
-type Words = [u64; LANES];
-
 /// A processor on which several blocks at once are worth it.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Lanes {
-    arch: Arch,
-    /// With fewer blocks than this, one after the other is faster (measured: eight take as long as two and a
-    /// half with AVX-512, as long as five with AVX2).
-    pub(crate) enough: usize,
-}
+pub(crate) struct Lanes(Arch);
 
 impl Lanes {
     /// What this machine has.
@@ -37,12 +30,7 @@ impl Lanes {
 
     #[cfg(target_arch = "x86_64")]
     fn of(arch: Arch) -> Option<Self> {
-        let enough = match arch {
-            Arch::V4(_) => 3,
-            Arch::V3(_) => 6,
-            _ => return None,
-        };
-        Some(Self { arch, enough })
+        matches!(arch, Arch::V4(_) | Arch::V3(_)).then_some(Self(arch))
     }
 
     /// Other processors were not measured; some have instructions for SHA-512.
@@ -51,26 +39,66 @@ impl Lanes {
         None
     }
 
-    /// The digest of each block.
-    pub(crate) fn sha512(self, blocks: [&[u8; BLOCK]; LANES]) -> [[u8; 64]; LANES] {
-        self.arch.dispatch(Work(blocks))
+    /// Hashes blocks in groups that are worth it; `each` gets the number of a block and its digest. How many blocks were
+    /// hashed: those that are left are too few.
+    pub(crate) fn sha512(
+        self,
+        blocks: &[&[u8; BLOCK]],
+        mut each: impl FnMut(usize, &[u8]),
+    ) -> usize {
+        match self.0 {
+            // With vectors of four words, as many lanes leave room for the state in the registers.
+            #[cfg(target_arch = "x86_64")]
+            Arch::V3(processor) => in_groups(blocks, &mut each, |group| {
+                processor.vectorize(Work(group, processor))
+            }),
+            // With those of eight words, the compiler makes vectors of plain loops.
+            arch => in_groups(blocks, &mut each, |group| arch.dispatch(Work(group, Plain))),
+        }
     }
 }
 
-struct Work<'a>([&'a [u8; BLOCK]; LANES]);
+/// Groups of fewer blocks than this are hashed one after the other faster (measured).
+const ENOUGH: usize = 3;
 
-impl NullaryFnOnce for Work<'_> {
-    type Output = [[u8; 64]; LANES];
+fn in_groups<const N: usize>(
+    blocks: &[&[u8; BLOCK]],
+    each: &mut impl FnMut(usize, &[u8]),
+    hash: impl Fn([&[u8; BLOCK]; N]) -> [[u8; 64]; N],
+) -> usize {
+    let mut done = 0;
+    for group in blocks.chunks(N).take_while(|group| group.len() >= ENOUGH) {
+        let filled = array::from_fn(|lane| *group.get(lane).unwrap_or(&group[0]));
+        for digest in hash(filled).iter().take(group.len()) {
+            each(done, digest);
+            done += 1;
+        }
+    }
+    done
+}
+
+/// Blocks, and the vectors with which they are hashed.
+struct Work<'a, V, const N: usize>([&'a [u8; BLOCK]; N], V);
+
+impl<V: Vectors<N>, const N: usize> NullaryFnOnce for Work<'_, V, N> {
+    type Output = [[u8; 64]; N];
 
     // Inlined into a function that may use the processor's vectors, as is all that it calls.
     #[inline(always)]
     fn call(self) -> Self::Output {
-        let mut state = INITIAL.map(|word| [word; LANES]);
+        let Self(blocks, vectors) = self;
+        let mut state = INITIAL.map(|word| vectors.load([word; N]));
         for start in (0..BLOCK).step_by(CHUNK) {
-            let chunk = |word: usize| self.0.map(|block| big_endian(block, start + word * 8));
-            compress(&mut state, array::from_fn(chunk));
+            let word = |word: usize| blocks.map(|block| big_endian(block, start + word * 8));
+            compress(
+                vectors,
+                &mut state,
+                array::from_fn(|at| vectors.load(word(at))),
+            );
         }
-        compress(&mut state, PADDING.map(|word| [word; LANES]));
+        let padding = PADDING.map(|word| vectors.load([word; N]));
+        compress(vectors, &mut state, padding);
+        let state = state.map(|words| vectors.store(words));
         array::from_fn(|lane| digest(&state, lane))
     }
 }
@@ -83,7 +111,7 @@ fn big_endian(block: &[u8; BLOCK], at: usize) -> u64 {
 }
 
 #[inline(always)]
-fn digest(state: &[Words; 8], lane: usize) -> [u8; 64] {
+fn digest<const N: usize>(state: &[[u64; N]; 8], lane: usize) -> [u8; 64] {
     let mut digest = [0; 64];
     for (bytes, words) in digest.chunks_exact_mut(8).zip(state) {
         bytes.copy_from_slice(&words[lane].to_be_bytes());
@@ -92,60 +120,55 @@ fn digest(state: &[Words; 8], lane: usize) -> [u8; 64] {
 }
 
 #[inline(always)]
-fn compress(state: &mut [Words; 8], mut message: [Words; 16]) {
+fn compress<V: Vectors<N>, const N: usize>(
+    vectors: V,
+    state: &mut [V::Words; 8],
+    mut message: [V::Words; 16],
+) {
     let mut work = *state;
     for (round, constants) in ROUNDS.as_chunks::<16>().0.iter().enumerate() {
         if round > 0 {
-            extend(&mut message);
+            extend(vectors, &mut message);
         }
         for (constant, words) in constants.iter().zip(&message) {
-            step(&mut work, *constant, words);
+            let words = vectors.add(*words, vectors.load([*constant; N]));
+            step(vectors, &mut work, words);
         }
     }
     for (words, more) in state.iter_mut().zip(&work) {
-        *words = lanes(|lane| words[lane].wrapping_add(more[lane]));
+        *words = vectors.add(*words, *more);
     }
 }
 
 /// The next sixteen words of the message schedule, in place of the last ones.
 #[inline(always)]
-fn extend(message: &mut [Words; 16]) {
+fn extend<V: Vectors<N>, const N: usize>(v: V, message: &mut [V::Words; 16]) {
     for t in 0..16 {
-        let (next, last) = (message[(t + 1) % 16], message[(t + 14) % 16]);
-        let (old, middle) = (message[t], message[(t + 9) % 16]);
-        message[t] = lanes(|lane| {
-            let (x, y) = (next[lane], last[lane]);
-            let s0 = x.rotate_right(1) ^ x.rotate_right(8) ^ (x >> 7);
-            let s1 = y.rotate_right(19) ^ y.rotate_right(61) ^ (y >> 6);
-            let sum = old[lane].wrapping_add(s0);
-            sum.wrapping_add(middle[lane]).wrapping_add(s1)
-        });
+        let (x, y) = (message[(t + 1) % 16], message[(t + 14) % 16]);
+        let s0 = v.xor(v.xor(v.rotate::<1>(x), v.rotate::<8>(x)), v.shift::<7>(x));
+        let s1 = v.xor(v.xor(v.rotate::<19>(y), v.rotate::<61>(y)), v.shift::<6>(y));
+        let sum = v.add(v.add(message[t], s0), v.add(message[(t + 9) % 16], s1));
+        message[t] = sum;
     }
 }
 
+/// One round; `words` are those of the message and of the round.
 #[inline(always)]
-fn step(work: &mut [Words; 8], constant: u64, words: &Words) {
+fn step<V: Vectors<N>, const N: usize>(v: V, work: &mut [V::Words; 8], words: V::Words) {
     let [a, b, c, d, e, f, g, h] = *work;
-    let first = lanes(|lane| {
-        let (x, y, z) = (e[lane], f[lane], g[lane]);
-        let sigma = x.rotate_right(14) ^ x.rotate_right(18) ^ x.rotate_right(41);
-        let choice = (x & y) ^ (!x & z);
-        let sum = h[lane].wrapping_add(sigma).wrapping_add(choice);
-        sum.wrapping_add(constant).wrapping_add(words[lane])
-    });
-    let second = lanes(|lane| {
-        let (x, y, z) = (a[lane], b[lane], c[lane]);
-        let sigma = x.rotate_right(28) ^ x.rotate_right(34) ^ x.rotate_right(39);
-        sigma.wrapping_add((x & y) ^ (x & z) ^ (y & z))
-    });
-    let new_a = lanes(|lane| first[lane].wrapping_add(second[lane]));
-    let new_e = lanes(|lane| d[lane].wrapping_add(first[lane]));
-    *work = [new_a, a, b, c, new_e, e, f, g];
-}
-
-#[inline(always)]
-fn lanes(word: impl Fn(usize) -> u64) -> Words {
-    array::from_fn(word)
+    let sigma = v.xor(
+        v.xor(v.rotate::<14>(e), v.rotate::<18>(e)),
+        v.rotate::<41>(e),
+    );
+    let choice = v.xor(g, v.and(e, v.xor(f, g)));
+    let first = v.add(v.add(h, words), v.add(sigma, choice));
+    let sigma = v.xor(
+        v.xor(v.rotate::<28>(a), v.rotate::<34>(a)),
+        v.rotate::<39>(a),
+    );
+    let majority = v.xor(v.and(a, b), v.and(c, v.xor(a, b)));
+    let second = v.add(sigma, majority);
+    *work = [v.add(first, second), a, b, c, v.add(d, first), e, f, g];
 }
 
 /// What stands behind a block: one bit, zeros, and the number of its bits.
@@ -272,10 +295,20 @@ mod tests {
         let blocks: [&[u8; BLOCK]; LANES] =
             array::from_fn(|lane| content[lane * BLOCK..].first_chunk().unwrap());
         for arch in processors() {
-            let digests = Lanes { arch, enough: 1 }.sha512(blocks);
-            for (digest, block) in digests.iter().zip(blocks) {
-                assert_eq!(digest[..], Sha512::digest(block)[..], "{arch:?}");
+            for count in [LANES, 7, 3] {
+                let mut digests = Vec::new();
+                let hashed = |_, digest: &[u8]| digests.push(digest.to_vec());
+                assert_eq!(
+                    Lanes(arch).sha512(&blocks[..count], hashed),
+                    count,
+                    "{arch:?}"
+                );
+                for (digest, block) in digests.iter().zip(blocks) {
+                    assert_eq!(digest[..], Sha512::digest(block)[..], "{arch:?}");
+                }
             }
+            let none = Lanes(arch).sha512(&blocks[..2], |_, _| panic!("too few"));
+            assert_eq!(none, 0);
         }
     }
 }

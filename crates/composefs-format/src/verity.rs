@@ -1,4 +1,4 @@
-use std::{array, io};
+use std::io;
 
 use sha2::{Digest as _, Sha256, Sha512};
 
@@ -160,21 +160,12 @@ fn hash(algorithm: Algorithm, block: &[u8]) -> Vec<u8> {
     }
 }
 
-/// Hashes a group of at most [`LANES`] blocks, all at once where that is faster; `each` gets the number of a block and its
-/// digest.
+/// Hashes a group of blocks, several at once where that is faster; `each` gets the number of a block and its digest.
 fn hash_group(algorithm: Algorithm, group: &[&[u8; BLOCK]], mut each: impl FnMut(usize, &[u8])) {
-    let lanes = Lanes::detect()
-        .filter(|lanes| algorithm == Algorithm::Sha512 && group.len() >= lanes.enough);
-    let Some(lanes) = lanes else {
-        let digests = group.iter().map(|block| hash(algorithm, *block));
-        return digests
-            .enumerate()
-            .for_each(|(number, digest)| each(number, &digest));
-    };
-    let filled = array::from_fn(|lane| *group.get(lane).unwrap_or(&group[0]));
-    let digests = lanes.sha512(filled);
-    for (number, digest) in digests.iter().take(group.len()).enumerate() {
-        each(number, digest);
+    let lanes = Lanes::detect().filter(|_| algorithm == Algorithm::Sha512);
+    let done = lanes.map_or(0, |lanes| lanes.sha512(group, &mut each));
+    for (number, block) in group.iter().enumerate().skip(done) {
+        each(number, &hash(algorithm, *block));
     }
 }
 
