@@ -182,3 +182,49 @@ fn usr_becomes_writable_until_the_next_boot() {
     let again = machine.booted.try_shell("bootroot usr-overlay");
     assert_eq!(again.status.code(), Some(5), "{}", said(&again));
 }
+
+/// Systems whose `/boot` is a partition may have it mounted there alone, and not below `/sysroot`.
+#[test]
+fn boot_may_be_mounted_at_boot_alone() {
+    let Machine { host, booted } = Machine::new();
+    let partition = testkit::disk::scratch_fs(32 * 1024 * 1024);
+    let of_sysroot = host.sysroot.join("boot");
+    testkit::shell(&format!(
+        "cp -a {0}/. {1} && rm -r {0}/*",
+        of_sysroot.display(),
+        partition.path().display()
+    ));
+    let machine = Machine {
+        booted: booted.with_boot(&partition.path()),
+        host,
+    };
+    assert_eq!(machine.status()["booted"]["image"]["version"], "1");
+    machine.host.publish("latest", "2", &[]);
+    machine.json("upgrade", "upgrade");
+    machine.booted.shell("bootroot finalize-staged");
+    let status = machine.status();
+    assert_eq!(status["rollbackQueued"], json!(true));
+    assert_eq!(status["rollback"]["image"]["version"], "2");
+    let args = "bootroot kargs --append more; bootroot kargs; bootroot cleanup";
+    assert!(machine.booted.shell(args).contains("more"));
+    // The entry of each kernel leads to files on the partition, and nothing was written beside it.
+    let entries = fs::read_dir(partition.path().join("loader/entries")).unwrap();
+    let linux = |entry: std::io::Result<fs::DirEntry>| {
+        let text = fs::read_to_string(entry.unwrap().path()).unwrap();
+        let line = text.lines().find_map(|line| line.strip_prefix("linux /"));
+        partition.path().join(line.unwrap()).exists()
+    };
+    let found: Vec<_> = entries.map(linux).collect();
+    assert!(
+        found.len() >= 2 && found.iter().all(|is_there| *is_there),
+        "{found:?}"
+    );
+    assert_eq!(fs::read_dir(of_sysroot).unwrap().count(), 0);
+    // The same deployments, as the real program sees them.
+    testkit::shell(&format!(
+        "cp -a {}/. {}",
+        partition.path().display(),
+        machine.host.sysroot.join("boot").display()
+    ));
+    assert_eq!(machine.host.versions()[0], "2");
+}

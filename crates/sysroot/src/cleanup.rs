@@ -200,7 +200,7 @@ impl Sysroot {
         }
         let mut found = Vec::new();
         for path in candidates {
-            if dir::exists(self.dir(), &path)? {
+            if dir::exists(self.root_of(&path), &path)? {
                 found.push(path);
             }
         }
@@ -210,13 +210,13 @@ impl Sysroot {
 
     fn stale_boot_files(&self, roots: &Roots) -> Result<Vec<String>, Error> {
         let mut found = Vec::new();
-        for (name, kind) in dir::names_below(self.dir(), "boot/ostree")? {
+        for (name, kind) in dir::names_below(self.boot_root(), "boot/ostree")? {
             let boot_dir = BootDir::parse(&name).filter(|_| kind == FileType::Directory);
             if boot_dir.is_some_and(|dir| !roots.kernels.contains(dir.checksum.as_str())) {
                 found.push(format!("ostree/{name}"));
             }
         }
-        for (name, kind) in dir::names_below(self.dir(), format!("boot/{OVERLAYS}"))? {
+        for (name, kind) in dir::names_below(self.boot_root(), format!("boot/{OVERLAYS}"))? {
             if kind == FileType::RegularFile && !roots.initrds.contains(&name) {
                 found.push(format!("{OVERLAYS}/{name}"));
             }
@@ -265,7 +265,7 @@ impl Locked<'_> {
 
     pub(crate) fn apply_cleanup(&self, plan: &CleanupPlan) -> Result<(), Error> {
         for path in &plan.boot_sets {
-            durable::remove_all(self.dir(), Path::new(path))?;
+            durable::remove_all(self.root_of(path), Path::new(path))?;
             crash_point("sysroot:boot-set-removed");
         }
         for id in &plan.deployments {
@@ -276,7 +276,7 @@ impl Locked<'_> {
             durable::remove_all(self.dir(), Path::new(path))?;
         }
         for path in &plan.boot_files {
-            durable::remove_all(self.dir(), Path::new(&format!("boot/{path}")))?;
+            durable::remove_all(self.boot_root(), Path::new(&format!("boot/{path}")))?;
             crash_point("sysroot:kernel-removed");
         }
         Ok(())

@@ -28,6 +28,7 @@
 mod attributes;
 mod boot;
 mod boot_config;
+mod boot_root;
 mod cleanup;
 mod copy;
 mod damage;

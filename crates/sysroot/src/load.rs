@@ -127,13 +127,13 @@ impl Sysroot {
 
     fn boot_version(&self) -> Result<BootVersion, LoadError> {
         let path = "boot/loader";
-        let Some(stat) = dir::stat_optional(self.dir(), path)? else {
+        let Some(stat) = dir::stat_optional(self.boot_root(), path)? else {
             return Ok(BootVersion::ZERO);
         };
         if FileType::from_raw_mode(stat.st_mode) != FileType::Symlink {
             return Err(LoadError::LoaderNotALink);
         }
-        let target = dir::read_link_optional(self.dir(), path)?.unwrap_or_default();
+        let target = dir::read_link_optional(self.boot_root(), path)?.unwrap_or_default();
         BootVersion::from_loader_target(target.as_os_str().as_bytes())
             .ok_or_else(|| wrong_target(path.to_owned(), &target))
     }
@@ -157,7 +157,7 @@ impl Sysroot {
         damaged: &mut Vec<DamagedEntry>,
     ) -> Result<Vec<(String, BlsEntry)>, durable::Error> {
         let path = format!("boot/{}/entries", version.loader_dir());
-        let Some(dir) = dir::open_optional(self.dir(), &path)? else {
+        let Some(dir) = dir::open_optional(self.boot_root(), &path)? else {
             return Ok(Vec::new());
         };
         let mut entries = Vec::new();
@@ -252,7 +252,7 @@ impl Sysroot {
             let Some(path) = entry.get(key) else { continue };
             let path = path.strip_prefix(self.boot_config.prefix()).unwrap_or(path);
             let path = path.trim_start_matches('/').to_owned();
-            let stat = dir::stat_optional(self.dir(), format!("boot/{path}"))?;
+            let stat = dir::stat_optional(self.boot_root(), format!("boot/{path}"))?;
             if stat.is_none_or(|stat| stat.st_size == 0) {
                 missing.push(Problem::MissingBootFile { path });
             }

@@ -30,6 +30,8 @@ const KEPT_KNOWN: &str = "ostree/bootroot-stage-known";
 #[derive(Debug)]
 pub struct Running {
     run: OwnedFd,
+    /// `/`, as it is mounted.
+    mounted: OwnedFd,
     /// Device and inode of the deployment directory.
     root: (u64, u64),
 }
@@ -40,14 +42,20 @@ impl Running {
     /// # Errors
     /// What the system said. A damaged `ostree-booted` counts as an empty one, as it was before it
     /// said anything.
-    pub fn look(run: OwnedFd, root: BorrowedFd<'_>) -> Result<Option<Self>, durable::Error> {
+    pub fn look(run: OwnedFd, mounted: BorrowedFd<'_>) -> Result<Option<Self>, durable::Error> {
         let booted = durable::read_optional(run.as_fd(), Path::new(BOOTED), MAX_STATE)?;
         let Some(booted) = booted else {
             return Ok(None);
         };
-        let stat = rustix::fs::fstat(root).during("look at", "/")?;
+        let stat = rustix::fs::fstat(mounted).during("look at", "/")?;
         let root = backing_root(&booted).unwrap_or((stat.st_dev, stat.st_ino));
-        Ok(Some(Self { run, root }))
+        let mounted = dir::open(mounted, ".")?;
+        Ok(Some(Self { run, mounted, root }))
+    }
+
+    /// `/`, as it is mounted.
+    pub(crate) fn mounted(&self) -> BorrowedFd<'_> {
+        self.mounted.as_fd()
     }
 
     /// Whether the directory with this device and inode is the one that was booted.

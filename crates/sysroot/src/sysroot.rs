@@ -9,9 +9,9 @@ use ostree::Repo;
 use rustix::fs::{AtFlags, Timespec, Timestamps};
 
 use crate::boot_config::{BootConfig, BootConfigError};
-use crate::dir;
 use crate::lock::{SysrootLock, SysrootLockError};
 use crate::running::Running;
+use crate::{boot_root, dir};
 
 /// `f_type` of FAT: it has no symbolic links, so boot links cannot be switched on it.
 const MSDOS_SUPER_MAGIC: i64 = 0x4d44;
@@ -52,6 +52,8 @@ pub enum EntryNames {
 #[derive(Debug)]
 pub struct Sysroot {
     dir: OwnedFd,
+    /// The root whose `boot` is meant, when it is another one.
+    pub(crate) boot_elsewhere: Option<OwnedFd>,
     repo: Repo,
     pub(crate) boot_config: BootConfig,
     pub(crate) options: SysrootOptions,
@@ -124,7 +126,11 @@ impl Sysroot {
             return Err(OpenSysrootError::OtherFileSystem);
         }
         let boot_config = BootConfig::from_file(&repo.config().file)?;
+        let elsewhere = running
+            .as_ref()
+            .map(|running| boot_root::elsewhere(dir.as_fd(), running));
         Ok(Self {
+            boot_elsewhere: elsewhere.transpose()?.flatten(),
             dir,
             repo,
             boot_config,
@@ -177,7 +183,7 @@ impl Sysroot {
 
     /// Open `/boot`.
     pub(crate) fn boot(&self) -> Result<OwnedFd, BootDirError> {
-        let boot = dir::open(self.dir(), "boot")?;
+        let boot = dir::open(self.boot_root(), "boot")?;
         let stat = rustix::fs::fstatfs(&boot).during("look at the file system of", "boot")?;
         if stat.f_type == MSDOS_SUPER_MAGIC {
             return Err(BootDirError::Fat);

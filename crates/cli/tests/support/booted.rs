@@ -17,11 +17,13 @@ pub(crate) struct Booted {
     /// What is `/run`; it stays between commands.
     run: TempDir,
     sysroot: std::path::PathBuf,
+    /// What is mounted at `/boot`.
+    boot: std::path::PathBuf,
 }
 
-/// `$1` is the sysroot, `$2` what is `/run`; what follows is the command.
+/// `$1` is the sysroot, `$2` what is `/run`, `$3` what is `/boot`; what follows is the command.
 const SCRIPT: &str = r#"set -e
-sysroot=$1 run=$2; shift 2
+sysroot=$1 run=$2 boot=$3; shift 3
 root=$run/newroot; mkdir -p "$root"; mount -t tmpfs none "$root"
 for dir in /*; do
     case $dir in /run|/sysroot|/boot) continue;; esac
@@ -30,7 +32,7 @@ for dir in /*; do
 done
 mkdir "$root/run" "$root/sysroot" "$root/boot"
 mount --bind "$sysroot" "$root/sysroot"
-mount --bind "$sysroot/boot" "$root/boot"
+mount --bind "$boot" "$root/boot"
 mount --bind "$run/run" "$root/run"
 exec chroot "$root" "$@""#;
 
@@ -44,8 +46,15 @@ impl Booted {
         dict.insert("backing-root-device-inode", root);
         fs::create_dir(run.path().join("run")).unwrap();
         fs::write(run.path().join("run/ostree-booted"), dict.to_bytes()).unwrap();
+        let boot = sysroot.join("boot");
         let sysroot = sysroot.to_owned();
-        Self { run, sysroot }
+        Self { run, sysroot, boot }
+    }
+
+    /// As it would be with another directory at `/boot`, of which the sysroot knows nothing.
+    pub(crate) fn with_boot(self, boot: &Path) -> Self {
+        let boot = boot.to_owned();
+        Self { boot, ..self }
     }
 
     /// A file in `/run`.
@@ -68,6 +77,7 @@ impl Booted {
             ])
             .arg(&self.sysroot)
             .arg(self.run.path())
+            .arg(&self.boot)
             .args(["bash", "-c", &script])
             .output()
             .unwrap()

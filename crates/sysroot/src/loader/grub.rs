@@ -37,10 +37,10 @@ impl Locked<'_> {
             Some(directory) => format!("{directory}/grub.cfg.new"),
             None => format!("boot/{}/grub.cfg", version.loader_dir()),
         };
-        durable::remove_all(self.dir(), Path::new(&target))?;
+        durable::remove_all(self.boot_root(), Path::new(&target))?;
         self.run_generator(&target, version, efi.is_some())?;
         if let Some(directory) = efi {
-            durable::sync_filesystem(dir::open(self.dir(), directory)?.as_fd())?;
+            durable::sync_filesystem(dir::open(self.boot_root(), directory)?.as_fd())?;
         }
         Ok(())
     }
@@ -68,7 +68,7 @@ impl Locked<'_> {
         let Some(directory) = plan.loader.as_ref().and_then(efi_directory) else {
             return Ok(());
         };
-        let directory = dir::open(self.dir(), directory)?;
+        let directory = dir::open(self.boot_root(), directory)?;
         let old = Path::new("grub.cfg.old");
         durable::remove_all(directory.as_fd(), old)?;
         let place = |name| Place::new(directory.as_fd(), name);

@@ -26,7 +26,7 @@ impl Locked<'_> {
     /// Note that the boot loader has to be installed.
     pub(super) fn stamp_loader(&self) -> Result<(), BootError> {
         Ok(durable::publish_no_sync(
-            self.dir(),
+            self.boot_root(),
             Path::new(STAMP),
             b"",
             0o644,
@@ -48,7 +48,7 @@ impl Locked<'_> {
             _ => aboot(first)?,
         };
         self.run_loader_program(command)?;
-        Ok(dir::unlink_optional(self.dir(), STAMP)?)
+        Ok(dir::unlink_optional(self.boot_root(), STAMP)?)
     }
 }
 

@@ -28,7 +28,7 @@ const MAX_CONFIG: u64 = 4 * 1024 * 1024;
 impl Sysroot {
     /// The loader whose configuration has to be written.
     pub(crate) fn served_loader(&self) -> Result<Option<GeneratedLoader>, BootError> {
-        let Some(loader) = detect(self.dir(), self.boot_config.bootloader)? else {
+        let Some(loader) = detect(self.boot_root(), self.boot_config.bootloader)? else {
             return Ok(None);
         };
         let served = match loader.kind {
@@ -46,18 +46,18 @@ impl Sysroot {
     }
 
     fn read_config(&self, path: &str) -> Result<Option<String>, durable::Error> {
-        let bytes = durable::read_optional(self.dir(), Path::new(path), MAX_CONFIG)?;
+        let bytes = durable::read_optional(self.root_of(path), Path::new(path), MAX_CONFIG)?;
         Ok(bytes.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()))
     }
 }
 
 impl Locked<'_> {
-    /// Run a program that belongs to the boot loader, in the physical root, whatever that is called. What it says is
-    /// told only when it fails.
+    /// Run a program that belongs to the boot loader, in the root that has `boot`, whatever that is called. What it
+    /// says is told only when it fails.
     fn run_loader_program(&self, mut command: Command) -> Result<(), BootError> {
         let program = command.get_program().to_string_lossy().into_owned();
         let failed = |cause: String| BootError::Generator { program, cause };
-        command.current_dir(format!("/proc/self/fd/{}", self.dir().as_raw_fd()));
+        command.current_dir(format!("/proc/self/fd/{}", self.boot_root().as_raw_fd()));
         command.stdin(Stdio::null()).stdout(Stdio::null());
         let output = match command.output() {
             Ok(output) => output,
@@ -106,7 +106,7 @@ impl Locked<'_> {
                 )
             }
         };
-        let set = dir::open(self.dir(), format!("boot/{}", version.loader_dir()))?;
+        let set = dir::open(self.boot_root(), format!("boot/{}", version.loader_dir()))?;
         durable::publish_no_sync(set.as_fd(), Path::new(name), text.as_bytes(), 0o644)?;
         Ok(())
     }
