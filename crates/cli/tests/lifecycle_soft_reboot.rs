@@ -185,3 +185,27 @@ fn where_it_may_be_it_is_only_prepared_when_it_can_be() {
     );
     assert!(Path::new(&machine.booted.run_file("ostree/staged-deployment")).exists());
 }
+
+/// It is there as a whole or not at all, whenever the program that prepares it is killed.
+#[test]
+fn what_is_prepared_appears_in_one_step() {
+    let machine = Machine::new(&system("2", COMPOSEFS, "kernel"));
+    let text = machine.booted.shell(&format!(
+        "{PROLOGUE}
+        is() {{ echo $(findmnt -rno TARGET -R /run/nextroot | sort) $(bootroot ostree admin status | grep -c '(soft-reboot)'); }}
+        bootroot -q upgrade > /dev/null
+        for point in assembled noted mounted; do
+            echo $point
+            if BOOTROOT_CRASH_AT=sysroot:next-root-$point bootroot prepare-soft-reboot pending > /dev/null; then exit 9; fi
+            is
+            bootroot prepare-soft-reboot pending > /dev/null; is
+            findmnt -rno TARGET | grep ^/run/ostree || :
+            bootroot prepare-soft-reboot --reset > /dev/null; is
+        done
+        "
+    ));
+    let whole = "/run/nextroot /run/nextroot/boot /run/nextroot/etc /run/nextroot/sysroot 1\n";
+    let expected =
+        format!("assembled\n0\n{whole}0\nnoted\n0\n{whole}0\nmounted\n{whole}{whole}0\n");
+    assert_eq!(text, expected);
+}

@@ -12,7 +12,7 @@ mod mounts;
 use std::io;
 use std::os::fd::AsFd as _;
 
-use durable::IoContext as _;
+use durable::{IoContext as _, crash_point};
 use error_class::{Classified, ErrorClass};
 use file_contexts::Policy;
 use ostree_format::Metadata;
@@ -96,13 +96,20 @@ impl Classified for NextRootError {
 }
 
 impl Sysroot {
+    /// It is noted before it is mounted: whoever is interrupted in between has prepared nothing.
+    fn next_root_is_mounted(&self) -> Result<bool, durable::Error> {
+        let run = self.running.as_ref().map(Running::run);
+        run.map_or(Ok(false), |run| mounts::is_mounted(run, TARGET))
+    }
+
     /// Whether this deployment is what a soft reboot changes to.
     pub(crate) fn is_next_root(&self, id: &DeploymentId) -> Result<bool, durable::Error> {
         let Some(next) = self.running.as_ref().map(Running::next_root).transpose()? else {
             return Ok(false);
         };
         let stat = dir::stat_optional(self.dir(), id.path())?;
-        Ok(next.is_some() && stat.map(|stat| (stat.st_dev, stat.st_ino)) == next)
+        let is_noted = next.is_some() && stat.map(|stat| (stat.st_dev, stat.st_ino)) == next;
+        Ok(is_noted && self.next_root_is_mounted()?)
     }
 }
 
@@ -142,18 +149,21 @@ impl Locked<'_> {
             run: running.run(),
             physical: self.dir(),
             deployment: deployment.as_fd(),
-            target: TARGET,
         };
-        let mounted = places.mount_all(&config);
-        let noted = mounted.and_then(|etc| {
+        let mounted = places.assemble(&config).and_then(|etc| {
+            crash_point("sysroot:next-root-assembled");
             let stat = rustix::fs::fstat(&deployment).during("look at", id.path())?;
             let root = (stat.st_dev, stat.st_ino);
-            Ok(running.write_next_root(&describe(root, &config, etc))?)
+            running.write_next_root(&describe(root, &config, etc))?;
+            crash_point("sysroot:next-root-noted");
+            places.move_to(TARGET)
         });
-        if noted.is_err() {
-            let _unmounted = mounts::unmount_all(running.run(), TARGET);
+        if mounted.is_err() {
+            // What counts is the first failure.
+            let _closed = mounts::close_workshop(running.run());
+            let _unmounted = self.clear_soft_reboot();
         }
-        noted.and_then(|()| Ok(self.touch()?))
+        mounted.and_then(|()| Ok(self.touch()?))
     }
 
     /// Take away what a soft reboot would change to; whether anything was there.
@@ -164,12 +174,13 @@ impl Locked<'_> {
         let Some(running) = &self.running else {
             return Ok(false);
         };
-        if !running.forget_next_root()? {
-            return Ok(false);
+        // In this order: what is mounted is always noted.
+        let was_mounted = mounts::unmount_all(running.run(), TARGET)?;
+        let was_noted = running.forget_next_root()?;
+        if was_mounted || was_noted {
+            self.touch()?;
         }
-        mounts::unmount_all(running.run(), TARGET)?;
-        self.touch()?;
-        Ok(true)
+        Ok(was_noted)
     }
 
     /// After a soft reboot, what was the next root is the one that runs; whether there was a soft reboot.

@@ -1,23 +1,33 @@
 //! The mounts of the next root.
+//!
+//! They are put together where nobody looks for them, and moved to their place in one step. The place where that is done is
+//! a mount of its own, which no other mount namespace sees the inside of: in a namespace of its own, a process that
+//! dies takes it along.
 
 use std::io;
 use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
 use std::process::{Command, Stdio};
 
-use durable::IoContext as _;
-use rustix::fs::{Mode, OFlags};
+use durable::{IoContext as _, crash_point};
+use rustix::fs::{AtFlags, Mode, OFlags, StatxAttributes, StatxFlags, statx};
 use rustix::io::Errno;
 use rustix::mount::{
-    MountFlags, MoveMountFlags, OpenTreeFlags, UnmountFlags, mount, mount_remount, move_mount,
-    open_tree, unmount,
+    MountFlags, MountPropagationFlags, MoveMountFlags, OpenTreeFlags, UnmountFlags, mount,
+    mount_change, mount_remount, move_mount, open_tree, unmount,
 };
 
 use super::NextRootError;
 use super::config::{RootConfig, Transient};
 use crate::dir;
 
-/// Where the image is mounted before the overlay has it, below `/run`; libostree has the same place.
-const LOWER: &str = "ostree/.private/cfsroot-lower";
+/// Where the root is put together, below `/run`.
+const WORKSHOP: &str = "ostree/.private/next-root-mounts";
+
+/// The root in there.
+const ROOT: &str = "ostree/.private/next-root-mounts/root";
+
+/// Where the image is mounted before the overlay has it.
+const LOWER: &str = "ostree/.private/next-root-mounts/lower";
 
 /// What overlays write to, below `/run`; a number follows, as the running root may have such, too.
 const ROOT_OVERLAY: &str = "ostree/.private/next-root";
@@ -31,8 +41,6 @@ pub(super) struct Places<'a> {
     pub(super) physical: BorrowedFd<'a>,
     /// The directory of the deployment, below the physical root.
     pub(super) deployment: BorrowedFd<'a>,
-    /// Where the root goes.
-    pub(super) target: &'a str,
 }
 
 /// Says what could not be mounted.
@@ -44,9 +52,9 @@ fn failed(what: &'static str) -> impl FnOnce(Errno) -> NextRootError {
 }
 
 impl Places<'_> {
-    /// Mounts everything; the path, below `/run`, of what a transient `/etc` is written to.
-    pub(super) fn mount_all(&self, config: &RootConfig) -> Result<Option<String>, NextRootError> {
-        dir::make_all(self.run, self.target, 0o755)?;
+    /// Puts the root together; the path, below `/run`, of what a transient `/etc` is written to.
+    pub(super) fn assemble(&self, config: &RootConfig) -> Result<Option<String>, NextRootError> {
+        self.open_workshop()?;
         self.mount_root(config)?;
         self.mount_boot()?;
         let etc = self.mount_etc(config)?;
@@ -55,6 +63,37 @@ impl Places<'_> {
         let read_only = MountFlags::BIND | MountFlags::RDONLY;
         mount_remount(path_of(sysroot.as_fd()), read_only, "").map_err(failed("/sysroot"))?;
         Ok(etc)
+    }
+
+    fn open_workshop(&self) -> Result<(), NextRootError> {
+        close_workshop(self.run)?;
+        dir::make_all(self.run, WORKSHOP, 0o700)?;
+        let place = dir::open(self.run, WORKSHOP)?;
+        let flags = MountFlags::NODEV | MountFlags::SILENT;
+        mount(
+            "tmpfs",
+            path_of(place.as_fd()),
+            "tmpfs",
+            flags,
+            c"mode=0700",
+        )
+        .map_err(failed("the place for the mounts"))?;
+        // Otherwise what is mounted in it could not be moved out of it again.
+        let place = dir::open(self.run, WORKSHOP)?;
+        mount_change(path_of(place.as_fd()), MountPropagationFlags::PRIVATE)
+            .map_err(failed("the place for the mounts"))?;
+        Ok(dir::make_all(self.run, ROOT, 0o755)?)
+    }
+
+    /// Lets what was put together be what is mounted at `target`, in one step.
+    pub(super) fn move_to(&self, target: &str) -> Result<(), NextRootError> {
+        dir::make_all(self.run, target, 0o755)?;
+        let (from, to) = (dir::open(self.run, ROOT)?, dir::open(self.run, target)?);
+        let flags =
+            MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
+        move_mount(from.as_fd(), "", to.as_fd(), "", flags).map_err(failed("all"))?;
+        crash_point("sysroot:next-root-mounted");
+        Ok(close_workshop(self.run)?)
     }
 
     /// The image over the objects of the repository.
@@ -78,7 +117,7 @@ impl Places<'_> {
             Transient::Writable => MountFlags::empty(),
             Transient::No | Transient::ReadOnly => MountFlags::RDONLY,
         };
-        let target = dir::open(self.run, self.target)?;
+        let target = dir::open(self.run, ROOT)?;
         let options = c_string(options)?;
         let mounted = mount(
             "composefs",
@@ -134,7 +173,7 @@ impl Places<'_> {
     }
 
     fn mount_transient_etc(&self) -> Result<String, NextRootError> {
-        let root = dir::open(self.run, self.target)?;
+        let root = dir::open(self.run, ROOT)?;
         let lower = dir::open(root.as_fd(), "usr/etc")?;
         let (name, upper, work) = self.overlay_directories(ETC_OVERLAY)?;
         let options = format!(
@@ -177,12 +216,26 @@ impl Places<'_> {
         below: &str,
         what: &'static str,
     ) -> Result<OwnedFd, NextRootError> {
-        let place = format!("{}/{below}", self.target);
+        let place = format!("{ROOT}/{below}");
         let over = dir::open(self.run, &place)?;
         let flags =
             MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
         move_mount(tree.as_fd(), "", over.as_fd(), "", flags).map_err(failed(what))?;
         Ok(dir::open(self.run, &place)?)
+    }
+}
+
+/// Takes away what was being put together.
+pub(super) fn close_workshop(run: BorrowedFd<'_>) -> Result<(), durable::Error> {
+    unmount_all(run, WORKSHOP).map(drop)
+}
+
+/// Whether anything is mounted at `target` below `/run`.
+pub(super) fn is_mounted(run: BorrowedFd<'_>, target: &str) -> Result<bool, durable::Error> {
+    match statx(run, target, AtFlags::SYMLINK_NOFOLLOW, StatxFlags::empty()) {
+        Ok(stat) => Ok(stat.stx_attributes.contains(StatxAttributes::MOUNT_ROOT)),
+        Err(Errno::NOENT) => Ok(false),
+        Err(error) => Err(error).during("look at", target),
     }
 }
 
