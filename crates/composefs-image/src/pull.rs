@@ -4,11 +4,10 @@ use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use composefs::{Category, Store};
-use error_class::{Classified as _, ErrorClass};
 use layer::{LayerBlob, LayerError};
 use oci::digest::{Algorithm, Digest as OciDigest, DigestReader};
 use oci::manifest::{RawConfig, RawManifest};
-use oci::source::{Error as SourceError, ImageSource};
+use oci::source::{Error as SourceError, ImageSource, fetch_part};
 use progress::{Interrupt, Progress, Share, Silent, Task, TaskKind};
 
 use crate::documents::{Stored, store_image};
@@ -129,14 +128,7 @@ impl Fetcher<'_> {
         let Some(descriptor) = descriptors.get(index) else {
             return Ok(());
         };
-        let mut fetched = self.fetch_once(index, diff_id);
-        if fetched.as_ref().is_err_and(blames_content) && self.source.forget_part(descriptor) {
-            fetched = self.fetch_once(index, diff_id);
-        }
-        if fetched.as_ref().map_or_else(blames_content, |()| true) {
-            self.source.forget_part(descriptor);
-        }
-        fetched
+        fetch_part(self.source, descriptor, || self.fetch_once(index, diff_id))
     }
 
     fn fetch_once(&self, index: usize, diff_id: &OciDigest) -> Result<(), ImageError> {
@@ -178,14 +170,6 @@ impl Fetcher<'_> {
         task.done();
         Ok(())
     }
-}
-
-/// Whether other content would have made a difference.
-fn blames_content(error: &ImageError) -> bool {
-    matches!(
-        error.class(),
-        ErrorClass::Corrupt | ErrorClass::InvalidInput | ErrorClass::Unsupported
-    )
 }
 
 /// Whether there is a stream of the layer.

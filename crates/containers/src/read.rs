@@ -5,8 +5,6 @@ use std::io::{self, Read as _};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use rustix::fs::{Mode, OFlags};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -14,6 +12,9 @@ use serde::de::DeserializeOwned;
 mod tar_split;
 
 use tar_split::TarSplit;
+
+use crate::session::file_of;
+use crate::{ContainerStore, LayerId};
 
 /// Longest list of a storage or document of an image that is read, in bytes.
 const LONGEST: u64 = 256 << 20;
@@ -163,6 +164,30 @@ impl Storages {
     }
 }
 
+impl ContainerStore {
+    /// A layer whose archive has this digest.
+    ///
+    /// # Errors
+    /// The lists cannot be read.
+    pub fn layer_with(&self, diff_id: &str) -> io::Result<Option<StoredLayer>> {
+        self.layer_that(|layer| layer.diff_digest == diff_id)
+    }
+
+    /// The layer of this number. None when it is kept in a way that is not understood, too.
+    ///
+    /// # Errors
+    /// The lists cannot be read, or the layer's files are not there.
+    pub fn layer(&self, id: &LayerId) -> io::Result<Option<StoredLayer>> {
+        self.layer_that(|layer| layer.id == id.as_str())
+    }
+
+    fn layer_that(&self, is_it: impl Fn(&ListedLayer) -> bool) -> io::Result<Option<StoredLayer>> {
+        let storage = Storage::read(self.dir().try_clone_to_owned()?)?;
+        let found = storage.layers.iter().find(|layer| is_it(layer));
+        found.map_or(Ok(None), |layer| storage.layer(layer))
+    }
+}
+
 impl Storage {
     fn read(root: OwnedFd) -> io::Result<Self> {
         // Layers that do not outlive the next boot have a list of their own.
@@ -201,13 +226,7 @@ impl StoredImage {
     /// # Errors
     /// It is not there, or cannot be read.
     pub fn document(&self, key: &str) -> io::Result<Vec<u8>> {
-        let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
-        let name = if key.chars().all(is_plain) {
-            key.to_owned()
-        } else {
-            format!("={}", STANDARD.encode(key))
-        };
-        read_whole(regular_file(self.documents.as_fd(), Path::new(&name))?)
+        read_whole(regular_file(self.documents.as_fd(), &file_of(key))?)
     }
 }
 

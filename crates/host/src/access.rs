@@ -171,20 +171,6 @@ impl Access {
         })
     }
 
-    /// The one credentials file that a program is told of which looks for the user's by itself.
-    pub(crate) fn first_authfile(&self) -> Option<PathBuf> {
-        let of_system = || {
-            let mut files = SYSTEM_FILES.iter().map(Path::new);
-            let is_there = |path: &Path| {
-                let below = path.strip_prefix("/").unwrap_or(path);
-                rustix::fs::statat(&self.root, below, rustix::fs::AtFlags::empty()).is_ok()
-            };
-            files.find(|path| is_there(path)).map(Path::to_owned)
-        };
-        let named = self.authfile.clone();
-        named.or_else(|| of_system().filter(|_| !self.anonymous))
-    }
-
     /// Where podman keeps images, if that can be understood.
     fn storage(&self) -> Result<Option<Storage>, AccessError> {
         let chosen = self.storage_conf.as_deref();

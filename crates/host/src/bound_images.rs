@@ -1,41 +1,30 @@
 //! Logically bound images: fetched before a system that binds them may boot, and removed when none does any more.
 
-use std::collections::BTreeSet;
-use std::io::Read as _;
-use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd};
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
-use std::thread;
+use std::time::Duration;
 
-use containers::{
-    BOUND_IMAGES, BoundImage, BoundImageError, ContainerStore, FetchOptions, StoreError,
-};
-use durable::IoContext as _;
+use containers::{BOUND_IMAGES, BoundImageError, StoreError, StoreSession};
+use containers_image::{ImageError, WantedImage};
 use error_class::{Classified, ErrorClass};
-use oci::reference::{
-    ImageReference, OstreeImageReference, RegistryReference, RegistryReferenceError, Transport,
-};
-use ostree::{ReadError, Repo};
+use oci::digest::Digest;
+use oci::manifest::{RawConfig, RawManifest};
+use oci::reference::{ImageReference, OstreeImageReference, RegistryReferenceError, Transport};
+use oci::source::{Error as SourceError, ImageSource, open};
+use ostree::ReadError;
 use ostree_format::Checksum;
 use progress::{Interrupt, Progress};
-use rustix::fs::{Mode, OFlags};
-use rustix::io::Errno;
 use serde::Serialize;
 use sysroot::{LoadError, Sysroot};
 
-use crate::{Access, AccessError, ContainerError, fetch_manifest};
+use crate::bound_root::{Bound, BoundRoot, parse};
+use crate::bound_store::{BoundPlace, BoundRecord, Shelf};
+use crate::image_explain::enforce;
+use crate::upgrade_plan::{USUAL_RATIO, unpacked};
+use crate::{Access, AccessError, TrustError};
 
-/// Where the store is, below the physical root; podman finds it by a link in the image.
-const STORE: &str = "ostree/bootc/storage";
-/// What programs keep meanwhile: below `/run`, and below a physical root that does not run.
-const RUN: &str = "bootc/storage";
-const RUN_OFFLINE: &str = "ostree/bootc/storage-run";
-
-/// Largest unit that is read.
-const MAX_UNIT: u64 = 1024 * 1024;
-/// How many links lead to a unit at most.
-const MAX_LINKS: usize = 16;
-/// How many images are fetched at once.
-const AT_ONCE: usize = 4;
+/// How long to wait for others that work on the store.
+pub(crate) const LOCK_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// An image that is bound.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -81,11 +70,36 @@ pub enum BoundError {
         image: String,
         /// Why.
         #[source]
-        source: Box<ContainerError>,
+        source: Box<SourceError>,
+    },
+    /// It is not signed as it has to be.
+    #[error("the bound image {image} is not taken; nothing was staged")]
+    Trust {
+        /// The image.
+        image: String,
+        /// Why.
+        #[source]
+        source: Box<TrustError>,
     },
     /// It is gone again.
     #[error("the bound image {0} is not in the store any more; repeat the command")]
     Gone(String),
+    /// There is no room.
+    #[error(
+        "the bound images need {needed} bytes more in {}, where {available} bytes are free; nothing was staged",
+        .store.display()
+    )]
+    NoSpace {
+        /// What is new, at least.
+        needed: u64,
+        /// What is free.
+        available: u64,
+        /// Where.
+        store: PathBuf,
+    },
+    /// They were not fetched.
+    #[error("the bound images were not fetched; nothing was staged")]
+    Fetch(#[source] Box<ImageError>),
     /// The store cannot be used.
     #[error("{0}; nothing was staged")]
     Store(#[from] StoreError),
@@ -95,6 +109,9 @@ pub enum BoundError {
     /// The commit cannot be read.
     #[error(transparent)]
     Read(#[from] ReadError),
+    /// The policy that labels follow cannot be used.
+    #[error(transparent)]
+    Policy(#[from] ::image::PolicyError),
     /// What is deployed cannot be read.
     #[error(transparent)]
     Load(#[from] LoadError),
@@ -113,10 +130,14 @@ impl Classified for BoundError {
                 ErrorClass::Corrupt
             }
             Self::Resolve { source, .. } => source.class(),
+            Self::Trust { source, .. } => source.class(),
             Self::Gone(_) => ErrorClass::NotFound,
+            Self::NoSpace { .. } => ErrorClass::NoSpace,
+            Self::Fetch(error) => error.class(),
             Self::Store(error) => error.class(),
             Self::Access(error) => error.class(),
             Self::Read(error) => error.class(),
+            Self::Policy(error) => error.class(),
             Self::Load(error) => error.class(),
             Self::Interrupted(_) => ErrorClass::Interrupted,
             Self::Io(error) => error.class(),
@@ -124,95 +145,370 @@ impl Classified for BoundError {
     }
 }
 
-/// An image with the name that it has in the store.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-struct Bound {
+/// What fetching the images of a root did, or would do.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct BoundPlan {
+    /// The images, each with the digest that the root has it by from now on.
+    pub images: Vec<BoundImageStatus>,
+    /// Compressed bytes that have to be fetched.
+    pub bytes_to_fetch: u64,
+    /// Unpacked bytes that are new in the store.
+    pub bytes_needed: u64,
+    /// Whether that is an estimate.
+    pub estimate: bool,
+}
+
+/// An image whose documents are known.
+pub(crate) struct Resolved {
     name: String,
-    auth_file: Option<PathBuf>,
+    source: Box<dyn ImageSource>,
+    manifest: RawManifest,
+    config: RawConfig,
 }
 
-/// An image that is to be fetched.
-struct Wanted {
-    bound: Bound,
-    source: String,
-    digest: String,
-}
-
-/// Fetch what the system that a commit is binds, unless it is there: all are found before any is fetched, and several
-/// are fetched at once. What is there already stays as it is, as containers may be running from it.
+/// Fetch the images that a root binds. All are found, and there is room for them, before any layer is fetched; layers are
+/// fetched several at once, and the images are named together when all are there. What the root had bound before stays
+/// as it was; otherwise each name is asked for again, and where that cannot be answered the image that has the name
+/// stays.
 ///
 /// # Errors
-/// [`BoundError`]; what was fetched by then stays until the next clean-up.
+/// [`BoundError`]; layers that were fetched by then stay until the next clean-up.
+pub fn fetch_bound_images(
+    place: BoundPlace<'_>,
+    root: &BoundRoot,
+    access: &Access,
+    now: u64,
+    progress: &dyn Progress,
+    interrupt: &Interrupt,
+) -> Result<BoundPlan, BoundError> {
+    if root.images.is_empty() {
+        return Ok(BoundPlan::default());
+    }
+    let store = place.make()?.labelled(root.labeler.clone());
+    let session = store.begin(now, LOCK_TIMEOUT)?;
+    let mut record = BoundRecord::read(&store)?;
+    let shelf = Shelf::new(&store)?;
+    let mut digests = BTreeMap::new();
+    let mut wanted = Vec::new();
+    for bound in &root.images {
+        interrupt.check()?;
+        let asked = Asked {
+            access,
+            now,
+            progress,
+            interrupt,
+        };
+        let (digest, found) = asked.settle(&shelf, &record, root, bound)?;
+        digests.insert(bound.name.clone(), digest);
+        wanted.extend(found);
+    }
+    let plan = plan(&store, &digests, &wanted)?;
+    plan.has_room(&store, progress)?;
+    let images: Vec<WantedImage<'_>> = wanted.iter().map(Resolved::wanted).collect();
+    for one in &wanted {
+        progress.note(&format!("fetching the bound image {}", one.name));
+    }
+    if !images.is_empty() {
+        let pulled =
+            containers_image::pull(&session, &images, &BTreeSet::new(), progress, interrupt);
+        pulled.map_err(|error| BoundError::Fetch(Box::new(error)))?;
+    }
+    durable::crash_point("bound:fetched");
+    record.set(root, digests);
+    record.write(&store)?;
+    Ok(plan)
+}
+
+/// How images are asked for.
+pub(crate) struct Asked<'a> {
+    pub(crate) access: &'a Access,
+    pub(crate) now: u64,
+    pub(crate) progress: &'a dyn Progress,
+    pub(crate) interrupt: &'a Interrupt,
+}
+
+impl Asked<'_> {
+    /// Which image a name stands for, and that image unless it is there and whole by that name.
+    fn settle(
+        &self,
+        shelf: &Shelf<'_>,
+        record: &BoundRecord,
+        root: &BoundRoot,
+        bound: &Bound,
+    ) -> Result<(String, Option<Resolved>), BoundError> {
+        let pinned = parse(&bound.name)?.digest().map(Digest::to_string);
+        let has_name = |digest: &str| {
+            let image = shelf.whole(digest);
+            image.is_some_and(|image| image.names.contains(&bound.name))
+        };
+        if let Some(digest) = record
+            .digest(root, &bound.name)
+            .filter(|one| shelf.whole(one).is_some())
+        {
+            return Ok((digest.to_owned(), None));
+        }
+        if let Some(digest) = pinned.filter(|digest| has_name(digest)) {
+            return Ok((digest, None));
+        }
+        match self.resolve(bound) {
+            Ok(found) => {
+                let digest = found.manifest.digest().to_string();
+                let found = (!has_name(&digest)).then_some(found);
+                Ok((digest, found))
+            }
+            Err(error) => {
+                let there = shelf
+                    .named(&bound.name)
+                    .filter(|image| shelf.is_whole(image));
+                let stays = there.filter(|_| !matches!(error, BoundError::Interrupted(_)));
+                let Some(there) = stays else {
+                    return Err(error);
+                };
+                let cause = std::error::Error::source(&error);
+                let cause = cause.map_or_else(|| error.to_string(), ToString::to_string);
+                self.progress.note(&format!(
+                    "{} stays what it is in the store, as its registry does not answer: {cause}",
+                    bound.name
+                ));
+                Ok((there.digest.clone(), None))
+            }
+        }
+    }
+
+    pub(crate) fn resolve(&self, bound: &Bound) -> Result<Resolved, BoundError> {
+        let own;
+        let access = match &bound.auth_file {
+            Some(file) => {
+                own = self.access.with_authfile(file)?;
+                &own
+            }
+            None => self.access,
+        };
+        let image = ImageReference::new(Transport::Registry, bound.name.clone());
+        let context = access.context(&image, self.interrupt)?;
+        let failed = |source| BoundError::Resolve {
+            image: bound.name.clone(),
+            source: Box::new(source),
+        };
+        let source = open(&image, &context).map_err(failed)?;
+        let manifest = source.manifest().map_err(failed)?.manifest;
+        let reference = OstreeImageReference::unverified(image);
+        let digest = manifest.digest();
+        let judged = enforce(
+            &reference,
+            source.as_ref(),
+            digest,
+            access,
+            &context,
+            self.now,
+        );
+        judged.map_err(|source| BoundError::Trust {
+            image: bound.name.clone(),
+            source: Box::new(source),
+        })?;
+        let config = source.config(&manifest).map_err(failed)?;
+        Ok(Resolved {
+            name: bound.name.clone(),
+            source,
+            manifest,
+            config,
+        })
+    }
+}
+
+impl Resolved {
+    fn wanted(&self) -> WantedImage<'_> {
+        self.wanted_as(vec![self.name.clone()])
+    }
+
+    /// The image by these names.
+    pub(crate) fn wanted_as(&self, names: Vec<String>) -> WantedImage<'_> {
+        WantedImage {
+            source: self.source.as_ref(),
+            manifest: &self.manifest,
+            config: &self.config,
+            names,
+        }
+    }
+}
+
+fn plan(
+    store: &containers::ContainerStore,
+    digests: &BTreeMap<String, String>,
+    wanted: &[Resolved],
+) -> Result<BoundPlan, BoundError> {
+    let mut layers = BTreeMap::new();
+    for one in wanted {
+        let missing = containers_image::missing(store, &one.manifest, &one.config);
+        let missing = missing.map_err(|error| BoundError::Fetch(Box::new(error)))?;
+        let all = one.manifest.layers();
+        let missing = missing.into_iter().filter_map(|index| all.get(index));
+        layers.extend(missing.map(|layer| (layer.digest.to_string(), layer)));
+    }
+    let sum = unpacked(layers.values().copied(), || USUAL_RATIO);
+    let images = digests.iter().map(|(image, digest)| BoundImageStatus {
+        image: image.clone(),
+        digest: Some(digest.clone()),
+    });
+    Ok(BoundPlan {
+        images: images.collect(),
+        bytes_to_fetch: layers.values().map(|layer| layer.size).sum(),
+        bytes_needed: sum.likely,
+        estimate: sum.estimate,
+    })
+}
+
+impl BoundPlan {
+    fn has_room(
+        &self,
+        store: &containers::ContainerStore,
+        progress: &dyn Progress,
+    ) -> Result<(), BoundError> {
+        // Where that cannot be told, writing tells.
+        let Ok(stat) = rustix::fs::fstatvfs(store.dir()) else {
+            return Ok(());
+        };
+        let available = stat.f_bavail.saturating_mul(stat.f_frsize);
+        let needed = match self.estimate {
+            true => self.bytes_to_fetch,
+            false => self.bytes_needed,
+        };
+        if needed > available {
+            return Err(BoundError::NoSpace {
+                needed,
+                available,
+                store: store.places().0.to_owned(),
+            });
+        }
+        if self.bytes_needed > available {
+            progress.note(&format!(
+                "space may not suffice: about {} bytes of bound images are new, and {available} bytes are free",
+                self.bytes_needed
+            ));
+        }
+        Ok(())
+    }
+}
+
+/// Whether everything that a root binds is there, when nobody else is at work on the system.
+///
+/// # Errors
+/// [`BoundError::Gone`] when it is not.
+pub fn check_bound_images(place: BoundPlace<'_>, root: &BoundRoot) -> Result<(), BoundError> {
+    if root.images.is_empty() {
+        return Ok(());
+    }
+    let store = place.make()?;
+    let (record, shelf) = (BoundRecord::read(&store)?, Shelf::new(&store)?);
+    let is_gone = |bound: &&Bound| shelf.bound(&record, root, &bound.name).is_none();
+    match root.images.iter().find(is_gone) {
+        Some(gone) => Err(BoundError::Gone(gone.name.clone())),
+        None => Ok(()),
+    }
+}
+
+/// Remove what none of these roots, which are all that can boot, binds any more; how many images.
+///
+/// # Errors
+/// [`BoundError`]; what was removed by then stays removed.
+pub fn prune_bound_images(
+    place: BoundPlace<'_>,
+    roots: &[BoundRoot],
+    now: u64,
+) -> Result<usize, BoundError> {
+    let Some(store) = place.open()? else {
+        return Ok(0);
+    };
+    let session = store.begin(now, LOCK_TIMEOUT)?;
+    let mut record = BoundRecord::read(&store)?;
+    let digests = record.digests(roots);
+    // Others may have fetched what a root binds: there it is the name that counts.
+    let unknown = roots.iter().filter(|root| !record.knows(root));
+    let names: Vec<&str> = unknown.flat_map(BoundRoot::names).collect();
+    let removed = session.collect(|image| {
+        digests.contains(&image.digest)
+            || image
+                .names
+                .iter()
+                .any(|name| names.contains(&name.as_str()))
+    })?;
+    if record.keep(roots) {
+        record.write(&store)?;
+    }
+    name_again(&session, &record, roots)?;
+    Ok(removed)
+}
+
+/// A name that the removed image had goes back to the one that the first root has by it.
+fn name_again(
+    session: &StoreSession<'_>,
+    record: &BoundRecord,
+    roots: &[BoundRoot],
+) -> Result<(), BoundError> {
+    for root in roots {
+        let shelf = Shelf::new(session.store())?;
+        for name in root.names().filter(|name| shelf.named(name).is_none()) {
+            let image = record
+                .digest(root, name)
+                .and_then(|digest| shelf.whole(digest));
+            if let Some(id) = image.and_then(|image| image.id.parse().ok()) {
+                session.name_image(&id, &[name.to_owned()])?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// What roots bind.
+///
+/// # Errors
+/// [`BoundError`].
+pub fn list_bound_images(
+    place: BoundPlace<'_>,
+    roots: &[BoundRoot],
+) -> Result<Vec<BoundImageStatus>, BoundError> {
+    let store = place.open()?;
+    let mut found = BTreeMap::new();
+    let shelf = store.as_ref().map(Shelf::new).transpose()?;
+    let record = store.as_ref().map(BoundRecord::read).transpose()?;
+    for root in roots {
+        for name in root.names() {
+            let there = shelf.as_ref().zip(record.as_ref());
+            let image = there.and_then(|(shelf, record)| shelf.bound(record, root, name));
+            found.insert((name, image.map(|image| image.digest.clone())), ());
+        }
+    }
+    let status = found.into_keys().map(|(name, digest)| BoundImageStatus {
+        image: name.to_owned(),
+        digest,
+    });
+    Ok(status.collect())
+}
+
+impl BoundRoot {
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        self.images.iter().map(|bound| bound.name.as_str())
+    }
+}
+
+/// Fetch what the system that a commit is binds.
 pub(crate) fn fetch_bound(
     sysroot: &Sysroot,
     commit: &Checksum,
     access: &Access,
+    now: u64,
     progress: &dyn Progress,
     interrupt: &Interrupt,
-) -> Result<(), BoundError> {
-    let bound = bound_by(sysroot.repo(), commit)?;
-    if bound.is_empty() {
-        return Ok(());
-    }
-    let store = make_store(sysroot)?;
-    let there = names_in(&store)?;
-    let missing = bound.into_iter().filter(|one| !there.contains(&one.name));
-    let missing = missing.map(|bound| resolve(bound, access, interrupt));
-    let missing = missing.collect::<Result<Vec<_>, _>>()?;
-    for some in missing.chunks(AT_ONCE) {
-        interrupt.check()?;
-        for one in some {
-            progress.note(&format!("fetching the bound image {}", one.bound.name));
-        }
-        fetch_some(&store, some, access)?;
-    }
-    Ok(())
+) -> Result<BoundPlan, BoundError> {
+    let root = labelled(sysroot, commit)?;
+    let place = BoundPlace::of(sysroot);
+    fetch_bound_images(place, &root, access, now, progress, interrupt)
 }
 
-fn fetch_some(store: &ContainerStore, some: &[Wanted], access: &Access) -> Result<(), BoundError> {
-    let fetch = |one: &Wanted| {
-        let options = FetchOptions {
-            auth_file: one
-                .bound
-                .auth_file
-                .clone()
-                .or_else(|| access.first_authfile()),
-            registries_conf: access.registries_conf.clone(),
-            tls_verify: access.tls_verify,
-        };
-        store.fetch(&one.source, &one.bound.name, &one.digest, &options)
-    };
-    let fetched = thread::scope(|scope| {
-        let threads: Vec<_> = some
-            .iter()
-            .map(|one| scope.spawn(move || fetch(one)))
-            .collect();
-        let ends = threads.into_iter().map(thread::ScopedJoinHandle::join);
-        ends.collect::<Vec<_>>()
-    });
-    for end in fetched {
-        match end {
-            Ok(fetched) => fetched.map(drop)?,
-            Err(panic) => std::panic::resume_unwind(panic),
-        }
-    }
-    Ok(())
-}
-
-/// Whether everything that is bound is there, when nobody else is at work on the system.
-///
-/// # Errors
-/// [`BoundError::Gone`] when it is not.
 pub(crate) fn check_bound(sysroot: &Sysroot, commit: &Checksum) -> Result<(), BoundError> {
-    let bound = bound_by(sysroot.repo(), commit)?;
-    if bound.is_empty() {
-        return Ok(());
-    }
-    let there = names_in(&make_store(sysroot)?)?;
-    match bound.into_iter().find(|one| !there.contains(&one.name)) {
-        Some(gone) => Err(BoundError::Gone(gone.name)),
-        None => Ok(()),
-    }
+    let root = BoundRoot::of_commit(sysroot.repo(), commit)?;
+    check_bound_images(BoundPlace::of(sysroot), &root)
 }
 
 /// Remove what no deployment binds any more; how many images.
@@ -220,18 +516,8 @@ pub(crate) fn check_bound(sysroot: &Sysroot, commit: &Checksum) -> Result<(), Bo
 /// # Errors
 /// [`BoundError`]; nothing is removed when it is not known what is bound.
 pub fn prune_container_store(sysroot: &Sysroot) -> Result<usize, BoundError> {
-    let Some(store) = open_store(sysroot)? else {
-        return Ok(0);
-    };
-    let bound = bound_by_any(sysroot)?;
-    let mut removed = 0_usize;
-    for image in store.images()? {
-        if !image.names.iter().any(|name| bound.contains(name)) {
-            store.remove(&image.id)?;
-            removed = removed.saturating_add(1);
-        }
-    }
-    Ok(removed)
+    // Nothing gets a time of removal.
+    prune_bound_images(BoundPlace::of(sysroot), &bound_roots(sysroot)?, 0)
 }
 
 /// Where a store is, for other programs.
@@ -249,7 +535,7 @@ pub struct BoundStore {
 /// # Errors
 /// [`BoundError`].
 pub fn bound_store(sysroot: &Sysroot) -> Result<BoundStore, BoundError> {
-    let store = make_store(sysroot)?;
+    let store = BoundPlace::of(sysroot).make()?;
     let (root, run) = store.places();
     Ok(BoundStore {
         root: root.to_owned(),
@@ -262,189 +548,28 @@ pub fn bound_store(sysroot: &Sysroot) -> Result<BoundStore, BoundError> {
 /// # Errors
 /// [`BoundError`].
 pub fn bound_images(sysroot: &Sysroot) -> Result<Vec<BoundImageStatus>, BoundError> {
-    let stored = match open_store(sysroot)? {
-        Some(store) => store.images()?,
-        None => Vec::new(),
-    };
-    let status = bound_by_any(sysroot)?.into_iter().map(|image| {
-        let mut stored = stored.iter();
-        let found = stored.find(|one| one.names.contains(&image));
-        let digest = found.map(|found| found.digest.clone());
-        BoundImageStatus { image, digest }
-    });
-    Ok(status.collect())
+    list_bound_images(BoundPlace::of(sysroot), &bound_roots(sysroot)?)
 }
 
-fn bound_by_any(sysroot: &Sysroot) -> Result<BTreeSet<String>, BoundError> {
-    let mut names = BTreeSet::new();
-    for one in sysroot.load()?.listed() {
-        let bound = bound_by(sysroot.repo(), &one.id().commit)?;
-        names.extend(bound.into_iter().map(|bound| bound.name));
+/// All deployments, and what they bind.
+///
+/// # Errors
+/// [`BoundError`].
+pub fn bound_roots(sysroot: &Sysroot) -> Result<Vec<BoundRoot>, BoundError> {
+    let state = sysroot.load()?;
+    let listed = state.listed();
+    let roots = listed.iter();
+    roots
+        .map(|one| labelled(sysroot, &one.id().commit))
+        .collect()
+}
+
+/// The root in a commit, with its policy where that is needed.
+fn labelled(sysroot: &Sysroot, commit: &Checksum) -> Result<BoundRoot, BoundError> {
+    let root = BoundRoot::of_commit(sysroot.repo(), commit)?;
+    if root.is_empty() {
+        return Ok(root);
     }
-    Ok(names)
-}
-
-fn names_in(store: &ContainerStore) -> Result<BTreeSet<String>, BoundError> {
-    let images = store.images()?.into_iter();
-    Ok(images.flat_map(|image| image.names).collect())
-}
-
-/// Asks the registry for the digest.
-fn resolve(bound: Bound, access: &Access, interrupt: &Interrupt) -> Result<Wanted, BoundError> {
-    let name: RegistryReference = parse(&bound.name)?;
-    let own;
-    let access = match &bound.auth_file {
-        Some(file) => {
-            own = access.with_authfile(file)?;
-            &own
-        }
-        None => access,
-    };
-    let image = ImageReference::new(Transport::Registry, bound.name.clone());
-    let image = OstreeImageReference::unverified(image);
-    let found =
-        fetch_manifest(&image, access, interrupt).map_err(|source| BoundError::Resolve {
-            image: bound.name.clone(),
-            source: Box::new(source),
-        })?;
-    let source = match name.digest() {
-        Some(_) => bound.name.clone(),
-        None => name.pinned(&found.digest).to_string(),
-    };
-    let digest = found.digest.to_string();
-    Ok(Wanted {
-        bound,
-        source,
-        digest,
-    })
-}
-
-fn parse(name: &str) -> Result<RegistryReference, BoundError> {
-    name.parse().map_err(|source| BoundError::Name {
-        image: name.to_owned(),
-        source,
-    })
-}
-
-/// The images that the system in a commit binds, each once.
-fn bound_by(repo: &Repo, commit: &Checksum) -> Result<BTreeSet<Bound>, BoundError> {
-    let Some((contents, _)) = repo.subtree(commit, BOUND_IMAGES)? else {
-        return Ok(BTreeSet::new());
-    };
-    let mut bound = BTreeSet::new();
-    for (file, object) in repo.load_dirtree(&contents)?.files {
-        let header = repo.open_file(&object)?.header;
-        if !header.is_symlink() {
-            return Err(BoundError::NoLink(file));
-        }
-        let path = format!("{BOUND_IMAGES}/{file}");
-        let text = read_in_root(repo, commit, &path)?;
-        let text = text.ok_or_else(|| BoundError::Dangling(file.clone()))?;
-        let found = BoundImage::parse(&file, &text);
-        let found = found.map_err(|source| BoundError::Unit { file, source })?;
-        let mut name = parse(&found.image)?.to_string();
-        if !name.contains('@') && parse(&name)?.tag().is_none() {
-            name.push_str(":latest");
-        }
-        bound.insert(Bound {
-            name,
-            auth_file: found.auth_file.map(PathBuf::from),
-        });
-    }
-    Ok(bound)
-}
-
-/// The text of a file in a commit, where links count from the commit's root.
-fn read_in_root(repo: &Repo, commit: &Checksum, path: &str) -> Result<Option<String>, BoundError> {
-    let mut path = path.to_owned();
-    for _ in 0..MAX_LINKS {
-        let (parent, name) = path.rsplit_once('/').unwrap_or(("", &path));
-        let Some((contents, _)) = repo.subtree(commit, parent)? else {
-            return Ok(None);
-        };
-        let files = repo.load_dirtree(&contents)?.files;
-        let Some((_, object)) = files.into_iter().find(|(other, _)| other == name) else {
-            return Ok(None);
-        };
-        let file = repo.open_file(&object)?;
-        let Some(target) = &file.header.symlink else {
-            let mut text = String::new();
-            let read = file.content.take(MAX_UNIT).read_to_string(&mut text);
-            read.during("read", &path)?;
-            return Ok(Some(text));
-        };
-        path = joined(parent, target);
-    }
-    Ok(None)
-}
-
-/// Where a link leads that is in `parent`; the defaults of `/etc` are in `usr/etc`.
-fn joined(parent: &str, target: &str) -> String {
-    let mut parts: Vec<&str> = match target.starts_with('/') {
-        true => Vec::new(),
-        false => parent.split('/').collect(),
-    };
-    for part in target.split('/') {
-        match part {
-            "" | "." => {}
-            ".." => {
-                parts.pop();
-            }
-            part => parts.push(part),
-        }
-    }
-    if parts.first() == Some(&"etc") {
-        parts.insert(0, "usr");
-    }
-    parts.join("/")
-}
-
-fn open_store(sysroot: &Sysroot) -> Result<Option<ContainerStore>, BoundError> {
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let dir = match rustix::fs::openat(sysroot.dir(), STORE, flags, Mode::empty()) {
-        Err(Errno::NOENT) => return Ok(None),
-        other => other.during("open directory", STORE)?,
-    };
-    let root = path_of(dir.as_fd())?;
-    let run = match sysroot.run() {
-        Some(run) => path_of(run)?.join(RUN),
-        None => path_of(sysroot.dir())?.join(RUN_OFFLINE),
-    };
-    Ok(Some(ContainerStore::new(dir, root, run)))
-}
-
-fn make_store(sysroot: &Sysroot) -> Result<ContainerStore, BoundError> {
-    let mut path = String::new();
-    for part in STORE.split('/') {
-        path.push_str(part);
-        match rustix::fs::mkdirat(sysroot.dir(), &path, Mode::from_raw_mode(0o755)) {
-            Ok(()) | Err(Errno::EXIST) => path.push('/'),
-            Err(error) => return Err(error).during("create", &path)?,
-        }
-    }
-    let made = open_store(sysroot)?;
-    made.ok_or_else(|| BoundError::Gone(STORE.to_owned()))
-}
-
-/// Where a directory is that is open: other programs take paths.
-fn path_of(dir: BorrowedFd<'_>) -> Result<PathBuf, BoundError> {
-    let link = format!("/proc/self/fd/{}", dir.as_raw_fd());
-    Ok(std::fs::read_link(&link).during("follow", &link)?)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn links_count_from_the_root() {
-        for (parent, target, expected) in [
-            ("usr/lib/bootc", "/usr/share/a.image", "usr/share/a.image"),
-            ("usr/lib/bootc", "../a.image", "usr/lib/a.image"),
-            ("usr/lib/bootc", "../../../../etc/x/a", "usr/etc/x/a"),
-            ("usr/lib/bootc", "./a", "usr/lib/bootc/a"),
-        ] {
-            assert_eq!(joined(parent, target), expected);
-        }
-    }
+    let policy = ::image::policy_of_commit(sysroot.repo(), commit)?;
+    Ok(root.labelled(policy))
 }

@@ -155,7 +155,8 @@ pub fn deploy(
         progress,
         interrupt,
     )?;
-    fetch_bound(sysroot, &pulled.commit, access, progress, interrupt).map_err(Box::new)?;
+    let now = options.now;
+    fetch_bound(sysroot, &pulled.commit, access, now, progress, interrupt).map_err(Box::new)?;
     let follows = options.target.as_ref().unwrap_or(image);
     let locked = sysroot.lock(options.lock_timeout)?;
     let stateroot_created = locked.ensure_stateroot(&options.stateroot)?;

@@ -12,7 +12,10 @@ use ostree::{FsckOptions, ReadError, Repo};
 use ostree_format::{ObjectKind, ObjectName};
 use progress::{Interrupt, Interrupted, Progress};
 
+use crate::bound_images::Asked;
+use crate::bound_repair::BoundDamage;
 use crate::{Access, ComposefsPullError, ComposefsPullOptions, composefs_pull, image_repair};
+use crate::{BoundPlace, BoundRoot};
 
 /// What was found in all stores.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -62,13 +65,28 @@ pub struct Stores<'s> {
     pub repo: Option<&'s Repo>,
     /// The composefs repository.
     pub composefs: Option<&'s Store>,
+    /// The store of bound images, and the roots that need them.
+    pub bound: Option<(BoundPlace<'s>, &'s [BoundRoot])>,
 }
 
 impl<'s> Stores<'s> {
     /// These.
     #[must_use]
     pub const fn new(repo: Option<&'s Repo>, composefs: Option<&'s Store>) -> Self {
-        Self { repo, composefs }
+        Self {
+            repo,
+            composefs,
+            bound: None,
+        }
+    }
+
+    /// With the store of bound images as well, of which `roots` need some.
+    #[must_use]
+    pub const fn with_bound(self, place: BoundPlace<'s>, roots: &'s [BoundRoot]) -> Self {
+        Self {
+            bound: Some((place, roots)),
+            ..self
+        }
     }
 }
 
@@ -114,6 +132,7 @@ struct Found {
     objects: u64,
     commits: Vec<String>,
     composefs: Vec<Damage>,
+    bound: BoundDamage,
 }
 
 impl Found {
@@ -126,6 +145,7 @@ impl Found {
             objects: 0,
             commits: Vec::new(),
             composefs: Vec::new(),
+            bound: BoundDamage::default(),
         };
         if let Some(repo) = stores.repo {
             let report = repo.fsck(&FsckOptions::default(), progress, interrupt)?;
@@ -137,6 +157,10 @@ impl Found {
             found.objects += report.objects;
             found.composefs = report.damage;
         }
+        if let Some((place, roots)) = stores.bound {
+            found.bound = BoundDamage::look(place, roots, interrupt)?;
+            found.objects += found.bound.looked_at;
+        }
         Ok(found)
     }
 
@@ -147,7 +171,9 @@ impl Found {
             .map(|damage| format!("ostree: {damage}"));
         let composefs = self.composefs.iter();
         let composefs = composefs.map(|damage| format!("composefs: {damage}"));
-        commits.chain(composefs).collect()
+        let bound = self.bound.all();
+        let bound = bound.map(|damage| format!("containers: {damage}"));
+        commits.chain(composefs).chain(bound).collect()
     }
 }
 
@@ -165,6 +191,7 @@ impl Mender<'_> {
         if let Some(repo) = self.stores.repo.filter(|_| !found.commits.is_empty()) {
             self.mend_commits(repo)?;
         }
+        self.mend_bound(&found.bound)?;
         let Some(store) = self
             .stores
             .composefs
@@ -187,6 +214,22 @@ impl Mender<'_> {
             let mended = image_repair(repo, &image, access, now, self.progress, self.interrupt);
             self.note(&image.to_string(), mended.err());
         }
+        Ok(())
+    }
+
+    fn mend_bound(&self, damage: &BoundDamage) -> Result<(), FsckError> {
+        let Some((place, roots)) = self.stores.bound.filter(|_| !damage.is_empty()) else {
+            return Ok(());
+        };
+        let asked = Asked {
+            access: self.access,
+            now: self.now,
+            progress: self.progress,
+            interrupt: self.interrupt,
+        };
+        let mended = damage.mend(place, roots, &asked);
+        self.interrupt.check()?;
+        self.note("that is bound", mended.err());
         Ok(())
     }
 

@@ -8,6 +8,9 @@ mod access;
 mod auth_check;
 mod backend;
 mod bound_images;
+mod bound_repair;
+mod bound_root;
+mod bound_store;
 mod change;
 mod cleanup;
 mod composefs_backend;
@@ -65,8 +68,12 @@ pub use access::{Access, AccessError};
 pub use auth_check::{AuthCheck, AuthCheckError, AuthPlace, auth_check};
 pub use backend::{Backend, BootedOstree, Completed, Job};
 pub use bound_images::{
-    BoundError, BoundImageStatus, BoundStore, bound_images, bound_store, prune_container_store,
+    BoundError, BoundImageStatus, BoundPlan, BoundStore, bound_images, bound_roots, bound_store,
+    check_bound_images, fetch_bound_images, list_bound_images, prune_bound_images,
+    prune_container_store,
 };
+pub use bound_root::BoundRoot;
+pub use bound_store::BoundPlace;
 pub use change::{BootedEntry, Change, ChangeError, ChangeOptions};
 pub use cleanup::{Cleaned, cleanup};
 pub use composefs_backend::BootedComposefs;

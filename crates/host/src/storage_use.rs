@@ -8,15 +8,20 @@ use durable::IoContext as _;
 use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
 
+use crate::bound_store::STORE;
 use crate::{Storage, StorageError};
 
 /// The stores, by their directories below the physical root.
-const STORES: [(&str, &str); 4] = [
+const STORES: [(&str, &str); 5] = [
     ("ostree", "ostree/repo"),
     ("deployments", "ostree/deploy"),
     ("composefs", "composefs"),
+    ("containers", STORE),
     ("boot", "boot"),
 ];
+
+/// Not of the store that it lies in: bound images, where there is no repository of commits.
+const BESIDE: &str = "composefs/bootc";
 
 /// What one store takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -102,7 +107,8 @@ fn walk(
             Err(Errno::NOENT) => continue,
             other => other.during("look at", &below)?,
         };
-        if stat.st_dev != device {
+        let is_other_store = below == Path::new(BESIDE);
+        if stat.st_dev != device || is_other_store {
             continue;
         }
         note(&stat, bit, inodes);

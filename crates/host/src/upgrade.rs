@@ -196,7 +196,8 @@ fn follow(
     };
     let pulled = pull_if(repo, image, access, &choices, progress, interrupt, agree)?;
     let plan = planned.into_inner();
-    fetch_bound(sysroot, &pulled.commit, access, progress, interrupt).map_err(Box::new)?;
+    let now = options.now;
+    fetch_bound(sysroot, &pulled.commit, access, now, progress, interrupt).map_err(Box::new)?;
     if options.download_only && !options.stage {
         return Ok(Upgraded {
             plan,

@@ -18,7 +18,7 @@ use crate::{ArgumentChanges, ChangeError, LayerCount};
 const UNPACKED_SIZE: &str = "io.containers.estargz.uncompressed-size";
 
 /// How much larger a layer is taken to be unpacked where nothing tells. Layers of distributions give 2.2 to 3.
-const USUAL_RATIO: u64 = 3;
+pub(crate) const USUAL_RATIO: u64 = 3;
 
 /// Where kernels are.
 const MODULES: &str = "usr/lib/modules";
@@ -71,10 +71,10 @@ pub struct FileSystemPlan {
 
 /// Bytes of layers, unpacked.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-struct Unpacked {
-    likely: u64,
-    at_least: u64,
-    estimate: bool,
+pub(crate) struct Unpacked {
+    pub(crate) likely: u64,
+    pub(crate) at_least: u64,
+    pub(crate) estimate: bool,
 }
 
 /// What is deployed until now.
@@ -207,7 +207,10 @@ fn removed(state: &State, merge: &Deployment) -> Vec<String> {
 
 /// The bytes of layers as archives. What is in them and stored already is counted, too: nothing tells before
 /// they are fetched.
-fn unpacked<'a>(layers: impl Iterator<Item = &'a Layer>, ratio: impl FnOnce() -> u64) -> Unpacked {
+pub(crate) fn unpacked<'a>(
+    layers: impl Iterator<Item = &'a Layer>,
+    ratio: impl FnOnce() -> u64,
+) -> Unpacked {
     let mut sum = Unpacked::default();
     let mut untold = 0_u64;
     for layer in layers {

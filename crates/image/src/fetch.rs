@@ -1,9 +1,8 @@
 //! Fetching one layer: from its blob to a commit.
 
-use error_class::{Classified as _, ErrorClass};
 use layer::{Companion, LayerBlob, LayerError, PathPolicy, Tap, TreeOptions};
 use oci::digest::DigestReader;
-use oci::source::{Error as SourceError, ImageSource};
+use oci::source::{Error as SourceError, ImageSource, fetch_part};
 use oci::spec::Descriptor;
 use ostree::{Expect, Repo, Transaction, TransactionOptions};
 use ostree_format::Checksum;
@@ -51,14 +50,9 @@ impl Fetcher<'_> {
         policy: Option<&file_contexts::Policy>,
     ) -> Result<Fetched, ImportError> {
         let descriptor = self.descriptors.get(index).ok_or(ImportError::Planless)?;
-        let mut fetched = self.fetch_once(index, layer, paths, policy);
-        if fetched.as_ref().is_err_and(blames_content) && self.source.forget_part(descriptor) {
-            fetched = self.fetch_once(index, layer, paths, policy);
-        }
-        if fetched.as_ref().map_or_else(blames_content, |_| true) {
-            self.source.forget_part(descriptor);
-        }
-        fetched
+        fetch_part(self.source, descriptor, || {
+            self.fetch_once(index, layer, paths, policy)
+        })
     }
 
     fn fetch_once(
@@ -186,14 +180,6 @@ impl Fetcher<'_> {
         task.done();
         Ok(result)
     }
-}
-
-/// Whether other content would have made a difference.
-fn blames_content(error: &ImportError) -> bool {
-    matches!(
-        error.class(),
-        ErrorClass::Corrupt | ErrorClass::InvalidInput | ErrorClass::Unsupported
-    )
 }
 
 /// The diff_id as a checksum. Other algorithms than SHA-256 are not verified while streaming; the blob's

@@ -126,7 +126,9 @@ impl<'t> Builder<'t> {
                 entries.skip(entry)?;
                 self.target(&entry.link).map_err(problem)?
             }
-            EntryKind::Other(kind) => return Err(problem(EntryProblem::UnsupportedType(kind))),
+            EntryKind::Special(kind) => {
+                return Err(problem(EntryProblem::UnsupportedType(kind.name())));
+            }
             EntryKind::File | EntryKind::Symlink => self.store(entries, entry, &path)?,
         };
         let parent = self.parent(entry, parents)?;

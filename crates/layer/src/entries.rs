@@ -86,6 +86,8 @@ impl<'c> Entries<'c> {
                     let entry = entry?;
                     if let Some(tap) = &mut self.tap {
                         tap.header(&input[..consumed]).map_err(LayerError::Tap)?;
+                        tap.entry(&entry)
+                            .map_err(|error| LayerError::Tap(error.in_entry(&entry.path)))?;
                     }
                     self.source.consume(consumed);
                     return self.counted(entry).map(Some);

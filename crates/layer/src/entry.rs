@@ -24,33 +24,70 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
 
 /// What an entry is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum EntryKind {
+#[expect(clippy::exhaustive_enums, reason = "all that an archive can have")]
+pub enum EntryKind {
+    /// A regular file, or something of a type that nobody knows.
     File,
+    /// A directory.
     Dir,
+    /// A symbolic link.
     Symlink,
+    /// Another name of an entry before.
     HardLink,
     /// Something that OSTree does not store.
-    Other(&'static str),
+    Special(Special),
+}
+
+/// A file that is no file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(clippy::exhaustive_enums, reason = "all that an archive can have")]
+pub enum Special {
+    /// A character device, with its major and minor number.
+    Character(u32, u32),
+    /// A block device, with its major and minor number.
+    Block(u32, u32),
+    /// A named pipe.
+    Fifo,
+}
+
+impl Special {
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Character(..) => "character device",
+            Self::Block(..) => "block device",
+            Self::Fifo => "fifo",
+        }
+    }
 }
 
 /// The header of an entry.
 #[derive(Debug)]
-pub(crate) struct Entry {
-    pub(crate) path: Vec<u8>,
-    pub(crate) link: Vec<u8>,
-    pub(crate) kind: EntryKind,
+#[non_exhaustive]
+pub struct Entry {
+    /// Its path as it stands in the archive.
+    pub path: Vec<u8>,
+    /// Where a link leads.
+    pub link: Vec<u8>,
+    /// What it is.
+    pub kind: EntryKind,
     /// Whether it is a file to everybody, and not only because nobody knows its type.
-    pub(crate) is_plain: bool,
-    pub(crate) permissions: u32,
-    pub(crate) uid: u32,
-    pub(crate) gid: u32,
-    pub(crate) xattrs: Xattrs,
+    pub is_plain: bool,
+    /// The lower twelve bits of its mode.
+    pub permissions: u32,
+    /// The user it belongs to.
+    pub uid: u32,
+    /// The group it belongs to.
+    pub gid: u32,
+    /// When it was changed last: seconds since 1970, and nanoseconds.
+    pub mtime: (u64, u32),
+    /// Its extended attributes.
+    pub xattrs: Xattrs,
     /// Bytes of content, once holes are filled in.
-    pub(crate) size: u64,
+    pub size: u64,
     /// Where content is, for a sparse file: offset and length of each region.
-    pub(crate) regions: Option<Vec<(u64, u64)>>,
+    pub regions: Option<Vec<(u64, u64)>>,
     /// Bytes of the entry in the archive, without padding.
-    pub(crate) stored: u64,
+    pub stored: u64,
 }
 
 /// GNU tar's type of a directory in an incremental dump.
@@ -101,6 +138,7 @@ pub(crate) fn convert(
             EntryType::Regular | EntryType::Continuous
         ),
         permissions: parsed.mode & 0o7777,
+        mtime: (parsed.mtime, nanoseconds(&records)),
         uid: number(parsed.uid)?,
         gid: number(parsed.gid)?,
         xattrs: xattrs(&records).map_err(problem)?,
@@ -119,13 +157,28 @@ fn kind(parsed: &ParsedEntry<'_>) -> EntryKind {
         EntryType::Directory => EntryKind::Dir,
         EntryType::Symlink => EntryKind::Symlink,
         EntryType::Link => EntryKind::HardLink,
-        EntryType::Char => EntryKind::Other("character device"),
-        EntryType::Block => EntryKind::Other("block device"),
-        EntryType::Fifo => EntryKind::Other("fifo"),
+        EntryType::Char => EntryKind::Special(device(parsed, Special::Character)),
+        EntryType::Block => EntryKind::Special(device(parsed, Special::Block)),
+        EntryType::Fifo => EntryKind::Special(Special::Fifo),
         EntryType::Other(DUMP_DIRECTORY) => EntryKind::Dir,
         // POSIX: what nobody knows is a file.
         _ => EntryKind::File,
     }
+}
+
+fn device(parsed: &ParsedEntry<'_>, make: fn(u32, u32) -> Special) -> Special {
+    let number = |number: Option<u32>| number.unwrap_or_default();
+    make(number(parsed.dev_major), number(parsed.dev_minor))
+}
+
+/// The part of the time of modification behind the point.
+fn nanoseconds(records: &[Record<'_>]) -> u32 {
+    let value = pax::last(records, "mtime").and_then(|value| std::str::from_utf8(value).ok());
+    let Some((_, fraction)) = value.and_then(|value| value.split_once('.')) else {
+        return 0;
+    };
+    let digits = fraction.get(..9).unwrap_or(fraction);
+    format!("{digits:0<9}").parse().unwrap_or_default()
 }
 
 /// The path, which an empty PAX record gives back to the header.

@@ -24,6 +24,7 @@ mod tree_layer;
 
 pub use archive::{ArchiveOptions, import_archive};
 pub use compression::Compression;
+pub use entry::{Entry, EntryKind, Special};
 pub use error::{EntryProblem, LayerError};
 pub use export::{
     Content, DetachedError, ExportError, LayerOptions, ObjectSource, Packed, Packer, Packing,

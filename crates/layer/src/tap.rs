@@ -7,6 +7,7 @@ use progress::Interrupt;
 
 use crate::LayerError;
 use crate::entries::Entries;
+use crate::entry::Entry;
 use crate::error::printable;
 use crate::pipeline::{LayerBlob, run};
 
@@ -31,6 +32,15 @@ pub trait Tap: Send {
     /// # Errors
     /// Why the archive cannot be taken in; the import ends.
     fn header(&mut self, bytes: &[u8]) -> Result<(), Box<TapError>>;
+
+    /// What that header says.
+    ///
+    /// # Errors
+    /// As [`Tap::header`].
+    fn entry(&mut self, entry: &Entry) -> Result<(), Box<TapError>> {
+        let _ = entry;
+        Ok(())
+    }
 
     /// The content of the entry begins, of `size` bytes.
     ///

@@ -154,7 +154,9 @@ impl<'t> Builder<'t> {
                     }
                 }
             }
-            EntryKind::Other(kind) => return Err(problem(EntryProblem::UnsupportedType(kind))),
+            EntryKind::Special(kind) => {
+                return Err(problem(EntryProblem::UnsupportedType(kind.name())));
+            }
             EntryKind::File | EntryKind::Symlink => self.store(entries, entry, &absolute(names))?,
         };
         let parent = self.parent(entry, parents)?;

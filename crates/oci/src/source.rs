@@ -3,6 +3,7 @@
 use std::fmt;
 use std::io::Read;
 
+use error_class::{Classified, ErrorClass};
 use oci_spec::image::Descriptor;
 
 use crate::context::Context;
@@ -192,6 +193,34 @@ pub fn open_verified(
             open(&reference.imgref, context)
         }
     }
+}
+
+/// Let a blob be fetched and used. What an earlier try left of it may be damaged; then it is fetched anew. Nothing is
+/// kept of a blob that was used, or whose content is to blame.
+///
+/// # Errors
+/// Those of `fetch`.
+pub fn fetch_part<T, E: Classified>(
+    source: &dyn ImageSource,
+    descriptor: &Descriptor,
+    mut fetch: impl FnMut() -> Result<T, E>,
+) -> Result<T, E> {
+    let mut fetched = fetch();
+    if fetched.as_ref().is_err_and(blames_content) && source.forget_part(descriptor) {
+        fetched = fetch();
+    }
+    if fetched.as_ref().map_or_else(blames_content, |_| true) {
+        source.forget_part(descriptor);
+    }
+    fetched
+}
+
+/// Whether other content would have made a difference.
+fn blames_content(error: &impl Classified) -> bool {
+    matches!(
+        error.class(),
+        ErrorClass::Corrupt | ErrorClass::InvalidInput | ErrorClass::Unsupported
+    )
 }
 
 /// The digest in a descriptor.

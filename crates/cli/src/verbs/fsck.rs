@@ -5,7 +5,7 @@ use std::os::fd::AsFd as _;
 
 use clap::Args;
 use error_class::ErrorClass;
-use host::Stores;
+use host::{BoundPlace, Stores};
 use rustix::fs::AtFlags;
 
 use crate::context::Context;
@@ -36,7 +36,15 @@ impl Fsck {
         let repo = has_commits.then(|| context.place().open_repository());
         let repo = repo.transpose()?;
         let store = host::composefs_store(root.as_fd())?;
-        let stores = Stores::new(repo.as_ref(), store.as_ref());
+        // A system that cannot be read needs nothing that could be told.
+        let sysroot = context
+            .storage()
+            .ok()
+            .and_then(|storage| storage.sysroot().ok());
+        let roots = sysroot.and_then(|sysroot| host::bound_roots(&sysroot).ok());
+        let roots = roots.unwrap_or_default();
+        let place = BoundPlace::new(root.as_fd(), None);
+        let stores = Stores::new(repo.as_ref(), store.as_ref()).with_bound(place, &roots);
         let access = self.source.access()?;
         let mend = self.repair.then(|| (&access, environment::now()));
         let checked = host::fsck(stores, mend, context.progress(), context.interrupt())?;

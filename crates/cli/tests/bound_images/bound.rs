@@ -1,116 +1,15 @@
-//! Logically bound images: what a system's own units run is there before it boots, and the real podman finds it.
-
-mod support;
+//! What a system's own units run is there before it boots, and the real podman finds it.
 
 use std::fs;
 use std::path::Path;
-use std::process::Command;
 
 use serde_json::{Value, json};
-use support::host::{Host, tree};
-use support::{answer, assert_valid, bootroot, refusal};
-use tempfile::TempDir;
-use testkit::oci::{Image, Layer, LayoutBuilder};
-use testkit::tar::TarWriter;
+use testkit::oci::{Image, Layer};
 use testkit::{HTPASSWD_PASSWORD, HTPASSWD_USER, Registry};
 
-/// A registry with the images `app/web:1` and `app/db:1`, and a host that knows it.
-struct Scene {
-    registry: Registry,
-    host: Host,
-    dir: TempDir,
-}
-
-impl Scene {
-    fn new(registry: Registry) -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        let conf = format!(
-            "[[registry]]\nlocation = \"{}\"\ninsecure = true\n",
-            registry.host()
-        );
-        fs::write(dir.path().join("registries.conf"), conf).unwrap();
-        let scene = Self {
-            registry,
-            host: Host::new(),
-            dir,
-        };
-        for name in ["web", "db"] {
-            scene.push(name, name);
-        }
-        scene
-    }
-
-    /// Pushes an application whose only file has this text.
-    fn push(&self, name: &str, text: &str) {
-        let apps = self.dir.path().join(format!("{name}-image"));
-        let layer = TarWriter::new().file("app", 0o755, text);
-        let image = Image::new().layer(Layer::new(layer.finish()));
-        LayoutBuilder::new(&apps).tag("1", &image);
-        let source = format!("oci:{}:1", apps.display());
-        self.registry.push(&source, &format!("app/{name}:1"));
-    }
-
-    /// The name of an application.
-    fn name(&self, name: &str) -> String {
-        format!("{}/app/{name}:1", self.registry.host())
-    }
-
-    /// Publishes a system that binds what these units say.
-    fn publish(&self, version: &str, units: &[(&str, String)]) {
-        let units_dir = "usr/share/containers/systemd";
-        let mut tree = tree(version)
-            .dir("usr/lib/bootc", 0o755)
-            .dir("usr/lib/bootc/bound-images.d", 0o755);
-        for (name, text) in units {
-            let link = format!("usr/lib/bootc/bound-images.d/{name}");
-            tree = tree.symlink(link, format!("/{units_dir}/{name}")).file(
-                format!("{units_dir}/{name}"),
-                0o644,
-                text,
-            );
-        }
-        let image = Image::bootable().label("org.opencontainers.image.version", version);
-        let image = image.layer(Layer::new(tree.finish()));
-        self.host.publish_image("latest", &image);
-    }
-
-    fn command(&self, line: &str) -> Command {
-        let mut command = bootroot(&self.host.line(line));
-        let conf = self.dir.path().join("registries.conf");
-        command.env("CONTAINERS_REGISTRIES_CONF", conf);
-        command.env_remove("REGISTRY_AUTH_FILE");
-        command
-    }
-
-    #[track_caller]
-    fn run(&self, line: &str) -> String {
-        answer(&mut self.command(line))
-    }
-
-    /// The names that the real podman finds in the store.
-    fn found_by_podman(&self) -> Vec<String> {
-        let store = self.host.sysroot.join("ostree/bootc/storage");
-        let (own, run) = (self.dir.path().join("own"), self.dir.path().join("run"));
-        let mut podman = testkit::command("podman");
-        podman.arg("--root").arg(own).arg("--runroot").arg(run);
-        podman.arg(format!(
-            "--storage-opt=additionalimagestore={}",
-            store.display()
-        ));
-        podman.args(["images", "--format", "{{.Repository}}:{{.Tag}}"]);
-        let mut names: Vec<_> = answer(&mut podman).lines().map(str::to_owned).collect();
-        names.sort_unstable();
-        names
-    }
-}
-
-fn image_unit(name: &str) -> String {
-    format!("[Image]\nImage={name}\n")
-}
-
-fn container_unit(name: &str) -> String {
-    format!("[Unit]\nDescription=a database\n[Container]\nImage={name}\n")
-}
+use crate::scene::{Scene, container_unit, image_unit};
+use crate::support::host::tree;
+use crate::support::{answer, assert_valid, bootroot, refusal};
 
 #[test]
 fn what_is_bound_is_there_and_goes_when_nothing_binds_it() {

@@ -1,0 +1,8 @@
+//! Logically bound images.
+
+mod bound;
+mod damage;
+mod killed;
+mod scene;
+#[path = "../support/mod.rs"]
+mod support;
