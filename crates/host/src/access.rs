@@ -172,7 +172,7 @@ impl Access {
     }
 
     /// Where podman keeps images, if that can be understood.
-    fn storage(&self) -> Result<Option<Storage>, AccessError> {
+    pub(crate) fn storage(&self) -> Result<Option<Storage>, AccessError> {
         let chosen = self.storage_conf.as_deref();
         let usual = STORAGE_CONF.map(Path::new);
         let paths = chosen.map_or_else(|| usual.to_vec(), |chosen| vec![chosen]);

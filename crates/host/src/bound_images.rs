@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use containers::{BOUND_IMAGES, BoundImageError, StoreError, StoreSession};
+use containers::{BOUND_IMAGES, BoundImageError, ContainerStore, StoreError, StoreSession};
 use containers_image::{ImageError, WantedImage};
 use error_class::{Classified, ErrorClass};
 use oci::digest::Digest;
@@ -185,25 +185,17 @@ pub fn fetch_bound_images(
     if root.images.is_empty() {
         return Ok(BoundPlan::default());
     }
+    let asked = Asked {
+        access,
+        now,
+        progress,
+        interrupt,
+    };
     let store = place.make()?.labelled(root.labeler.clone());
     let session = store.begin(now, LOCK_TIMEOUT)?;
     let mut record = BoundRecord::read(&store)?;
-    let shelf = Shelf::new(&store)?;
-    let mut digests = BTreeMap::new();
-    let mut wanted = Vec::new();
-    for bound in &root.images {
-        interrupt.check()?;
-        let asked = Asked {
-            access,
-            now,
-            progress,
-            interrupt,
-        };
-        let (digest, found) = asked.settle(&shelf, &record, root, bound)?;
-        digests.insert(bound.name.clone(), digest);
-        wanted.extend(found);
-    }
-    let plan = plan(&store, &digests, &wanted)?;
+    let (digests, wanted) = asked.settle_all(&Shelf::new(&store)?, &record, root)?;
+    let plan = plan(Some(&store), &digests, &wanted)?;
     plan.has_room(&store, progress)?;
     let images: Vec<WantedImage<'_>> = wanted.iter().map(Resolved::wanted).collect();
     for one in &wanted {
@@ -220,6 +212,35 @@ pub fn fetch_bound_images(
     Ok(plan)
 }
 
+/// What [`fetch_bound_images`] would fetch. Nothing is changed.
+///
+/// # Errors
+/// [`BoundError`].
+pub fn plan_bound_images(
+    place: BoundPlace<'_>,
+    root: &BoundRoot,
+    access: &Access,
+    now: u64,
+    progress: &dyn Progress,
+    interrupt: &Interrupt,
+) -> Result<BoundPlan, BoundError> {
+    if root.images.is_empty() {
+        return Ok(BoundPlan::default());
+    }
+    let asked = Asked {
+        access,
+        now,
+        progress,
+        interrupt,
+    };
+    let store = place.open()?;
+    let record = store.as_ref().map(BoundRecord::read).transpose()?;
+    let shelf = store.as_ref().map(Shelf::new).transpose()?;
+    let (record, shelf) = (record.unwrap_or_default(), shelf.unwrap_or_default());
+    let (digests, wanted) = asked.settle_all(&shelf, &record, root)?;
+    plan(store.as_ref(), &digests, &wanted)
+}
+
 /// How images are asked for.
 pub(crate) struct Asked<'a> {
     pub(crate) access: &'a Access,
@@ -229,6 +250,24 @@ pub(crate) struct Asked<'a> {
 }
 
 impl Asked<'_> {
+    /// Which images a root's names stand for, and those that are not there.
+    fn settle_all(
+        &self,
+        shelf: &Shelf<'_>,
+        record: &BoundRecord,
+        root: &BoundRoot,
+    ) -> Result<(BTreeMap<String, String>, Vec<Resolved>), BoundError> {
+        let mut digests = BTreeMap::new();
+        let mut wanted = Vec::new();
+        for bound in &root.images {
+            self.interrupt.check()?;
+            let (digest, found) = self.settle(shelf, record, root, bound)?;
+            digests.insert(bound.name.clone(), digest);
+            wanted.extend(found);
+        }
+        Ok((digests, wanted))
+    }
+
     /// Which image a name stands for, and that image unless it is there and whole by that name.
     fn settle(
         &self,
@@ -333,16 +372,18 @@ impl Resolved {
     }
 }
 
-fn plan(
-    store: &containers::ContainerStore,
+pub(crate) fn plan(
+    store: Option<&ContainerStore>,
     digests: &BTreeMap<String, String>,
     wanted: &[Resolved],
 ) -> Result<BoundPlan, BoundError> {
     let mut layers = BTreeMap::new();
     for one in wanted {
-        let missing = containers_image::missing(store, &one.manifest, &one.config);
-        let missing = missing.map_err(|error| BoundError::Fetch(Box::new(error)))?;
         let all = one.manifest.layers();
+        let missing =
+            store.map(|store| containers_image::missing(store, &one.manifest, &one.config));
+        let missing = missing.unwrap_or_else(|| Ok((0..all.len()).collect()));
+        let missing = missing.map_err(|error| BoundError::Fetch(Box::new(error)))?;
         let missing = missing.into_iter().filter_map(|index| all.get(index));
         layers.extend(missing.map(|layer| (layer.digest.to_string(), layer)));
     }
@@ -360,9 +401,14 @@ fn plan(
 }
 
 impl BoundPlan {
-    fn has_room(
+    /// Nothing when nothing is bound.
+    pub(crate) fn unless_empty(self) -> Option<Self> {
+        (!self.images.is_empty()).then_some(self)
+    }
+
+    pub(crate) fn has_room(
         &self,
-        store: &containers::ContainerStore,
+        store: &ContainerStore,
         progress: &dyn Progress,
     ) -> Result<(), BoundError> {
         // Where that cannot be told, writing tells.
@@ -496,14 +542,12 @@ impl BoundRoot {
 pub(crate) fn fetch_bound(
     sysroot: &Sysroot,
     commit: &Checksum,
-    access: &Access,
-    now: u64,
-    progress: &dyn Progress,
-    interrupt: &Interrupt,
+    asked: &Asked<'_>,
 ) -> Result<BoundPlan, BoundError> {
     let root = labelled(sysroot, commit)?;
     let place = BoundPlace::of(sysroot);
-    fetch_bound_images(place, &root, access, now, progress, interrupt)
+    let (progress, interrupt) = (asked.progress, asked.interrupt);
+    fetch_bound_images(place, &root, asked.access, asked.now, progress, interrupt)
 }
 
 pub(crate) fn check_bound(sysroot: &Sysroot, commit: &Checksum) -> Result<(), BoundError> {
@@ -564,8 +608,20 @@ pub fn bound_roots(sysroot: &Sysroot) -> Result<Vec<BoundRoot>, BoundError> {
         .collect()
 }
 
+/// What the system in a commit binds, and what of that would be fetched.
+pub(crate) fn plan_bound(
+    sysroot: &Sysroot,
+    commit: &Checksum,
+    asked: &Asked<'_>,
+) -> Result<BoundPlan, BoundError> {
+    let root = BoundRoot::of_commit(sysroot.repo(), commit)?;
+    let place = BoundPlace::of(sysroot);
+    let (progress, interrupt) = (asked.progress, asked.interrupt);
+    plan_bound_images(place, &root, asked.access, asked.now, progress, interrupt)
+}
+
 /// The root in a commit, with its policy where that is needed.
-fn labelled(sysroot: &Sysroot, commit: &Checksum) -> Result<BoundRoot, BoundError> {
+pub(crate) fn labelled(sysroot: &Sysroot, commit: &Checksum) -> Result<BoundRoot, BoundError> {
     let root = BoundRoot::of_commit(sysroot.repo(), commit)?;
     if root.is_empty() {
         return Ok(root);

@@ -77,12 +77,7 @@ impl BoundRoot {
     /// What is stored for it gets labels of SELinux by its policy.
     #[must_use]
     pub fn labelled(mut self, policy: Option<Policy>) -> Self {
-        self.labeler = policy.map(|policy| -> Labeler {
-            Arc::new(move |path, mode| {
-                let path = format!("{STORAGE}/{path}");
-                policy.label(path.as_bytes(), mode).map(xattr_value)
-            })
-        });
+        self.labeler = policy.map(labeler);
         self
     }
 
@@ -102,6 +97,14 @@ impl BoundRoot {
     }
 }
 
+/// Labels as a policy has them for podman's storage.
+pub(crate) fn labeler(policy: Policy) -> Labeler {
+    Arc::new(move |path, mode| {
+        let path = format!("{STORAGE}/{path}");
+        policy.label(path.as_bytes(), mode).map(xattr_value)
+    })
+}
+
 impl Bound {
     /// # Errors
     /// [`BoundError`].
@@ -118,7 +121,7 @@ impl Bound {
 }
 
 /// The name as podman has it: with a tag, or with a digest only.
-fn full_name(image: &str) -> Result<String, BoundError> {
+pub(crate) fn full_name(image: &str) -> Result<String, BoundError> {
     let name = parse(image)?;
     let digest: Option<Digest> = name.digest().cloned();
     Ok(match (digest, name.tag()) {

@@ -115,6 +115,11 @@ impl BoundRecord {
         self.0.entry(root.key.clone()).or_default().extend(digests);
     }
 
+    /// Whether a root keeps an image by this name, be it bound or not.
+    pub(crate) fn has_name(&self, name: &str) -> bool {
+        self.0.values().any(|digests| digests.contains_key(name))
+    }
+
     /// Forgets roots that are gone; whether there were any.
     pub(crate) fn keep(&mut self, roots: &[BoundRoot]) -> bool {
         let before = self.0.len();
@@ -131,14 +136,17 @@ impl BoundRecord {
 }
 
 /// The images of a store, to be looked for in.
+#[derive(Default)]
 pub(crate) struct Shelf<'s> {
-    store: &'s ContainerStore,
+    /// Nothing where there is no store yet.
+    store: Option<&'s ContainerStore>,
     images: Vec<StoredContainerImage>,
 }
 
 impl<'s> Shelf<'s> {
     pub(crate) fn new(store: &'s ContainerStore) -> Result<Self, BoundError> {
         let images = store.images()?;
+        let store = Some(store);
         Ok(Self { store, images })
     }
 
@@ -156,7 +164,8 @@ impl<'s> Shelf<'s> {
 
     pub(crate) fn is_whole(&self, image: &StoredContainerImage) -> bool {
         let id = image.id.parse::<ImageId>();
-        id.is_ok_and(|id| self.store.has_whole(&id).unwrap_or_default())
+        let there = |id| self.store.and_then(|store| store.has_whole(&id).ok());
+        id.is_ok_and(|id| there(id).unwrap_or_default())
     }
 
     /// The image that a root has bound to a name.

@@ -12,7 +12,7 @@ use sysroot::{
     Origin, StaterootName, Sysroot, SysrootLockError,
 };
 
-use crate::bound_images::{check_bound, fetch_bound};
+use crate::bound_images::{Asked, check_bound, fetch_bound};
 use crate::text::text;
 use crate::{
     Access, ImageArgsError, PullError, PullOptions, Pulled, argument_changes, image_arguments, pull,
@@ -155,8 +155,13 @@ pub fn deploy(
         progress,
         interrupt,
     )?;
-    let now = options.now;
-    fetch_bound(sysroot, &pulled.commit, access, now, progress, interrupt).map_err(Box::new)?;
+    let asked = Asked {
+        access,
+        now: options.now,
+        progress,
+        interrupt,
+    };
+    fetch_bound(sysroot, &pulled.commit, &asked).map_err(Box::new)?;
     let follows = options.target.as_ref().unwrap_or(image);
     let locked = sysroot.lock(options.lock_timeout)?;
     let stateroot_created = locked.ensure_stateroot(&options.stateroot)?;

@@ -37,6 +37,7 @@ mod image_list;
 mod image_metadata;
 mod image_prune;
 mod image_remove;
+mod image_to_storage;
 mod kernel_arguments;
 mod layer_sum;
 mod packages;
@@ -59,6 +60,7 @@ mod stored;
 mod switch_in_place;
 mod text;
 mod undeploy;
+mod unified;
 mod upgrade;
 mod upgrade_plan;
 mod wipe;
@@ -69,8 +71,8 @@ pub use auth_check::{AuthCheck, AuthCheckError, AuthPlace, auth_check};
 pub use backend::{Backend, BootedOstree, Completed, Job};
 pub use bound_images::{
     BoundError, BoundImageStatus, BoundPlan, BoundStore, bound_images, bound_roots, bound_store,
-    check_bound_images, fetch_bound_images, list_bound_images, prune_bound_images,
-    prune_container_store,
+    check_bound_images, fetch_bound_images, list_bound_images, plan_bound_images,
+    prune_bound_images, prune_container_store,
 };
 pub use bound_root::BoundRoot;
 pub use bound_store::BoundPlace;
@@ -106,6 +108,7 @@ pub use image_list::{ImageEntry, ImageList, image_list};
 pub use image_metadata::{Document, image_metadata, image_verdict};
 pub use image_prune::{PruneDepth, PruneImagesError, Pruned, image_prune, image_prune_layers};
 pub use image_remove::{Removal, RemoveError, image_remove, image_remove_only};
+pub use image_to_storage::{ToStorageError, copy_to_storage};
 pub use kernel_arguments::{ArgsChange, change_kernel_arguments, kernel_arguments};
 pub use packages::PackageChanges;
 pub use pin::{Pinned, pin};
@@ -128,6 +131,7 @@ pub use storage_use::{StorageUse, StoreUse, storage_use};
 pub use stored::StoredError;
 pub use switch_in_place::{SwitchedInPlace, switch_origin_inplace};
 pub use undeploy::undeploy;
+pub use unified::{UnifyError, set_unified};
 pub use upgrade::{UpgradeOptions, Upgraded, check_upgrade, switch, upgrade};
 pub use upgrade_plan::{FileSystemPlan, UpgradePlan};
 pub use wipe::wipe_ostree;

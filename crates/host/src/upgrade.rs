@@ -15,11 +15,12 @@ use sysroot::{
     StaterootName, Sysroot,
 };
 
-use crate::bound_images::{check_bound, fetch_bound};
+use crate::bound_images::{Asked, check_bound, fetch_bound, plan_bound};
 use crate::change::describe;
 use crate::image_args::{argument_changes, image_arguments};
 use crate::pull::{already_present, look, pull_if};
 use crate::reboot_required::require_reboot;
+use crate::unified::keep_unified;
 use crate::upgrade_plan::{UpgradePlan, what_frees_space};
 use crate::{Access, Change, ChangeError, Check, PullError, PullOptions, Pulled, check, retag};
 
@@ -98,6 +99,10 @@ pub struct Upgraded {
     pub change: Option<Change>,
     /// What is carried over in `/etc`, and where that meets changes of the image.
     pub etc: Option<sysroot::EtcPlan>,
+    /// The images that the system binds, with what had to be fetched of them; nothing when it binds none, or is not
+    /// stored.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bound: Option<crate::BoundPlan>,
     /// Bytes that nothing needed any more and that were removed afterwards.
     pub collected_bytes: u64,
 }
@@ -184,7 +189,20 @@ fn follow(
     let choices = pull_options(options);
     if options.dry_run {
         return match look(repo, image, access, &choices, progress, interrupt)? {
-            Prepared::AlreadyPresent(state) => plan_stored(sysroot, image, &state, options),
+            Prepared::AlreadyPresent(state) => {
+                let planned = plan_stored(sysroot, image, &state, options)?;
+                let asked = Asked {
+                    access,
+                    now: options.now,
+                    progress,
+                    interrupt,
+                };
+                let bound = plan_bound(sysroot, &state.merge_commit, &asked).map_err(Box::new)?;
+                Ok(Upgraded {
+                    bound: bound.unless_empty(),
+                    ..planned
+                })
+            }
             Prepared::Ready(plan) => plan_before_fetch(sysroot, image, &plan, options),
         };
     }
@@ -196,15 +214,25 @@ fn follow(
     };
     let pulled = pull_if(repo, image, access, &choices, progress, interrupt, agree)?;
     let plan = planned.into_inner();
-    let now = options.now;
-    fetch_bound(sysroot, &pulled.commit, access, now, progress, interrupt).map_err(Box::new)?;
+    let asked = Asked {
+        access,
+        now: options.now,
+        progress,
+        interrupt,
+    };
+    let bound = fetch_bound(sysroot, &pulled.commit, &asked).map_err(Box::new)?;
+    let version = (&pulled.commit, &pulled.digest);
+    keep_unified(sysroot, image, version, &asked).map_err(Box::new)?;
+    let bound = bound.unless_empty();
     if options.download_only && !options.stage {
         return Ok(Upgraded {
             plan,
+            bound,
             ..done(image, Some(pulled))
         });
     }
-    deploy_pulled(sysroot, image, pulled, plan, options, progress, interrupt)
+    let deployed = deploy_pulled(sysroot, image, pulled, plan, options, progress, interrupt)?;
+    Ok(Upgraded { bound, ..deployed })
 }
 
 /// Deploys an image that was fetched, and judged, before.
@@ -482,6 +510,7 @@ fn done(image: &OstreeImageReference, pull: Option<Pulled>) -> Upgraded {
         held: false,
         change: None,
         etc: None,
+        bound: None,
         collected_bytes: 0,
     }
 }

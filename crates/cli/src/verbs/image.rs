@@ -10,6 +10,7 @@ pub(crate) mod metadata;
 mod prune;
 mod pull;
 mod remove;
+mod set_unified;
 mod verify;
 
 use clap::Subcommand;
@@ -37,6 +38,7 @@ pub(crate) enum Image {
     Prune(prune::Prune),
     Pull(pull::Pull),
     Remove(remove::Remove),
+    SetUnified(set_unified::SetUnified),
     Verify(verify::Verify),
 }
 
@@ -56,6 +58,7 @@ impl Image {
             Self::Prune(verb) => verb.run(context),
             Self::Pull(verb) => verb.run(context),
             Self::Remove(verb) => verb.run(context),
+            Self::SetUnified(verb) => verb.run(context),
             Self::Verify(verb) => verb.run(context),
         }
     }

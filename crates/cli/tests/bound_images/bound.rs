@@ -159,3 +159,44 @@ fn podman_works_on_the_store_itself() {
     let listed = scene.run("image cmd list --format {{.Repository}}:{{.Tag}}");
     assert_eq!(listed, format!("{web}\n"));
 }
+
+#[test]
+fn the_system_itself_is_there_for_podman() {
+    let scene = Scene::new(Registry::start());
+    let host = scene.registry.host();
+    let name = format!("{host}/os:latest");
+    let web = scene.name("web");
+    let push = |version: &str, units: &[(&str, String)]| {
+        scene.publish(version, units);
+        scene
+            .registry
+            .push(&scene.host.image("latest"), "os:latest");
+    };
+    push("2", &[]);
+    let said = refusal(&mut scene.command("image set-unified"), 6);
+    assert!(said.contains("registry"), "{said}");
+    scene.run(&format!("switch registry:{name}"));
+    assert_eq!(scene.found_by_podman(), Vec::<String>::new());
+    let said = scene.run("image set-unified");
+    assert!(said.contains(&name), "{said}");
+    assert_eq!(scene.found_by_podman(), [name.clone()]);
+    scene.run("cleanup");
+    assert_eq!(scene.found_by_podman(), [name.clone()]);
+    // The next one comes along, and goes with the deployment.
+    push("3", &[("web.image", image_unit(&web))]);
+    let upgraded: Value = serde_json::from_str(&scene.run("upgrade --json")).unwrap();
+    assert_valid("upgrade", &upgraded);
+    assert_eq!(upgraded["bound"]["images"][0]["image"], json!(web));
+    assert!(upgraded["bound"]["bytes_to_fetch"].as_u64().unwrap() > 0);
+    let by_digest = format!("{host}/os:<none>");
+    assert_eq!(
+        scene.found_by_podman(),
+        [web.clone(), by_digest, name.clone()]
+    );
+    push("4", &[("web.image", image_unit(&web))]);
+    scene.run("upgrade");
+    scene.run("fsck");
+    scene.run(&format!("switch {}", scene.host.image("latest")));
+    scene.run("rollback");
+    scene.run("fsck");
+}

@@ -69,8 +69,8 @@ impl StoreSession<'_> {
     /// Removes what no list names: a process was killed that was to put it there, or to remove it.
     pub(super) fn tidy(&self) -> Result<(), StoreError> {
         let dir = self.store.dir();
-        let locks = [LAYERS_LOCK, IMAGES_LOCK];
-        let locks = locks.map(|lock| Lock::exclusive(dir, Path::new(lock), self.timeout));
+        let layers_lock = Lock::exclusive(dir, Path::new(LAYERS_LOCK), self.timeout)?;
+        let images_lock = Lock::exclusive(dir, Path::new(IMAGES_LOCK), self.timeout)?;
         let listed = self.store.listed_layers()?;
         let images: Vec<ImageRecord> = read_list(dir, IMAGES)?;
         for name in self.store.names("overlay")? {
@@ -93,9 +93,7 @@ impl StoreSession<'_> {
             }
         }
         self.tidy_links(&listed)?;
-        for lock in locks {
-            drop(lock?);
-        }
+        drop((layers_lock, images_lock));
         Ok(())
     }
 

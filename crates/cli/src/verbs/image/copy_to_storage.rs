@@ -5,7 +5,6 @@ use std::path::PathBuf;
 
 use clap::Args;
 use error_class::{Classified, ErrorClass};
-use image::ExportToOCIOpts;
 use oci::reference::{ImageReference, OstreeImageReference, Transport};
 
 use crate::context::Context;
@@ -66,17 +65,19 @@ impl CopyToStorage {
         let name = format!("{}/oci:image", scratch.0.display());
         let copy = ImageReference::new(Transport::OciDir, name);
         let storage = context.storage()?;
-        let written = host::image_export(
+        let (written, is_stored) = host::copy_to_storage(
             storage.repo(),
             &source,
             &copy,
+            &self.target,
             &self.access.access()?,
-            &ExportToOCIOpts::default(),
+            environment::now(),
             context.progress(),
             context.interrupt(),
         )?;
-        let said = environment::copy_to_podman(&copy.to_string(), &self.target)?;
-        if let Some(said) = said {
+        if !is_stored
+            && let Some(said) = environment::copy_to_podman(&copy.to_string(), &self.target)?
+        {
             return Err(CopyError::Skopeo(said).into());
         }
         let mut out = context.results();
