@@ -254,7 +254,7 @@ impl Fetcher<'_> {
         let Some(layer) = missing.layer() else {
             return Ok(());
         };
-        let staged = match self.from_storage(missing, layer) {
+        let staged = match self.another_copy(missing, layer) {
             Some(staged) => staged,
             None => fetch_part(missing.image.source, &layer.descriptor, || {
                 self.fetch_once(missing, layer)
@@ -264,7 +264,7 @@ impl Fetcher<'_> {
     }
 
     /// The layer, if another one in the storage has the same archive, and it is whole.
-    fn from_storage(&self, missing: &Missing<'_>, layer: &Layer) -> Option<(Staged, StagedLayer)> {
+    fn another_copy(&self, missing: &Missing<'_>, layer: &Layer) -> Option<(Staged, StagedLayer)> {
         let store = self.session.store();
         let stored = store.layer_with(&missing.diff_id.to_string()).ok()??;
         let blob = LayerBlob {

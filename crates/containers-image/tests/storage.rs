@@ -288,9 +288,12 @@ fn a_storage_is_the_one_that_skopeo_writes() {
     }
 }
 
+/// A way to write a file with holes, of this size and with these pieces.
+type Holes = fn(u64, &[(u64, &[u8])]) -> Sparse;
+
 #[test]
 fn skopeo_gives_the_same_layers_back() {
-    let sparse = |how: fn(u64, &[(u64, &[u8])]) -> Sparse| {
+    let sparse = |how: Holes| {
         how(
             100_000,
             &[(0, &[b'a'; 512][..]), (50_000, b"in the middle")],

@@ -179,9 +179,9 @@ fn the_system_itself_is_there_for_podman() {
     assert_eq!(scene.found_by_podman(), Vec::<String>::new());
     let said = scene.run("image set-unified");
     assert!(said.contains(&name), "{said}");
-    assert_eq!(scene.found_by_podman(), [name.clone()]);
+    assert_eq!(scene.found_by_podman(), std::slice::from_ref(&name));
     scene.run("cleanup");
-    assert_eq!(scene.found_by_podman(), [name.clone()]);
+    assert_eq!(scene.found_by_podman(), std::slice::from_ref(&name));
     // The next one comes along, and goes with the deployment.
     push("3", &[("web.image", image_unit(&web))]);
     let upgraded: Value = serde_json::from_str(&scene.run("upgrade --json")).unwrap();

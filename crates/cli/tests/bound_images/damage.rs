@@ -178,7 +178,7 @@ fn damage_is_found_and_mended() {
             fs::read_to_string(scene.stored("app")).unwrap(),
             "what it contains"
         );
-        assert_eq!(scene.found_by_podman(), [name.clone()]);
+        assert_eq!(scene.found_by_podman(), std::slice::from_ref(&name));
     }
     // What is gone everywhere is told, and the rest goes on.
     fs::remove_file(scene.stored("app")).unwrap();

@@ -223,11 +223,14 @@ impl TreeWriter {
         for (path, times) in &self.times {
             match self.open_dir(path) {
                 Ok(dir) => {
-                    rustix::fs::futimens(dir, times).during("set the time of", shown(path))?
+                    let set = rustix::fs::futimens(dir, times);
+                    set.during("set the time of", shown(path))?;
                 }
                 // Something else is there by now.
                 Err(Errno::NOENT | Errno::NOTDIR) => {}
-                Err(error) => Err(error).during("open", shown(path))?,
+                Err(error) => {
+                    Err(error).during("open", shown(path))?;
+                }
             }
         }
         Ok(())
