@@ -1,5 +1,5 @@
 //! A machine whose root is an image of composefs, which our own program mounts in the initramfs: it upgrades itself, keeps
-//! what is local, and goes back. `.config/nextest.toml` runs this after everything else.
+//! what is local, and goes back; where the file system has fs-verity, the next root is verified. `.config/nextest.toml` runs this after everything else.
 
 mod support;
 
@@ -61,4 +61,72 @@ fn a_machine_upgrades_its_root_and_goes_back() {
     );
     assert_has(&console, &["TEST files: local.conf", "TEST status: exit 0"]);
     assert_lacks(&console, &["TEST files: new.conf", "UNIT"]);
+}
+
+/// The same of a machine whose kernel verifies what it boots next.
+const VERITY_SCRIPT: &str = r#"
+mount -o remount,rw /sysroot
+swap() { cp "$1" /tmp/object; rm "$1"; tr a b < /tmp/object > "$1"; }
+case $step in
+upgrade)
+    run before sed 's/composefs=?/UNVERIFIED /' /proc/cmdline
+    run upgrade bootroot -q upgrade
+    run fsck bootroot -q fsck
+    mkdir /sysroot/other
+    other="bootroot -q --sysroot /sysroot/other composefs"
+    run init $other init --fs-verity
+    run pull $other pull docker://REGISTRY/os/test:v2
+    run whole $other check
+    object=$(find /sysroot/other/composefs/objects -type f | head -n 1)
+    echo more 2>/dev/null >> $object || echo "TEST an object cannot be changed"
+    cp $object /tmp/object; rm $object; cp /tmp/object $object
+    run bare $other check;;
+verity)
+    sed -n 's/^[^ ]* \/ \(overlay .*\)/TEST root: \1/p' /proc/mounts
+    kernel=$(ls /usr/lib/modules/*/vmlinuz)
+    size=$(stat -c %s $kernel)
+    object=$(find /sysroot/composefs/objects -type f -size ${size}c)
+    swap $object && echo "TEST an object is another one"
+    cat $kernel > /dev/null || echo "TEST the kernel cannot be read"
+    run damaged bootroot -q fsck
+    run repair bootroot -q fsck --repair
+    echo 2 > /proc/sys/vm/drop_caches
+    cmp $kernel /tmp/object && echo "TEST the kernel can be read"
+    run again bootroot -q fsck;;
+esac
+"#;
+
+#[test]
+fn a_machine_verifies_its_root() {
+    let machine = Machine::install_root(&mini_composefs_image(), VERITY_SCRIPT);
+
+    // As it was installed, from a file system that does not verify anything.
+    let console = machine.boot("upgrade");
+    assert_has(&console, &["RUNNING Mini 1", "UNVERIFIED"]);
+    assert_has(&console, &["TEST upgrade: exit 0", "TEST fsck: exit 0"]);
+    // Here everything is verified from the beginning.
+    assert_has(&console, &["TEST init: exit 0", "TEST pull: exit 0"]);
+    assert_has(
+        &console,
+        &["TEST whole: exit 0", "TEST an object cannot be changed"],
+    );
+    assert_lacks(&console, &["TEST bare: exit 0"]);
+    assert_has(
+        &console,
+        &["is not verified by the kernel; meta.json demands that"],
+    );
+
+    let console = machine.boot("verity");
+    assert_has(&console, &["RUNNING Mini 2", "verity=require"]);
+    assert_has(
+        &console,
+        &[
+            "TEST an object is another one",
+            "TEST the kernel cannot be read",
+        ],
+    );
+    assert_lacks(&console, &["TEST damaged: exit 0"]);
+    assert_has(&console, &["its content is another one"]);
+    assert_has(&console, &["TEST repair: exit 0", "TEST again: exit 0"]);
+    assert_has(&console, &["TEST the kernel can be read"]);
 }

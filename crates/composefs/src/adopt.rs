@@ -9,6 +9,7 @@ use durable::IoContext as _;
 use rustix::fs::{AtFlags, CWD, Mode, OFlags};
 use rustix::io::Errno;
 
+use crate::seal::can_be_sealed;
 use crate::{Batch, Store, StoreError};
 
 /// What became of a file that was to be an object.
@@ -50,6 +51,14 @@ impl Store {
         digest: &Digest,
     ) -> Result<Link, StoreError> {
         let path = digest.object_path();
+        if self.demands_verity() {
+            if self.has_object(digest)? {
+                return Ok(Link::Made(Adopted::Present));
+            }
+            if !is_sealed_for(dir, from, flags, digest)? {
+                return Ok(Link::Impossible);
+            }
+        }
         let mut linked = rustix::fs::linkat(dir, from, self.objects(), &path, flags);
         if linked == Err(Errno::NOENT) {
             // Either has no directory, or there is no such file.
@@ -66,6 +75,22 @@ impl Store {
             Err(Errno::NOENT) => Ok(Link::NoFile),
             Err(error) => Ok(Err(error).during("link object", path)?),
         }
+    }
+}
+
+/// Whether a file may be an object of a repository that demands verified ones: it is sealed for that. Of one that is not
+/// there, linking it will tell.
+fn is_sealed_for(
+    dir: BorrowedFd<'_>,
+    from: &str,
+    flags: AtFlags,
+    digest: &Digest,
+) -> Result<bool, StoreError> {
+    let mut how = OFlags::RDONLY | OFlags::CLOEXEC;
+    how.set(OFlags::NOFOLLOW, !flags.contains(AtFlags::SYMLINK_FOLLOW));
+    match rustix::fs::openat(dir, from, how, Mode::empty()) {
+        Err(Errno::NOENT) => Ok(true),
+        file => can_be_sealed(file.during("open", from)?.into(), digest),
     }
 }
 
@@ -118,6 +143,15 @@ impl Batch<'_> {
         if self.is_there(digest)? {
             return Ok(Adopted::Present);
         }
+        self.copy_anew(file, digest)
+    }
+
+    /// The same, whatever is there already.
+    pub(crate) fn copy_anew(
+        &mut self,
+        file: BorrowedFd<'_>,
+        digest: &Digest,
+    ) -> Result<Adopted, StoreError> {
         let writer = self.writer()?;
         let adopted = match rustix::fs::ioctl_ficlone(writer.file(), file) {
             Ok(()) => Adopted::Cloned,

@@ -107,6 +107,11 @@ impl<'s> Batch<'s> {
         self.store
     }
 
+    /// Where new objects lie, under their digests.
+    pub(crate) fn staging(&self) -> BorrowedFd<'_> {
+        self.staging.as_fd()
+    }
+
     /// Let there be an object with this content.
     ///
     /// # Errors
@@ -209,7 +214,7 @@ impl<'s> Batch<'s> {
         Ok(())
     }
 
-    /// Make everything visible: objects once they are on disk, then what has names, references last. The names
+    /// Make everything visible: objects once they are on disk, and verified by the kernel where that is demanded, then what has names, references last. The names
     /// are on disk by the next commit unless there are references.
     ///
     /// # Errors
@@ -218,6 +223,12 @@ impl<'s> Batch<'s> {
         crash_point("composefs:staged");
         if !self.objects.is_empty() {
             durable::sync_filesystem(self.store.dir())?;
+            if self.store.demands_verity() {
+                self.objects
+                    .iter()
+                    .try_for_each(|digest| self.seal_staged(digest))?;
+                crash_point("composefs:sealed");
+            }
             for digest in &self.objects {
                 self.publish(digest)?;
             }

@@ -45,6 +45,14 @@ pub enum Damage {
         /// What needs it.
         needed_by: String,
     },
+    /// The kernel does not verify an object, and has to.
+    #[error("object {digest} is not verified by the kernel; {needed_by} demands that")]
+    Unsealed {
+        /// Which.
+        digest: Digest,
+        /// What demands it.
+        needed_by: String,
+    },
     /// Something in the directory of objects is none.
     #[error("{path} is not the name of an object")]
     Stray {
@@ -95,6 +103,9 @@ impl Store {
             Err(error) => report.damage.push(error.into()),
         }
         self.check_objects(&objects, &mut report, progress, interrupt)?;
+        if self.demands_verity() {
+            self.check_seals(&objects, "meta.json", &mut report);
+        }
         let objects: HashSet<Digest> = objects.into_iter().collect();
         for category in [Category::Streams, Category::Images] {
             if let Err(error) = self.check_names(category, &objects, &mut report) {
@@ -212,15 +223,36 @@ impl Store {
         };
         match needed {
             Ok(needed) => {
-                let absent = |digest: &Digest| !objects.contains(digest);
-                let absent: HashSet<Digest> = needed.into_iter().filter(absent).collect();
+                let needed: HashSet<Digest> = needed.into_iter().collect();
+                let is_there = |digest: &Digest| objects.contains(digest);
+                let (there, absent): (Vec<_>, Vec<_>) = needed.into_iter().partition(is_there);
                 let damage = absent.into_iter().map(|digest| missing(digest, path));
                 report.damage.extend(damage);
+                // One that is verified is read from objects that are.
+                if category == Category::Images
+                    && !self.demands_verity()
+                    && self.is_sealed(digest).unwrap_or_default()
+                {
+                    self.check_seals(&there, path, report);
+                }
             }
             // It was told with the objects.
             Err(StoreError::Damaged { .. }) => {}
             Err(error) => report.damage.push(error.into()),
         }
+    }
+}
+
+impl Store {
+    /// Where all are demanded, those were checked before.
+    fn check_seals(&self, objects: &[Digest], needed_by: &str, report: &mut CheckReport) {
+        let open = |digest: &&Digest| !self.is_sealed(digest).unwrap_or_default();
+        let unsealed = objects.iter().filter(open);
+        let damage = unsealed.map(|digest| Damage::Unsealed {
+            digest: *digest,
+            needed_by: needed_by.to_owned(),
+        });
+        report.damage.extend(damage);
     }
 }
 

@@ -1,5 +1,6 @@
 use composefs_format::{ReadImageError, StreamError};
 use error_class::{Classified, ErrorClass};
+use progress::Interrupted;
 
 /// Why a repository of composefs cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -58,6 +59,14 @@ pub enum StoreError {
         /// Why.
         source: ReadImageError,
     },
+    /// Every object has to be verified by the kernel.
+    #[error(
+        "the composefs repository demands fs-verity of every object, which this file system or kernel does not have"
+    )]
+    NoVerity,
+    /// Stop was asked for.
+    #[error(transparent)]
+    Interrupted(#[from] Interrupted),
     /// Somebody else works there.
     #[error("the composefs repository is in use by another process; try again later")]
     Locked,
@@ -70,7 +79,8 @@ impl Classified for StoreError {
     fn class(&self) -> ErrorClass {
         match self {
             Self::Meta(_) => ErrorClass::Corrupt,
-            Self::Foreign { .. } => ErrorClass::Unsupported,
+            Self::Foreign { .. } | Self::NoVerity => ErrorClass::Unsupported,
+            Self::Interrupted(error) => error.class(),
             Self::Name { .. } => ErrorClass::InvalidInput,
             Self::Link { .. } | Self::Damaged { .. } | Self::Missing { .. } => ErrorClass::Corrupt,
             Self::Stream { source, .. } => source.class(),

@@ -12,6 +12,7 @@ mod error;
 mod lock;
 mod meta;
 mod names;
+mod seal;
 mod store;
 
 pub use adopt::Adopted;

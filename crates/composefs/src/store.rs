@@ -33,6 +33,7 @@ pub struct Store {
     objects: OwnedFd,
     algorithm: Algorithm,
     versions: Vec<Version>,
+    demands_verity: bool,
 }
 
 impl Store {
@@ -48,6 +49,7 @@ impl Store {
         let objects = rustix::fs::openat(&dir, "objects", flags, Mode::empty());
         let store = Self {
             objects: objects.during("open", "objects")?,
+            demands_verity: is_verified(&dir)?,
             dir,
             algorithm,
             versions,
@@ -99,6 +101,27 @@ impl Store {
     #[must_use]
     pub fn versions(&self) -> &[Version] {
         &self.versions
+    }
+
+    /// Whether the kernel has to verify every object, as it verifies `meta.json`.
+    #[must_use]
+    pub const fn demands_verity(&self) -> bool {
+        self.demands_verity
+    }
+
+    pub(crate) const fn now_demands_verity(&mut self) {
+        self.demands_verity = true;
+    }
+
+    /// The description, and what it says.
+    pub(crate) fn meta(&self) -> Result<(File, Vec<u8>), StoreError> {
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let file = rustix::fs::openat(&self.dir, META, flags, Mode::empty());
+        let file = File::from(file.during("open", META)?);
+        let mut content = Vec::new();
+        let read = (&file).take(MAX_META).read_to_end(&mut content);
+        read.during("read", META)?;
+        Ok((file, content))
     }
 
     /// The repository itself.
@@ -240,11 +263,6 @@ fn described(
         return Ok(None);
     };
     let (algorithm, versions) = Meta::from_bytes(&meta)?.usable()?;
-    if is_verified(&dir)? {
-        return Err(StoreError::Foreign {
-            what: "fs-verity on all objects".to_owned(),
-        });
-    }
     Ok(Some((dir, algorithm, versions)))
 }
 

@@ -7,6 +7,7 @@ use std::path::Path;
 
 use composefs::{Adopted, Store, StoreError};
 use composefs_format::{Algorithm, VerityHasher};
+use progress::{Interrupt, Silent};
 
 fn store(base: &Path) -> Store {
     let base = fs::File::open(base).unwrap();
@@ -34,6 +35,27 @@ fn it_is_private_and_made_once() {
     fs::write(path.join("meta.json"), "{}").unwrap();
     let damaged = Store::open(base.as_fd(), Path::new("composefs"));
     assert!(matches!(damaged, Err(StoreError::Meta(_))), "{damaged:?}");
+}
+
+/// The file system is made without fs-verity, whatever the kernel has.
+#[test]
+fn what_cannot_be_verified_is_not_demanded() {
+    let fs = testkit::disk::scratch_fs(16 << 20);
+    let mut store = store(&fs.path());
+    let object = store.begin().unwrap().add_object(&[7; 100]).unwrap();
+    let image = store.add_image(b"image", None).unwrap();
+    let (silent, interrupt) = (Silent, Interrupt::default());
+    assert!(!store.seal_image(&image, &silent, &interrupt).unwrap());
+    assert!(!store.is_sealed(&image).unwrap());
+    // What was not committed is not there.
+    let missing = store.is_sealed(&object);
+    assert!(
+        matches!(missing, Err(StoreError::Missing { .. })),
+        "{missing:?}"
+    );
+    let refused = store.demand_verity(&silent, &interrupt);
+    assert!(matches!(refused, Err(StoreError::NoVerity)), "{refused:?}");
+    assert!(!store.demands_verity());
 }
 
 /// `cfsctl init` makes nothing but the description.

@@ -18,4 +18,4 @@ pub use publish::{
     write_all,
 };
 pub use tree::{create_dir_all, remove_all};
-pub use verity::{NoVerity, enable_verity, verity_digest};
+pub use verity::{NoVerity, Seal, VerityHash, enable_verity, seal, seal_of, verity_digest};

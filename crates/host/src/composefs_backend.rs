@@ -98,6 +98,10 @@ impl BootedComposefs {
         let mut store = ensure_composefs_store(self.physical.as_fd(), Algorithm::Sha512)?;
         let made = fetch(&store, wanted.image, image, job)?;
         let id = made.root;
+        if !options.download_only || self.is_running() {
+            // Where that cannot be, entries say so.
+            store.seal_image(&id, job.progress, job.interrupt)?;
+        }
         let mut upgraded = Upgraded::nothing(image);
         upgraded.root = Some(made.fetched.clone());
         if options.download_only && !self.is_running() {

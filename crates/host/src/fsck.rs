@@ -203,7 +203,21 @@ impl Mender<'_> {
         if let Some(repo) = self.stores.repo {
             self.share(repo, store, &lost)?;
         }
-        self.fetch(store)
+        self.fetch(store)?;
+        self.seal(store, &lost)
+    }
+
+    /// What came back is verified where its image is, and so are images that came back themselves: the entries of those that
+    /// were verified demand it. An image that is not whole is told as such.
+    fn seal(&self, store: &Store, lost: &HashSet<Digest>) -> Result<(), FsckError> {
+        for digest in store.entries(Category::Images)?.into_values().flatten() {
+            if lost.contains(&digest) || store.is_sealed(&digest).unwrap_or_default() {
+                let sealed = store.seal_image(&digest, self.progress, self.interrupt);
+                self.interrupt.check()?;
+                self.note(&digest.to_string(), sealed.err());
+            }
+        }
+        Ok(())
     }
 
     fn mend_commits(&self, repo: &Repo) -> Result<(), FsckError> {

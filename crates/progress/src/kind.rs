@@ -64,6 +64,8 @@ pub enum TaskKind {
     Checkout,
     /// Computing the digests by which composefs verifies files; counts files.
     VerityDigests,
+    /// Letting the kernel verify objects by fs-verity; counts objects.
+    Seal,
     /// Copying what a checkout cannot link: `/etc`, and across file systems; counts files.
     CopyFiles,
     /// Copying the kernel and what belongs to it to `/boot`; counts bytes.
@@ -97,6 +99,7 @@ impl TaskKind {
             Self::Publish => "publish",
             Self::Checkout => "checkout",
             Self::VerityDigests => "verity-digests",
+            Self::Seal => "seal",
             Self::CopyFiles => "copy-files",
             Self::InstallKernel => "install-kernel",
             Self::Label => "label",
@@ -137,6 +140,7 @@ impl fmt::Display for TaskKind {
             Self::Publish => f.write_str("publishing objects"),
             Self::Checkout => f.write_str("checking out"),
             Self::VerityDigests => f.write_str("computing digests"),
+            Self::Seal => f.write_str("sealing objects"),
             Self::CopyFiles => f.write_str("copying files"),
             Self::InstallKernel => f.write_str("installing the kernel"),
             Self::Label => f.write_str("labelling"),

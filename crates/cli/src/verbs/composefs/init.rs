@@ -17,6 +17,13 @@ pub(crate) struct Init {
     /// What its digests are made with
     #[arg(long, value_enum, default_value = "sha512")]
     digest: Kind,
+
+    /// Demand that the kernel verifies every object
+    ///
+    /// By fs-verity, which the file system must have. Objects that are there already are sealed, and so is meta.json: cfsctl
+    /// demands the same then. It cannot be taken back.
+    #[arg(long)]
+    fs_verity: bool,
 }
 
 /// An algorithm.
@@ -36,7 +43,10 @@ impl Init {
             Kind::Sha256 => Algorithm::Sha256,
             Kind::Sha512 => Algorithm::Sha512,
         };
-        host::ensure_composefs_store(root.as_fd(), algorithm)?;
+        let mut store = host::ensure_composefs_store(root.as_fd(), algorithm)?;
+        if self.fs_verity {
+            store.demand_verity(context.progress(), context.interrupt())?;
+        }
         if rustix::fs::statat(&root, "ostree/repo", rustix::fs::AtFlags::empty()).is_err() {
             host::link_bootc(root.as_fd())?;
         }
