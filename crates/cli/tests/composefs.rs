@@ -429,6 +429,22 @@ fn taken(fs: &testkit::disk::ScratchFs, image: &str, options: &str) -> u64 {
     before - fs.free()
 }
 
+#[test]
+fn what_has_no_room_is_not_fetched() {
+    let scratch = testkit::scratch_dir();
+    let image = image_of(&scratch.path().join("image"), 10, 1 << 20);
+    let fs = testkit::disk::scratch_fs(24 << 20);
+    let root = fs.path();
+    answer(&mut ours(&root, "composefs init"));
+    let before = fs.free();
+    let refused = refusal(&mut ours(&root, &format!("composefs pull {image}")), 7);
+    for text in ["not enough space: at least 4", "bootroot composefs prune"] {
+        assert!(refused.contains(text), "{refused}");
+    }
+    assert_eq!(objects(&root), BTreeSet::new());
+    assert!(before - fs.free() < 1 << 20);
+}
+
 fn takes_hardly_more(make: fn(u64) -> testkit::disk::ScratchFs) {
     let scratch = testkit::scratch_dir();
     let image = image_of(&scratch.path().join("image"), 2000, 12 * 1024);

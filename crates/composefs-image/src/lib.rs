@@ -19,7 +19,7 @@ mod waiting;
 pub use documents::{RootKind, Stored, StoredImage, find, store_image};
 pub use error::ImageError;
 pub use list::{Listed, list, remove};
-pub use pull::{PullOptions, Pulled, pull};
+pub use pull::{PullOptions, Pulled, missing_layers, pull};
 pub use restore::{Restored, restore_layer};
 pub use root::root_of;
 pub use splitter::{Beside, LayerSplitter};

@@ -70,6 +70,19 @@ pub fn pull(
     })
 }
 
+/// The places in the manifest of the layers that a pull would fetch.
+///
+/// # Errors
+/// [`ImageError`].
+pub fn missing_layers(
+    store: &Store,
+    manifest: &RawManifest,
+    config: &RawConfig,
+) -> Result<Vec<usize>, ImageError> {
+    let missing = missing(store, manifest, config)?;
+    Ok(missing.into_iter().map(|layer| layer.index).collect())
+}
+
 /// A layer that is not there.
 struct Missing {
     index: usize,

@@ -16,6 +16,7 @@ use rustix::fs::{Mode, OFlags};
 
 use crate::image_explain::enforce;
 use crate::layer_sum::LayerSum;
+use crate::upgrade_plan::{USUAL_RATIO, Unpacked, unpacked};
 use crate::{Access, AccessError, TrustError};
 
 /// Where partly fetched layers are kept, below the repository.
@@ -52,6 +53,17 @@ pub enum ComposefsPullError {
     /// The image is not signed as it has to be.
     #[error(transparent)]
     Trust(#[from] TrustError),
+    /// There is not enough space for what would be fetched.
+    #[error(
+        "not enough space: at least {needed} bytes are new in the composefs repository, and {available} bytes are free \
+         there; space can be made by `bootroot composefs prune`, and by `bootroot composefs remove` before it"
+    )]
+    NoSpace {
+        /// What is needed at least.
+        needed: u64,
+        /// What is free.
+        available: u64,
+    },
     /// It cannot be stored.
     #[error(transparent)]
     Image(#[from] ImageError),
@@ -71,6 +83,7 @@ impl Classified for ComposefsPullError {
             Self::Access(error) => error.class(),
             Self::Source(error) => error.class(),
             Self::Trust(error) => error.class(),
+            Self::NoSpace { .. } => ErrorClass::NoSpace,
             Self::Image(error) => error.class(),
         }
     }
@@ -103,6 +116,10 @@ pub fn composefs_pull(
     let digest = manifest.digest();
     enforce(image, source, digest, access, &context, options.now)?;
     let config = source.config(&manifest).map_err(Box::new)?;
+    let missing = composefs_image::missing_layers(store, &manifest, &config)?;
+    let missing = missing.into_iter();
+    let missing = missing.filter_map(|index| manifest.layers().get(index));
+    has_room(store, &unpacked(missing, || USUAL_RATIO), progress)?;
     let mut choices = composefs_image::PullOptions::default();
     let name = options.name.clone();
     choices.name = Some(name.unwrap_or_else(|| image.imgref.to_string()));
@@ -118,6 +135,33 @@ pub fn composefs_pull(
     let pulled = composefs_image::pull(store, source, documents, &choices, &sum, interrupt)?;
     sum.done();
     Ok(pulled)
+}
+
+/// Whether what is new has room, before it is fetched.
+fn has_room(
+    store: &Store,
+    new: &Unpacked,
+    progress: &dyn Progress,
+) -> Result<(), ComposefsPullError> {
+    // Where that cannot be told, writing tells.
+    let Ok(stat) = rustix::fs::fstatvfs(store.dir()) else {
+        return Ok(());
+    };
+    let available = stat.f_bavail.saturating_mul(stat.f_frsize);
+    if new.at_least > available {
+        return Err(ComposefsPullError::NoSpace {
+            needed: new.at_least,
+            available,
+        });
+    }
+    if new.likely > available {
+        progress.note(&format!(
+            "space may not suffice: about {} bytes are new in the composefs repository, and {available} bytes are free \
+             there",
+            new.likely
+        ));
+    }
+    Ok(())
 }
 
 fn parts_dir(store: &Store) -> Result<OwnedFd, StoreError> {
