@@ -24,7 +24,7 @@ demo: setup build ## build a Debian image, pull, deploy, show status, boot it in
 test: setup check images ## everything, ending with the test runner's summary
 	BOOTROOT_CACHE=$(abspath $(LAB)) scripts/run-tests
 
-boot-test: setup images ## machines that upgrade themselves for minutes: power cuts, systemd, GRUB
+boot-test: setup images ## machines that upgrade themselves for minutes: power cuts, systemd, boot loaders
 	BOOTROOT_CACHE=$(abspath $(LAB)) $(CARGO) nextest run --locked --workspace --test boot_long --run-ignored only
 
 check: ## format, lints, documentation

@@ -1,9 +1,10 @@
 //! Staging: everything that takes time now, the rest when the system shuts down.
 //!
-//! The tree is checked out and its kernel brought to `/boot`; at shutdown `/etc` is made and gets the last
-//! local changes, and the boot entries are switched. In between the stage stands in `/run`, where
-//! libostree looks for it too: either program completes what the other has staged. That is also why
-//! `/etc` is not made earlier: libostree refuses a tree that has one already.
+//! The tree is checked out, with its defaults as `/etc`, and its kernel brought to `/boot`; at shutdown `/etc`
+//! gets what is local, and the boot entries are switched. In between the stage stands in `/run`, where libostree
+//! looks for it too: either program completes what the other has staged. That is why `/etc` is made so early: libostree
+//! completes no tree without one. We make it again at shutdown, because nothing tells an untouched one from one
+//! that an interrupted completion has left half merged.
 
 use std::os::fd::AsFd as _;
 use std::path::Path;
@@ -81,6 +82,7 @@ impl Locked<'_> {
 
     fn prepare_stage(&self, plan: &DeployPlan, step: VarStep<'_>) -> Result<(), DeployError> {
         self.make_tree(step)?;
+        self.make_etc(step.id, step.policy, step.progress, step.interrupt)?;
         self.make_backing(&plan.deployment, step.policy)?;
         if let Some(origin) = &plan.origin {
             self.write_origin(&plan.deployment, origin, step.policy)?;

@@ -91,6 +91,18 @@ pub fn demo_image() -> PathBuf {
     image
 }
 
+/// As [`demo_image`], of a Debian whose `ostree-prepare-root` mounts roots by composefs.
+///
+/// # Panics
+/// When it cannot be built: it needs a Debian mirror the first time.
+pub fn demo_composefs_image() -> PathBuf {
+    let image = cache().join("demo-of-sid");
+    run(script("build-demo-image")
+        .arg(&image)
+        .args(["--suite", "sid"]));
+    image
+}
+
 /// Adds bootroot and its units to both tags of [`mini_image`] or [`demo_image`]; the result is the OCI directory
 /// `out`.
 pub fn add_bootroot(image: &Path, binary: &Path, out: &Path) {
@@ -111,12 +123,22 @@ pub fn add_bootroot_and_more_to_initramfs(image: &Path, binary: &Path, more: &Pa
     run(add.arg("--initramfs").arg(more));
 }
 
+/// Adds the real `ostree` to what [`add_bootroot`] has made, as `libostree`: this machine's, or that of a Debian release.
+///
+/// # Panics
+/// When it cannot be done: for another release it needs a Debian mirror the first time.
+pub fn add_libostree(image: &Path, suite: Option<&str>, out: &Path) {
+    let mut add = script("add-libostree");
+    add.arg(image).arg(out);
+    run(add.args(suite.map(|suite| ["--suite", suite]).into_iter().flatten()));
+}
+
 /// A machine with a disk of its own, which reaches the loopback of this one at [`Guest::HOST`]. It remembers what
 /// it writes, and loses what it did not sync when it is cut off.
 #[derive(Debug)]
 pub struct Guest {
     disk: PathBuf,
-    by_grub: bool,
+    by_firmware: bool,
 }
 
 impl Guest {
@@ -131,21 +153,24 @@ impl Guest {
         let disk = disk.to_owned();
         Self {
             disk,
-            by_grub: false,
+            by_firmware: false,
         }
     }
 
-    /// As [`Self::install`], with a boot loader of its own: the real GRUB. What would be kernel arguments is the
-    /// machine's serial number.
-    pub fn install_grub(sysroot: &Path, disk: &Path) -> Self {
+    /// As [`Self::install`], with a real boot loader of its own: one of those that `scripts/boot-firmware` knows. What
+    /// would be kernel arguments is the machine's serial number.
+    pub fn install_loader(loader: &str, sysroot: &Path, disk: &Path) -> Self {
         let file_system = disk.with_extension("ext4");
         Self::install(sysroot, &file_system);
-        let mut install = script("boot-grub");
-        run(install.arg("install").arg(&file_system).arg(disk));
+        let mut install = script("boot-firmware");
+        run(install
+            .args(["install", loader])
+            .arg(&file_system)
+            .arg(disk));
         let disk = disk.to_owned();
         Self {
             disk,
-            by_grub: true,
+            by_firmware: true,
         }
     }
 
@@ -168,8 +193,8 @@ impl Guest {
     }
 
     fn booting(&self, kernel_arguments: &[&str]) -> Command {
-        let program = if self.by_grub {
-            "boot-grub"
+        let program = if self.by_firmware {
+            "boot-firmware"
         } else {
             "boot-disk"
         };

@@ -6,6 +6,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 use testkit::boot::{
     Guest, add_bootroot, add_bootroot_and_more_to_initramfs, add_bootroot_to_initramfs,
+    add_libostree,
 };
 use testkit::{Registry, golden, scratch_dir};
 
@@ -33,6 +34,14 @@ struct Kind {
     install: fn(&Path, &Path) -> Guest,
 }
 
+/// A system of OSTree whose boot loader the harness plays.
+const OF_OSTREE: Kind = Kind {
+    add_bootroot,
+    deploy,
+    var: "ostree/deploy/os/var",
+    install: Guest::install,
+};
+
 /// A machine that runs version 1 of an image and follows the tag `latest` of the registry, which has version 2 by now.
 /// `v1` and `v2` are there, too.
 pub(crate) struct Machine {
@@ -44,24 +53,54 @@ pub(crate) struct Machine {
 impl Machine {
     /// Install it from an OCI directory, to which bootroot is added. The script runs in the guest when it is up.
     pub(crate) fn install(image: &Path, script: &str) -> Self {
-        let of_ostree = Kind {
-            add_bootroot,
-            deploy,
-            var: "ostree/deploy/os/var",
-            install: Guest::install,
-        };
-        Self::install_as(&of_ostree, image, script)
+        Self::install_as(&OF_OSTREE, image, script)
     }
 
-    /// As [`Self::install`], booted by the real GRUB.
+    /// As [`Self::install`], with the real `ostree` of a Debian release beside it, or that of this machine.
+    pub(crate) fn install_beside_libostree(
+        image: &Path,
+        suite: Option<&'static str>,
+        script: &str,
+    ) -> Self {
+        let beside = Kind {
+            add_bootroot: match suite {
+                None => |image, binary, out| add_both(image, binary, None, out),
+                Some("sid") => |image, binary, out| add_both(image, binary, Some("sid"), out),
+                Some(other) => panic!("no machine has the ostree of {other}"),
+            },
+            ..OF_OSTREE
+        };
+        Self::install_as(&beside, image, script)
+    }
+
+    /// As [`Self::install`], booted by the real GRUB, from a BIOS.
     pub(crate) fn install_grub(image: &Path, script: &str) -> Self {
         let by_grub = Kind {
-            add_bootroot,
             deploy: deploy_for_grub,
-            var: "ostree/deploy/os/var",
-            install: Guest::install_grub,
+            install: |sysroot, disk| Guest::install_loader("grub-bios", sysroot, disk),
+            ..OF_OSTREE
         };
         Self::install_as(&by_grub, image, script)
+    }
+
+    /// As [`Self::install_grub`], from UEFI.
+    pub(crate) fn install_grub_efi(image: &Path, script: &str) -> Self {
+        let by_grub = Kind {
+            deploy: deploy_for_grub,
+            install: |sysroot, disk| Guest::install_loader("grub-efi", sysroot, disk),
+            ..OF_OSTREE
+        };
+        Self::install_as(&by_grub, image, script)
+    }
+
+    /// As [`Self::install`], booted by the real systemd-boot. `/boot` is a partition, which is mounted there alone.
+    pub(crate) fn install_systemd_boot(image: &Path, script: &str) -> Self {
+        let by_systemd_boot = Kind {
+            deploy: deploy_for_firmware,
+            install: |sysroot, disk| Guest::install_loader("systemd-boot", sysroot, disk),
+            ..OF_OSTREE
+        };
+        Self::install_as(&by_systemd_boot, image, script)
     }
 
     /// As [`Self::install`], with a root that is an image of composefs, which bootroot mounts in the initramfs.
@@ -80,9 +119,7 @@ impl Machine {
     pub(crate) fn install_signed(image: &Path, script: &str) -> Self {
         let signed = Kind {
             add_bootroot: add_bootroot_and_sign,
-            deploy,
-            var: "ostree/deploy/os/var",
-            install: Guest::install,
+            ..OF_OSTREE
         };
         Self::install_as(&signed, image, script)
     }
@@ -125,6 +162,13 @@ impl Machine {
         self.guest
             .boot_in_vain(&arguments.split(' ').collect::<Vec<_>>())
     }
+}
+
+fn add_both(image: &Path, binary: &Path, suite: Option<&str>, out: &Path) {
+    let scratch = scratch_dir();
+    let with_bootroot = scratch.path().join("image");
+    add_bootroot(image, binary, &with_bootroot);
+    add_libostree(&with_bootroot, suite, out);
 }
 
 /// Commits of both versions of the image are signed, and become images that are wrapped around them.
@@ -179,12 +223,26 @@ fn deploy(sysroot: &ScratchSysroot, here: &str, there: &str) {
     )));
 }
 
-/// GRUB finds `/boot` on the root file system, and nobody adds kernel arguments at boot.
+/// GRUB finds `/boot` on the root file system.
 fn deploy_for_grub(sysroot: &ScratchSysroot, here: &str, there: &str) {
     deploy(sysroot, here, there);
     let path = sysroot.path().display();
+    answer(&mut bootroot(&format!(
+        "ostree config set sysroot.bootprefix true --repo {path}/ostree/repo"
+    )));
+    add_arguments(sysroot);
+}
+
+/// `/boot` is on a partition of its own.
+fn deploy_for_firmware(sysroot: &ScratchSysroot, here: &str, there: &str) {
+    deploy(sysroot, here, there);
+    add_arguments(sysroot);
+}
+
+/// Nobody adds kernel arguments at boot.
+fn add_arguments(sysroot: &ScratchSysroot) {
+    let path = sysroot.path().display();
     for line in [
-        format!("ostree config set sysroot.bootprefix true --repo {path}/ostree/repo"),
         format!("ostree config set sysroot.bootloader none --repo {path}/ostree/repo"),
         format!(
             "-q --sysroot {path} kargs --in-place --append console=ttyS0 --append bootroot.demo"
