@@ -15,6 +15,7 @@ use boot_format::KernelArgs;
 use error_class::{Classified, ErrorClass};
 use host::Surroundings;
 use oci::proxies::Proxies;
+use ostree::BootId;
 use sysroot::SysrootOptions;
 use tracing_subscriber::EnvFilter;
 use trust::KeyStores;
@@ -23,6 +24,9 @@ use crate::private_mounts;
 
 const CRASH_AT: &str = "BOOTROOT_CRASH_AT";
 const LOG: &str = "BOOTROOT_LOG";
+
+/// Where the kernel says which boot this is.
+const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 
 const JOURNAL: &str = "BOOTROOT_JOURNAL";
 
@@ -280,11 +284,18 @@ pub(crate) fn writes_split_xattrs() -> bool {
     std::env::var_os("OSTREE_EXP_WRITE_BARE_SPLIT_XATTRS").is_some()
 }
 
-/// For tests of recovery, as libostree has it: a commit stops before anything is published
-/// (`OSTREE_REPO_TEST_ERROR=pre-commit`). The identifier of the boot that it pretends to belong to.
-pub(crate) fn interrupted_commit() -> Option<String> {
+/// For tests of recovery, as libostree has it: a transaction stops before anything is published
+/// (`OSTREE_REPO_TEST_ERROR=pre-commit`). The boot that it leaves something behind in.
+pub(crate) fn interrupted_commit() -> Option<BootId> {
     std::env::var_os("OSTREE_REPO_TEST_ERROR").filter(|point| point == "pre-commit")?;
-    std::env::var("OSTREE_BOOTID").ok()
+    boot_id()
+}
+
+/// Which boot this is: what the kernel says, or `OSTREE_BOOTID`, as with `ostree`.
+pub(crate) fn boot_id() -> Option<BootId> {
+    let pretended = std::env::var("OSTREE_BOOTID").ok();
+    let text = pretended.or_else(|| std::fs::read_to_string(BOOT_ID).ok())?;
+    text.parse().ok()
 }
 
 /// The certificate authorities to trust, when the user says which.

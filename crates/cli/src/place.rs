@@ -142,6 +142,7 @@ impl Place {
                 .root()
                 .and_then(|root| Ok(Storage::open(root, self.running()?)?))
                 .map(|storage| storage.with_options(environment::sysroot_options()))
+                .map(|storage| storage.in_boot(environment::boot_id()))
                 .map_err(|failure| self.advise(failure)),
         }
     }
@@ -247,6 +248,9 @@ impl Place {
         let mut repo = repo.map_err(|error| self.advise(error.into()))?;
         if let Some(directory) = self.outer_remotes_directory() {
             repo.add_outer_remotes(remotes::all(&directory)?);
+        }
+        if let Some(boot) = environment::boot_id() {
+            repo.set_boot(boot);
         }
         Ok(repo)
     }

@@ -351,3 +351,33 @@ fn android_boot_is_installed_by_its_program() {
         assert!(said.contains(part), "no {part:?} in {said}");
     }
 }
+
+/// Tests of recovery stop a deploy before it is published, in a boot of their own, as with libostree: what is left
+/// behind then goes with what is deployed next, in whichever boot that is.
+#[test]
+fn what_an_interrupted_deploy_leaves_behind_goes_with_the_next_one() {
+    let system = ScratchSysroot::by_ostree();
+    let deploy = |boot: &str| {
+        let line = "ostree admin deploy --os=testos os/x --sysroot=.";
+        let mut deploy = at(bootroot(line), &system);
+        deploy.env("OSTREE_BOOTID", boot);
+        deploy
+    };
+    let left = |boot: &str| {
+        let names = fs::read_dir(system.join("ostree/repo/tmp")).unwrap();
+        let names = names.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        let of_boot = format!("staging-{boot}-");
+        names.filter(|name| name.starts_with(&of_boot)).count()
+    };
+    for boot in ["first-boot", "second-boot"] {
+        let mut stopped = deploy(boot);
+        stopped.env("OSTREE_REPO_TEST_ERROR", "pre-commit");
+        let said = refusal(&mut stopped, 130);
+        assert!(said.contains("PRE_COMMIT specified"), "{said}");
+        assert!(!system.join("boot/loader").exists());
+        assert_eq!(left(boot), 1);
+    }
+    answer(&mut deploy("second-boot"));
+    assert_eq!((left("first-boot"), left("second-boot")), (0, 0));
+    assert!(system.join("boot/loader").exists());
+}

@@ -6,7 +6,7 @@ use std::path::Path;
 use composefs::{Store, StoreError};
 use composefs_format::Algorithm;
 use error_class::{Classified, ErrorClass};
-use ostree::{ConfigError, OpenError, Repo};
+use ostree::{BootId, ConfigError, OpenError, Repo};
 use rustix::fs::AtFlags;
 use sysroot::{Layout, OpenSysrootError, Running, Sysroot, SysrootOptions};
 
@@ -121,6 +121,15 @@ impl Storage {
     #[must_use]
     pub fn with_options(self, options: SysrootOptions) -> Self {
         Self { options, ..self }
+    }
+
+    /// The same stores, in this boot of the machine, if it is known which that is.
+    #[must_use]
+    pub fn in_boot(mut self, boot: Option<BootId>) -> Self {
+        if let Some(boot) = boot {
+            self.repo.set_boot(boot);
+        }
+        self
     }
 
     /// The repository.

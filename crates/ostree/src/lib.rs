@@ -7,6 +7,7 @@
 //! `ostree.repo-config(5)`) and the behaviour of the `ostree` command, which the tests compare with.
 
 mod bindings;
+mod boot_id;
 mod checkout;
 mod checksum_path;
 mod collection_refs;
@@ -40,6 +41,7 @@ mod write_metadata;
 mod write_packed;
 
 pub use bindings::{BindingError, bound_collection, bound_refs, verify_bindings};
+pub use boot_id::{BootId, InvalidBootId};
 pub use checkout::{CheckoutError, CheckoutOptions, CheckoutStats, Existing, LabelFn, Relabel};
 pub use checksum_path::checksum_path;
 pub use collection_refs::CollectionRef;

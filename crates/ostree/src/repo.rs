@@ -8,7 +8,7 @@ use ostree_format::{Checksum, ObjectKind, ObjectName, RepoMode};
 use rustix::fs::{AtFlags, Mode, OFlags};
 use rustix::io::Errno;
 
-use crate::{ConfigError, Remote, RepoConfig};
+use crate::{BootId, ConfigError, Remote, RepoConfig};
 
 /// Largest config file that is read.
 const MAX_CONFIG: u64 = 1024 * 1024;
@@ -37,6 +37,8 @@ pub struct Repo {
     parent: Option<Box<Self>>,
     /// Remotes that the config does not name.
     pub(crate) outer_remotes: Vec<Remote>,
+    /// Which boot this is.
+    boot: Option<BootId>,
 }
 
 /// Why a repository could not be opened or made.
@@ -105,6 +107,7 @@ impl Repo {
         Ok(Self {
             parent,
             outer_remotes: Vec::new(),
+            boot: None,
             objects,
             tmp,
             config,
@@ -207,6 +210,16 @@ impl Repo {
     /// The directory `objects`.
     pub(crate) fn objects(&self) -> BorrowedFd<'_> {
         self.objects.as_fd()
+    }
+
+    /// Say which boot this is: then transactions remove what libostree left behind in other ones, with which it would
+    /// not go on.
+    pub fn set_boot(&mut self, boot: BootId) {
+        self.boot = Some(boot);
+    }
+
+    pub(crate) const fn boot(&self) -> Option<&BootId> {
+        self.boot.as_ref()
     }
 
     /// The directory `tmp`.

@@ -3,6 +3,8 @@
 //! It lies below the repository's `tmp` and has the prefix and the lock file beside it that libostree
 //! uses for its own, so libostree leaves it alone while we live and removes it when we died. Its name
 //! differs from libostree's of the same boot, so nobody mistakes half-written objects for good ones.
+//! Those of libostree that died have the identifier of their boot in their names; only in that boot would it go on
+//! with them.
 
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
@@ -12,8 +14,11 @@ use durable::{IoContext as _, Lock, LockError, crash_point};
 use rustix::fs::{AtFlags, Mode};
 use rustix::io::Errno;
 
-use crate::Repo;
 use crate::repo::open_dir;
+use crate::{BootId, Repo};
+
+/// How the names of staging directories begin, whoever makes them.
+const ANY: &str = "staging-";
 
 const PREFIX: &str = "staging-bootroot-";
 
@@ -78,15 +83,16 @@ impl Staging {
             let Ok(name) = entry.file_name().to_str() else {
                 continue;
             };
-            // Libostree makes the cache when it opens a repository, and reclaims its own directories.
-            let foreign = name.starts_with("staging-") && !name.starts_with(PREFIX);
-            if matches!(name, "." | ".." | "cache") || foreign && !name.ends_with("-lock") {
+            // Libostree makes the cache when it opens a repository.
+            if matches!(name, "." | ".." | "cache") {
                 continue;
             }
+            let is_stage = is_stage(name);
+            let goes_on = is_stage && may_go_on(name, repo.boot());
             let name = Path::new(name);
-            if is_staging(name) {
-                self.reclaim_staging(name)?;
-            } else if self.is_expired(name, now, repo.config().tmp_expiry)? {
+            if is_stage && !goes_on {
+                reclaim_staging(self.tmp.as_fd(), name)?;
+            } else if !is_stage && self.is_expired(name, now, repo.config().tmp_expiry)? {
                 durable::remove_all(self.tmp.as_fd(), name)?;
             }
         }
@@ -97,14 +103,6 @@ impl Staging {
     fn made_at(&self) -> Result<i64, durable::Error> {
         let stat = rustix::fs::fstat(&self.dir).during("look at", &self.name)?;
         Ok(stat.st_mtime)
-    }
-
-    fn reclaim_staging(&self, name: &Path) -> Result<(), durable::Error> {
-        if let Ok(_lock) = Lock::exclusive(self.tmp.as_fd(), &lock_name(name), Duration::ZERO) {
-            durable::remove_all(self.tmp.as_fd(), name)?;
-            durable::remove_all(self.tmp.as_fd(), &lock_name(name))?;
-        }
-        Ok(())
     }
 
     /// Whether `name` is old, and no lock of a directory that is still there.
@@ -129,23 +127,52 @@ impl Staging {
     }
 }
 
-fn is_staging(name: &Path) -> bool {
-    name.to_str()
-        .is_some_and(|name| name.starts_with(PREFIX) && !name.ends_with("-lock"))
+fn is_stage(name: &str) -> bool {
+    name.starts_with(ANY) && !name.ends_with("-lock")
+}
+
+/// Whether libostree may still go on with a dead staging directory; when it is not known which boot this is, with all
+/// of its own.
+fn may_go_on(name: &str, boot: Option<&BootId>) -> bool {
+    let of_boot = |boot: &BootId| name.starts_with(&format!("{ANY}{boot}-"));
+    !name.starts_with(PREFIX) && boot.is_none_or(of_boot)
+}
+
+/// Remove a staging directory that nobody holds.
+fn reclaim_staging(tmp: BorrowedFd<'_>, name: &Path) -> Result<(), durable::Error> {
+    if let Ok(_lock) = Lock::exclusive(tmp, &lock_name(name), Duration::ZERO) {
+        durable::remove_all(tmp, name)?;
+        durable::remove_all(tmp, &lock_name(name))?;
+    }
+    Ok(())
+}
+
+/// Remove every staging directory that nobody holds, also those that libostree might go on with.
+pub(crate) fn reclaim_all(repo: &Repo) -> Result<(), durable::Error> {
+    for entry in rustix::fs::Dir::read_from(repo.tmp()).during("list", "tmp")? {
+        let entry = entry.during("list", "tmp")?;
+        if let Some(name) = entry
+            .file_name()
+            .to_str()
+            .ok()
+            .filter(|name| is_stage(name))
+        {
+            reclaim_staging(repo.tmp(), Path::new(name))?;
+        }
+    }
+    Ok(())
 }
 
 impl Staging {
     /// Give the directory, in which every object is complete, the name under which libostree looks for what
     /// a transaction of the boot `boot` left behind, and leave it there.
-    pub(crate) fn leave_behind(mut self, boot: &str) -> Result<(), durable::Error> {
+    pub(crate) fn leave_behind(mut self, boot: &BootId) -> Result<(), durable::Error> {
         let name = PathBuf::from(format!("staging-{boot}-{:06x}", random()? & 0xff_ffff));
-        let moves = [
-            (lock_name(&self.name), lock_name(&name)),
-            (self.name.clone(), name),
-        ];
-        for (from, to) in &moves {
-            rustix::fs::renameat(&self.tmp, from, &self.tmp, to).during("rename", from)?;
-        }
+        // Without its lock, which libostree removes in such a case, too.
+        rustix::fs::renameat(&self.tmp, &self.name, &self.tmp, &name)
+            .during("rename", &self.name)?;
+        let lock = lock_name(&self.name);
+        rustix::fs::unlinkat(&self.tmp, &lock, AtFlags::empty()).during("remove", &lock)?;
         self.kept = true;
         Ok(())
     }

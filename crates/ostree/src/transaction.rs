@@ -12,7 +12,7 @@ use progress::{Interrupt, Interrupted, Progress};
 use crate::ref_edit::{MirrorRef, is_collection};
 use crate::space::Space;
 use crate::staging::Staging;
-use crate::{RefEdit, RefError, Repo, VerityError};
+use crate::{BootId, RefEdit, RefError, Repo, VerityError};
 
 /// Choices of a transaction.
 #[derive(Debug, Clone, Default)]
@@ -236,6 +236,15 @@ impl Counters {
 }
 
 impl Repo {
+    /// Remove what transactions left behind that died: also what libostree would go on with in this boot, so it is for
+    /// whoever does in its place what it was left for.
+    ///
+    /// # Errors
+    /// What the system said; what is left goes the next time.
+    pub fn use_up_staged(&self) -> Result<(), WriteError> {
+        Ok(crate::staging::reclaim_all(self)?)
+    }
+
     /// Begin a transaction, holding the repository's lock together with other writers.
     ///
     /// # Errors
@@ -319,7 +328,7 @@ impl Transaction<'_> {
     ///
     /// # Errors
     /// What the system said; nothing was published then either.
-    pub fn leave_staged(self, boot: &str) -> Result<(), WriteError> {
+    pub fn leave_staged(self, boot: &BootId) -> Result<(), WriteError> {
         Ok(self.staging.leave_behind(boot)?)
     }
 

@@ -359,6 +359,44 @@ fn libostree_leaves_a_live_transaction_alone_and_removes_a_dead_one() {
 }
 
 #[test]
+fn what_died_in_other_boots_is_reclaimed() {
+    let scratch = tempfile::tempdir().unwrap();
+    let path = scratch.path().join("repo");
+    let mut repo = init(&path, RepoMode::Bare);
+    let tmp = path.join("tmp");
+    let names = ["this-boot-abc123", "last-boot-abc123", "last-boot-def456"];
+    for name in names.map(|name| format!("staging-{name}")) {
+        fs::create_dir(tmp.join(&name)).unwrap();
+        fs::write(tmp.join(&name).join("object"), "x").unwrap();
+        fs::write(tmp.join(format!("{name}-lock")), "").unwrap();
+    }
+    let dir = fs::File::open(&tmp).unwrap();
+    let lock = |name: &str| Lock::exclusive(dir.as_fd(), Path::new(name), Duration::ZERO).unwrap();
+    let alive = lock("staging-last-boot-def456-lock");
+    let left = || {
+        let mut left = left_in_tmp(&path);
+        left.retain(|name| name.starts_with("staging-"));
+        left.sort();
+        left
+    };
+    let expected = |names: &[&str]| -> Vec<_> {
+        let both = names
+            .iter()
+            .flat_map(|name| [name.to_string(), format!("{name}-lock")]);
+        both.collect()
+    };
+    repo.set_boot("this-boot".parse().unwrap());
+    drop(begin(&repo));
+    let still_used = expected(&["staging-last-boot-def456", "staging-this-boot-abc123"]);
+    assert_eq!(left(), still_used);
+    repo.use_up_staged().unwrap();
+    assert_eq!(left(), expected(&["staging-last-boot-def456"]));
+    drop(alive);
+    repo.use_up_staged().unwrap();
+    assert_eq!(left(), expected(&[]));
+}
+
+#[test]
 fn what_dead_transactions_left_is_reclaimed() {
     let scratch = tempfile::tempdir().unwrap();
     let path = scratch.path().join("repo");

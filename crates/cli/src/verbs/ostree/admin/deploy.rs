@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use error_class::{Classified, ErrorClass};
+use ostree::TransactionOptions;
 use sysroot::{
     ArgsBase, DeployRequest, KernelArgsEdit, MergeFrom, Origin, OverlayInitrd, Retain, State,
     StaterootName,
@@ -81,6 +82,8 @@ pub(crate) struct Deploy {
 enum DeployUsageError {
     #[error("Can't specify both {0} and {1}")]
     Both(&'static str, &'static str),
+    #[error("OSTREE_REPO_TEST_ERROR_PRE_COMMIT specified")]
+    Interrupted,
     #[error("--stage cannot currently be combined with {0}")]
     Stage(&'static str),
     #[error("{} is no origin file: {cause}", path.display())]
@@ -97,6 +100,7 @@ impl Classified for DeployUsageError {
     fn class(&self) -> ErrorClass {
         match self {
             Self::Initrd { source, .. } => source.class(),
+            Self::Interrupted => ErrorClass::Interrupted,
             Self::Both(..) | Self::Stage(_) | Self::OriginFile { .. } => ErrorClass::InvalidInput,
         }
     }
@@ -119,7 +123,14 @@ impl Deploy {
             locked.stage(&plan, hold, policy.as_ref(), progress, interrupt)?;
             return Ok(Exit::Done);
         }
+        if let Some(boot) = environment::interrupted_commit() {
+            // libostree writes the refs of deployments in a transaction.
+            let transaction = locked.repo().begin(TransactionOptions::default())?;
+            transaction.leave_staged(&boot)?;
+            return Err(DeployUsageError::Interrupted.into());
+        }
         locked.apply_deploy(&plan, policy.as_ref(), progress, interrupt)?;
+        locked.repo().use_up_staged()?;
         answer::transaction(context, &plan.boot, state.deployments.len())?;
         if !self.no_prune {
             system.prune(context)?;
