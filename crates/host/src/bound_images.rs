@@ -185,12 +185,7 @@ pub fn fetch_bound_images(
     if root.images.is_empty() {
         return Ok(BoundPlan::default());
     }
-    let asked = Asked {
-        access,
-        now,
-        progress,
-        interrupt,
-    };
+    let asked = Asked::new(access, now, progress, interrupt);
     let store = place.make()?.labelled(root.labeler.clone());
     let session = store.begin(now, LOCK_TIMEOUT)?;
     let mut record = BoundRecord::read(&store)?;
@@ -227,12 +222,7 @@ pub fn plan_bound_images(
     if root.images.is_empty() {
         return Ok(BoundPlan::default());
     }
-    let asked = Asked {
-        access,
-        now,
-        progress,
-        interrupt,
-    };
+    let asked = Asked::new(access, now, progress, interrupt);
     let store = place.open()?;
     let record = store.as_ref().map(BoundRecord::read).transpose()?;
     let shelf = store.as_ref().map(Shelf::new).transpose()?;
@@ -249,7 +239,21 @@ pub(crate) struct Asked<'a> {
     pub(crate) interrupt: &'a Interrupt,
 }
 
-impl Asked<'_> {
+impl<'a> Asked<'a> {
+    pub(crate) fn new(
+        access: &'a Access,
+        now: u64,
+        progress: &'a dyn Progress,
+        interrupt: &'a Interrupt,
+    ) -> Self {
+        Self {
+            access,
+            now,
+            progress,
+            interrupt,
+        }
+    }
+
     /// Which images a root's names stand for, and those that are not there.
     fn settle_all(
         &self,

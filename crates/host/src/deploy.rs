@@ -155,12 +155,7 @@ pub fn deploy(
         progress,
         interrupt,
     )?;
-    let asked = Asked {
-        access,
-        now: options.now,
-        progress,
-        interrupt,
-    };
+    let asked = Asked::new(access, options.now, progress, interrupt);
     fetch_bound(sysroot, &pulled.commit, &asked).map_err(Box::new)?;
     let follows = options.target.as_ref().unwrap_or(image);
     let locked = sysroot.lock(options.lock_timeout)?;

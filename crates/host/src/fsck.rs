@@ -235,12 +235,7 @@ impl Mender<'_> {
         let Some((place, roots)) = self.stores.bound.filter(|_| !damage.is_empty()) else {
             return Ok(());
         };
-        let asked = Asked {
-            access: self.access,
-            now: self.now,
-            progress: self.progress,
-            interrupt: self.interrupt,
-        };
+        let asked = Asked::new(self.access, self.now, self.progress, self.interrupt);
         let mended = damage.mend(place, roots, &asked);
         self.interrupt.check()?;
         self.note("that is bound", mended.err());

@@ -74,12 +74,7 @@ pub fn set_unified(
     let commit = &deployment.id.commit;
     let stored = query_image_commit(sysroot.repo(), commit).map_err(Box::new)?;
     let root = crate::bound_images::labelled(sysroot, commit)?;
-    let asked = Asked {
-        access,
-        now,
-        progress,
-        interrupt,
-    };
+    let asked = Asked::new(access, now, progress, interrupt);
     let digest = &stored.manifest_digest;
     Ok(fetch_image(
         BoundPlace::of(sysroot),

@@ -191,12 +191,7 @@ fn follow(
         return match look(repo, image, access, &choices, progress, interrupt)? {
             Prepared::AlreadyPresent(state) => {
                 let planned = plan_stored(sysroot, image, &state, options)?;
-                let asked = Asked {
-                    access,
-                    now: options.now,
-                    progress,
-                    interrupt,
-                };
+                let asked = Asked::new(access, options.now, progress, interrupt);
                 let bound = plan_bound(sysroot, &state.merge_commit, &asked).map_err(Box::new)?;
                 Ok(Upgraded {
                     bound: bound.unless_empty(),
@@ -214,12 +209,7 @@ fn follow(
     };
     let pulled = pull_if(repo, image, access, &choices, progress, interrupt, agree)?;
     let plan = planned.into_inner();
-    let asked = Asked {
-        access,
-        now: options.now,
-        progress,
-        interrupt,
-    };
+    let asked = Asked::new(access, options.now, progress, interrupt);
     let bound = fetch_bound(sysroot, &pulled.commit, &asked).map_err(Box::new)?;
     let version = (&pulled.commit, &pulled.digest);
     keep_unified(sysroot, image, version, &asked).map_err(Box::new)?;
