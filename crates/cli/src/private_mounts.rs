@@ -18,19 +18,12 @@ pub(crate) enum MountError {
     },
     #[error("{place} is on a read-only medium: nothing can be changed on this system")]
     ReadOnlyMedium { place: &'static str },
-    #[error("cannot mount an overlay on {place} with {options}")]
-    Overlay {
-        place: String,
-        options: String,
-        #[source]
-        source: std::io::Error,
-    },
 }
 
 impl Classified for MountError {
     fn class(&self) -> ErrorClass {
         match self {
-            Self::Remount { source, .. } | Self::Overlay { source, .. } => source.class(),
+            Self::Remount { source, .. } => source.class(),
             Self::ReadOnlyMedium { .. } => ErrorClass::Unsupported,
         }
     }
@@ -96,27 +89,13 @@ fn remount(place: &Path) -> nix::Result<()> {
 }
 
 /// Mounts an overlay. Relative paths in its options count from the current directory.
-pub(crate) fn mount_overlay(
-    place: &Path,
-    options: &str,
-    read_only: bool,
-) -> Result<(), MountError> {
+pub(crate) fn mount_overlay(place: &Path, options: &str, read_only: bool) -> std::io::Result<()> {
     let flags = match read_only {
         true => MsFlags::MS_SILENT | MsFlags::MS_RDONLY,
         false => MsFlags::MS_SILENT,
     };
-    mount(
-        Some("overlay"),
-        place,
-        Some("overlay"),
-        flags,
-        Some(options),
-    )
-    .map_err(|errno| MountError::Overlay {
-        place: place.display().to_string(),
-        options: options.to_owned(),
-        source: errno.into(),
-    })
+    let overlay = Some("overlay");
+    Ok(mount(overlay, place, overlay, flags, Some(options))?)
 }
 
 #[cfg(test)]

@@ -16,11 +16,19 @@ upgrade)
     run upgrade bootroot -q upgrade
     run again bootroot -q upgrade
     run status bootroot status
+    run overlay bootroot -q usr-overlay
+    touch /usr/written && echo "TEST /usr is writable"
+    run overlaid bootroot -q status --json
+    run twice bootroot -q usr-overlay
     echo late > /etc/late.conf;;
 rollback)
     run files head -n 1 /etc/local.conf /etc/late.conf /etc/new.conf /usr/share/doc/mini/README
     run status bootroot status
     run json bootroot status --json
+    test -e /usr/written && echo "TEST /usr is what it was"
+    run plan bootroot -q undeploy booted --dry-run
+    run pin bootroot -q pin 1
+    run kargs bootroot -q kargs --append quiet
     run rollback bootroot -q rollback;;
 back)
     run files ls /etc
@@ -41,6 +49,11 @@ fn a_machine_upgrades_its_root_and_goes_back() {
         &console,
         &["TEST again: staged", "UNIT Finalized deployment"],
     );
+    assert_has(&console, &["TEST overlay: exit 0", "TEST /usr is writable"]);
+    assert_has(
+        &console,
+        &["\"persistence\": \"transient\"", "TEST twice: exit 5"],
+    );
     assert_lacks(&console, &["/sysroot is writable"]);
 
     let console = machine.boot("rollback");
@@ -52,7 +65,9 @@ fn a_machine_upgrades_its_root_and_goes_back() {
         assert_has(&console, &[&format!("TEST files: {text}")]);
     }
     assert_has(&console, &["(rollback)", "\"bootType\": \"bls\""]);
-    assert_has(&console, &["TEST rollback: exit 0"]);
+    assert_has(&console, &["TEST rollback: exit 0", "TEST plan: exit 5"]);
+    assert_has(&console, &["TEST pin: exit 0", "TEST kargs: exit 0"]);
+    assert_lacks(&console, &["/usr is what it was"]);
 
     let console = machine.boot("back");
     assert_has(

@@ -4,108 +4,10 @@
 mod support;
 
 use std::fs;
-use std::path::PathBuf;
-use std::process::{Command, Output};
 
 use serde_json::Value;
-use support::host::tree;
-use support::sysroot::ScratchSysroot;
-use support::{answer, assert_valid, bootroot, refusal, said};
-use tempfile::TempDir;
-use testkit::oci::{Image, Layer, LayoutBuilder};
-
-/// A system that follows an image.
-struct System {
-    images: TempDir,
-    root: ScratchSysroot,
-}
-
-impl System {
-    fn new() -> Self {
-        let system = Self {
-            images: tempfile::tempdir().unwrap(),
-            root: ScratchSysroot::empty(),
-        };
-        system.publish("1", "quiet");
-        let image = system.image();
-        let args = "--karg root=LABEL=root --karg rw";
-        system.run(&format!("deploy --composefs {image} {args}"));
-        system
-    }
-
-    /// Let the image be of this version, which brings a kernel argument along.
-    fn publish(&self, version: &str, arg: &str) {
-        let kargs = format!("kargs = [\"{arg}\"]\n");
-        let mut tree = tree(version)
-            .dir("usr/lib/bootc", 0o755)
-            .dir("usr/lib/bootc/kargs.d", 0o755)
-            .file("usr/lib/bootc/kargs.d/10.toml", 0o644, kargs);
-        for dir in ["boot", "proc", "dev", "run", "var", "sysroot"] {
-            tree = tree.dir(dir, 0o755);
-        }
-        let image = Image::bootable().label("org.opencontainers.image.version", version);
-        let image = image.layer(Layer::new(tree.finish()));
-        LayoutBuilder::new(self.images.path()).tag("latest", &image);
-    }
-
-    fn image(&self) -> String {
-        format!("oci:{}:latest", self.images.path().display())
-    }
-
-    fn line(&self, line: &str) -> String {
-        format!("-q --sysroot {} {line}", self.root.path().display())
-    }
-
-    #[track_caller]
-    fn run(&self, line: &str) -> String {
-        answer(&mut bootroot(&self.line(line)))
-    }
-
-    #[track_caller]
-    fn json(&self, schema: &str, line: &str) -> Value {
-        let value = serde_json::from_str(&self.run(&format!("{line} --json"))).unwrap();
-        assert_valid(schema, &value);
-        value
-    }
-
-    /// The roots, what boots first before the others.
-    fn roots(&self) -> Vec<String> {
-        let status = self.json("status", "status");
-        let roots = status["roots"].as_array().unwrap();
-        let name = |root: &Value| root["root"].as_str().unwrap().to_owned();
-        roots.iter().map(name).collect()
-    }
-
-    fn titles(&self) -> Vec<String> {
-        let script = format!(
-            "cd {}/boot/loader/entries; for f in $(ls -r); do sed -n 's/^title //p' $f; done",
-            self.root.path().display()
-        );
-        testkit::shell(&script).lines().map(str::to_owned).collect()
-    }
-
-    fn etc(&self, root: &str, name: &str) -> PathBuf {
-        self.root.join(&format!("state/deploy/{root}/etc/{name}"))
-    }
-
-    /// Runs a script after `setup-root` has mounted a root over a bind mount of the physical one, in a mount name space
-    /// of its own. `conf` is the configuration file, `$1` is where the root is.
-    fn set_up(&self, line: &str, conf: &str, script: &str) -> Output {
-        let file = self.images.path().join("conf.toml");
-        fs::write(&file, conf).unwrap();
-        let whole = format!(
-            "set -e; mount -t tmpfs none /run; mkdir /run/root; mount --bind {root} /run/root
-             {bootroot} --sysroot /run/root setup-root --config {conf} --cmdline '{line}'
-             set -- /run/root; {script}",
-            root = self.root.path().display(),
-            bootroot = env!("CARGO_BIN_EXE_bootroot"),
-            conf = file.display(),
-        );
-        let mut unshare = Command::new("unshare");
-        unshare.args(["-m", "--propagation", "private", "bash", "-c", &whole]);
-        unshare.output().unwrap()
-    }
-}
+use support::roots::System;
+use support::{bootroot, refusal, said};
 
 #[test]
 fn a_root_is_deployed_upgraded_and_gone_back_from() {
@@ -121,12 +23,7 @@ fn a_root_is_deployed_upgraded_and_gone_back_from() {
     assert_eq!(upgraded["deployed"], true, "{upgraded}");
     let args = &upgraded["change"]["boots"][0]["kernel_arguments"];
     let two = system.roots()[0].clone();
-    let expected = [
-        "root=LABEL=root",
-        "rw",
-        "loud",
-        &format!("composefs=?{two}"),
-    ];
+    let expected = ["root=LABEL=root", "rw", "loud"];
     assert_eq!(*args, serde_json::json!(expected), "{upgraded}");
     assert_eq!(system.roots(), [two.clone(), one.clone()]);
     assert_eq!(

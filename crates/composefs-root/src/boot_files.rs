@@ -10,11 +10,13 @@ use boot_format::kernel::BootFileKind;
 use composefs_format::Digest;
 use durable::{IoContext as _, crash_point};
 use ostree_format::Hasher;
-use rustix::fs::{FileType, Mode, OFlags};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags};
 use sysroot::{BootFile, Kernel};
 
 use crate::directory::names_in;
+use crate::entry::uki_path;
 use crate::layout::{BOOT_DIR, INITRD, LINUX};
+use crate::plan::free_in;
 use crate::roots::Locked;
 use crate::tree::ImageRoot;
 use crate::{RootError, Roots};
@@ -24,6 +26,8 @@ use crate::{RootError, Roots};
 pub(crate) struct BootFiles {
     /// The SHA-256 of both.
     pub(crate) checksum: BootChecksum,
+    /// The version of the kernel.
+    pub(crate) version: Option<String>,
     linux: BootFile,
     initrd: BootFile,
 }
@@ -40,13 +44,14 @@ impl BootFiles {
         let initrd = file(BootFileKind::Initramfs).ok_or(RootError::NoInitramfs)?;
         let linux = file(BootFileKind::Kernel).ok_or(RootError::NoInitramfs)?;
         Ok(Self {
+            version: kernel.version.clone(),
             checksum: kernel.checksum,
             linux,
             initrd,
         })
     }
 
-    fn size(&self) -> u64 {
+    pub(crate) fn size(&self) -> u64 {
         self.linux.size.saturating_add(self.initrd.size)
     }
 }
@@ -64,7 +69,7 @@ impl Roots {
     }
 
     /// The directory that has this kernel with this initramfs already.
-    fn same_files(&self, wanted: &BootChecksum) -> Result<Option<Digest>, RootError> {
+    pub(crate) fn same_files(&self, wanted: &BootChecksum) -> Result<Option<Digest>, RootError> {
         for digest in self.boot_dirs()? {
             let Ok(digest) = digest.parse() else { continue };
             let dir = self.boot_dir(&digest);
@@ -73,6 +78,29 @@ impl Roots {
             }
         }
         Ok(None)
+    }
+
+    /// The bytes of a kernel and its initramfs, or of a unified kernel image; 0 of what is not there.
+    pub(crate) fn size_of(&self, digest: &Digest, unified: bool) -> Result<u64, RootError> {
+        let dir = self.boot_dir(digest);
+        let (base, paths) = match &self.esp {
+            Some(esp) if unified => (esp.as_fd(), vec![uki_path(digest)]),
+            _ => {
+                let paths = [LINUX, INITRD].map(|name| format!("{dir}/{name}"));
+                (self.boot.dir.as_fd(), paths.to_vec())
+            }
+        };
+        let mut size = 0_u64;
+        for path in paths {
+            match rustix::fs::statat(base, &path, AtFlags::empty()) {
+                Err(rustix::io::Errno::NOENT) => {}
+                other => {
+                    let found = other.during("look at", &path)?.st_size;
+                    size = size.saturating_add(u64::try_from(found).unwrap_or_default());
+                }
+            }
+        }
+        Ok(size)
     }
 
     fn boot_dir(&self, digest: &Digest) -> String {
@@ -99,7 +127,7 @@ impl Locked<'_> {
             return Ok(same);
         }
         let boot = self.roots.boot.dir.as_fd();
-        self.check_space(files)?;
+        Self::check_space(boot, "/boot", files.size())?;
         let dir = self.roots.boot_dir(id);
         // One that was begun, or whose files are damaged.
         durable::remove_all(boot, Path::new(&dir))?;
@@ -114,13 +142,20 @@ impl Locked<'_> {
         Ok(*id)
     }
 
-    fn check_space(&self, files: &BootFiles) -> Result<(), RootError> {
-        let stat = rustix::fs::fstatvfs(&self.roots.boot.dir).during("look at", "boot")?;
-        let available = stat.f_bavail.saturating_mul(stat.f_frsize);
-        let needed = files.size();
+    /// Refuses what finds no room on the file system that boots it.
+    pub(crate) fn check_space(
+        dir: BorrowedFd<'_>,
+        place: &'static str,
+        needed: u64,
+    ) -> Result<(), RootError> {
+        let available = free_in(dir, place)?;
         match needed <= available {
             true => Ok(()),
-            false => Err(RootError::NoSpace { needed, available }),
+            false => Err(RootError::NoSpace {
+                place,
+                needed,
+                available,
+            }),
         }
     }
 }

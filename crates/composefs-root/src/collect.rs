@@ -1,13 +1,15 @@
 //! What no boot entry leads to is removed: one rule for state, kernels and unified kernel images.
 
 use std::collections::BTreeSet;
-use std::os::fd::AsFd as _;
+use std::os::fd::{AsFd as _, BorrowedFd};
 use std::path::Path;
 
 use composefs_format::Digest;
 use durable::crash_point;
+use rustix::fs::{AtFlags, FileType};
 
-use crate::layout::{BOOT_DIR, STATE, UKI};
+use crate::directory::names_in;
+use crate::layout::{BOOT_DIR, ENTRIES, STAGED_ENTRIES, STATE, UKI};
 use crate::roots::Locked;
 use crate::{RootError, Roots};
 
@@ -19,6 +21,8 @@ pub struct Collected {
     pub states: Vec<String>,
     /// Kernels and unified kernel images, by the digests in their names.
     pub kernels: Vec<String>,
+    /// What was being written by somebody who was stopped, below the file system that boots it or the root.
+    pub strays: Vec<String>,
 }
 
 /// What deployments need of the repository.
@@ -81,26 +85,92 @@ impl Roots {
     }
 }
 
+/// What no deployment needs.
+struct LeftOver {
+    /// Directories with kernels.
+    kernels: Vec<String>,
+    /// Unified kernel images.
+    unified: Vec<String>,
+    states: Vec<String>,
+    /// Beside boot entries.
+    boot: Vec<String>,
+    /// In states.
+    physical: Vec<String>,
+}
+
+impl Roots {
+    /// What [`Self::clean_up`] would remove.
+    ///
+    /// # Errors
+    /// [`RootError`].
+    pub fn plan_clean_up(&self) -> Result<Collected, RootError> {
+        let left = self.left_over()?;
+        Ok(Collected {
+            states: left.states,
+            kernels: left.kernels.into_iter().chain(left.unified).collect(),
+            strays: left.boot.into_iter().chain(left.physical).collect(),
+        })
+    }
+
+    fn left_over(&self) -> Result<LeftOver, RootError> {
+        let alive: BTreeSet<_> = self.alive()?.iter().map(ToString::to_string).collect();
+        let kernels = self.kernels_alive()?;
+        let without = |names: Vec<String>, needed: &BTreeSet<String>| {
+            let names = names.into_iter();
+            names.filter(|name| !needed.contains(name)).collect()
+        };
+        let mut physical = Vec::new();
+        for name in &alive {
+            physical.extend(strays_in(
+                self.physical.as_fd(),
+                &format!("{STATE}/{name}"),
+            )?);
+        }
+        Ok(LeftOver {
+            boot: self.boot_strays()?,
+            physical,
+            kernels: without(self.boot_dirs()?, &kernels),
+            unified: without(self.ukis()?, &kernels),
+            states: without(self.states()?, &alive),
+        })
+    }
+
+    /// Entries that no longer wait to take their place, and those that were being written.
+    fn boot_strays(&self) -> Result<Vec<String>, RootError> {
+        let boot = self.boot.dir.as_fd();
+        let mut strays = strays_in(boot, ENTRIES)?;
+        match self.staged() {
+            // Those that have taken their place have left the others there.
+            Ok(None) => {
+                let there = rustix::fs::statat(boot, STAGED_ENTRIES, AtFlags::SYMLINK_NOFOLLOW);
+                strays.extend(there.is_ok().then(|| STAGED_ENTRIES.to_owned()));
+            }
+            _ => strays.extend(strays_in(boot, STAGED_ENTRIES)?),
+        }
+        Ok(strays)
+    }
+}
+
+/// Files in a directory that were being written.
+fn strays_in(base: BorrowedFd<'_>, dir: &str) -> Result<Vec<String>, RootError> {
+    let names = names_in(base, dir)?.into_iter();
+    let strays = names.filter(|(name, _)| name.starts_with('.') && name.ends_with(".tmp"));
+    // What is a directory is made anew by who needs it.
+    let strays = strays.filter(|(_, kind)| *kind != FileType::Directory);
+    Ok(strays.map(|(name, _)| format!("{dir}/{name}")).collect())
+}
+
 impl Locked<'_> {
     pub(crate) fn collect(&self) -> Result<Collected, RootError> {
         let mut collected = Collected::default();
         let roots = self.roots;
-        let alive: BTreeSet<_> = roots.alive()?.iter().map(ToString::to_string).collect();
-        let kernels = roots.kernels_alive()?;
-        for name in roots
-            .boot_dirs()?
-            .into_iter()
-            .filter(|name| !kernels.contains(name))
-        {
+        let left = roots.left_over()?;
+        for name in left.kernels {
             let path = format!("{}/{BOOT_DIR}{name}", roots.boot.files);
             durable::remove_all(roots.boot.dir.as_fd(), Path::new(&path))?;
             collected.kernels.push(name);
         }
-        for name in roots
-            .ukis()?
-            .into_iter()
-            .filter(|name| !kernels.contains(name))
-        {
+        for name in left.unified {
             if let Some(esp) = &roots.esp {
                 let path = format!("{UKI}/{BOOT_DIR}{name}.efi");
                 durable::remove_all(esp.as_fd(), Path::new(&path))?;
@@ -108,14 +178,17 @@ impl Locked<'_> {
             }
         }
         crash_point("roots:kernels-collected");
-        for name in roots
-            .states()?
-            .into_iter()
-            .filter(|name| !alive.contains(name))
-        {
+        for name in left.states {
             let path = format!("{STATE}/{name}");
             durable::remove_all(roots.physical.as_fd(), Path::new(&path))?;
             collected.states.push(name);
+        }
+        let (boot, physical) = (roots.boot.dir.as_fd(), roots.physical.as_fd());
+        let strays = left.boot.into_iter().map(|path| (boot, path));
+        let strays = strays.chain(left.physical.into_iter().map(|path| (physical, path)));
+        for (base, path) in strays {
+            durable::remove_all(base, Path::new(&path))?;
+            collected.strays.push(path);
         }
         Ok(collected)
     }

@@ -6,7 +6,8 @@ use durable::crash_point;
 
 use crate::boot_files::BootFiles;
 use crate::collect::Collected;
-use crate::entry::uki_path;
+use crate::entry::{uki_path, without_root};
+use crate::reset::FIRST;
 use crate::roots::Locked;
 use crate::tree::ImageRoot;
 use crate::uki::Uki;
@@ -67,7 +68,8 @@ impl Roots {
         let is_new = !self.has_state(&request.id);
         let is_first = menu.iter().find_map(|entry| entry.id) == Some(request.id);
         let local = before.filter(|_| !stage && is_new);
-        locked.make_state(&request.id, &image, &origin, local.as_ref())?;
+        let stateroot = before.map_or_else(|| FIRST.to_owned(), |before| self.stateroot(&before));
+        locked.make_state(&request.id, &image, &origin, local.as_ref(), &stateroot)?;
         locked.write_menu(self.menu_with(entry, menu, request.retain))?;
         if stage {
             locked.stage(request)?;
@@ -95,13 +97,18 @@ impl Roots {
     }
 
     /// The menu with a new first entry. The one before it stays, and so does the running one.
-    fn menu_with(&self, entry: RootEntry, menu: Vec<RootEntry>, retain: bool) -> Vec<RootEntry> {
+    pub(crate) fn menu_with(
+        &self,
+        entry: RootEntry,
+        menu: Vec<RootEntry>,
+        retain: bool,
+    ) -> Vec<RootEntry> {
         let new = entry.id;
         let before = new.and_then(|new| self.before(&menu, &new));
         let stays = |other: &RootEntry| match other.id {
             None => true,
             id if id == new => false,
-            id => retain || id == before,
+            id => retain || id == before || id.is_some_and(|id| self.is_pinned(&id)),
         };
         let others = menu.into_iter().filter(stays);
         std::iter::once(entry).chain(others).collect()
@@ -126,47 +133,122 @@ impl Roots {
 }
 
 /// The arguments with the one that names the image, in the place of those that there are.
-fn naming(args: &KernelArgs, argument: &str) -> KernelArgs {
-    let others = args
-        .iter()
-        .filter(|arg| arg.key != "composefs" && arg.key != "composefs.digest");
-    let others: Vec<String> = others.map(ToString::to_string).collect();
-    let mut args = KernelArgs::parse(&others.join(" "));
+pub(crate) fn naming(args: &KernelArgs, argument: &str) -> KernelArgs {
+    let mut args = without_root(args);
     args.append(argument);
     args
 }
 
+/// What boots an image.
+pub(crate) enum BootSource {
+    Unified(Uki),
+    Files(BootFiles),
+}
+
+impl BootSource {
+    pub(crate) const fn is_unified(&self) -> bool {
+        matches!(self, Self::Unified(_))
+    }
+
+    /// Bytes.
+    pub(crate) fn size(&self) -> Result<u64, RootError> {
+        match self {
+            Self::Unified(uki) => Ok(uki.size()?),
+            Self::Files(files) => Ok(files.size()),
+        }
+    }
+
+    /// The version of the kernel.
+    pub(crate) fn version(&self) -> Option<String> {
+        match self {
+            Self::Unified(_) => None,
+            Self::Files(files) => files.version.clone(),
+        }
+    }
+}
+
+impl Roots {
+    pub(crate) fn boot_source(
+        &self,
+        request: &RootRequest,
+        image: &ImageRoot,
+    ) -> Result<BootSource, RootError> {
+        let unified = match &request.with_boot {
+            Some(with_boot) => Uki::find(&self.open_image(with_boot)?, &request.id)?,
+            None => Uki::find(image, &request.id)?,
+        };
+        match unified {
+            Some(uki) => Ok(BootSource::Unified(uki)),
+            None => Ok(BootSource::Files(BootFiles::find(image)?)),
+        }
+    }
+
+    /// The digest in the name of what boots the same already.
+    pub(crate) fn installed(
+        &self,
+        id: &Digest,
+        source: &BootSource,
+    ) -> Result<Option<Digest>, RootError> {
+        match source {
+            BootSource::Files(files) => self.same_files(&files.checksum),
+            BootSource::Unified(_) => {
+                let name = id.to_string();
+                Ok(self.ukis()?.contains(&name).then_some(*id))
+            }
+        }
+    }
+
+    /// The entry of an image, whose kernel is in the directory with the digest `installed`.
+    pub(crate) fn entry(
+        &self,
+        request: &RootRequest,
+        image: &ImageRoot,
+        menu: &[RootEntry],
+        source: &BootSource,
+        installed: &Digest,
+    ) -> Result<RootEntry, RootError> {
+        let id = &request.id;
+        let mut bls = described(image, id)?;
+        if source.is_unified() {
+            bls.set("efi", &format!("/{}", uki_path(id)));
+            return Ok(RootEntry::new(*id, bls));
+        }
+        let args = self.arguments(request, menu)?;
+        let (linux, initrd) = self.entry_paths(installed);
+        bls.set("options", &args.to_string());
+        bls.set("linux", &linux);
+        bls.set("initrd", &initrd);
+        Ok(RootEntry::new(*id, bls))
+    }
+}
+
 impl Locked<'_> {
     /// Install what boots the image: its entry, how it boots, and the SHA-256 of kernel and initramfs.
-    fn install_boot(
+    pub(crate) fn install_boot(
         &self,
         request: &RootRequest,
         image: &ImageRoot,
         menu: &[RootEntry],
     ) -> Result<(RootEntry, BootType, String), RootError> {
         let id = &request.id;
-        let mut bls = described(image, id)?;
-        if let Some(uki) = self.find_uki(request, image)? {
-            let checksum = uki.checksum.clone();
-            self.install_uki(id, uki)?;
-            bls.set("efi", &format!("/{}", uki_path(id)));
-            return Ok((RootEntry::new(*id, bls), BootType::Uki, checksum));
-        }
-        let args = self.roots.arguments(request, menu)?;
-        let files = BootFiles::find(image)?;
-        let installed = self.install(id, image, &files)?;
-        let (linux, initrd) = self.roots.entry_paths(&installed);
-        bls.set("options", &args.to_string());
-        bls.set("linux", &linux);
-        bls.set("initrd", &initrd);
-        let checksum = files.checksum.as_str().to_owned();
-        Ok((RootEntry::new(*id, bls), BootType::Bls, checksum))
-    }
-
-    fn find_uki(&self, request: &RootRequest, image: &ImageRoot) -> Result<Option<Uki>, RootError> {
-        match &request.with_boot {
-            Some(with_boot) => Uki::find(&self.roots.open_image(with_boot)?, &request.id),
-            None => Uki::find(image, &request.id),
+        let source = self.roots.boot_source(request, image)?;
+        // Nothing is copied for a request that is refused.
+        let entry = self.roots.entry(request, image, menu, &source, id)?;
+        match source {
+            BootSource::Unified(uki) => {
+                let checksum = uki.checksum.clone();
+                self.install_uki(id, uki)?;
+                Ok((entry, BootType::Uki, checksum))
+            }
+            BootSource::Files(files) => {
+                let installed = self.install(id, image, &files)?;
+                let checksum = files.checksum.as_str().to_owned();
+                let source = BootSource::Files(files);
+                let entry = self
+                    .roots
+                    .entry(request, image, menu, &source, &installed)?;
+                Ok((entry, BootType::Bls, checksum))
+            }
         }
     }
 

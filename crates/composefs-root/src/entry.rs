@@ -64,6 +64,12 @@ impl RootEntry {
         self.bls.kernel_args()
     }
 
+    /// The same without those that name its image.
+    #[must_use]
+    pub fn own_args(&self) -> KernelArgs {
+        without_root(&self.kernel_args())
+    }
+
     /// What the menu shows.
     #[must_use]
     pub fn title(&self) -> Option<&str> {
@@ -113,6 +119,15 @@ fn root_of(bls: &BlsEntry) -> Option<Digest> {
     }
     let argument = RootArgument::find(&bls.kernel_args(), None).ok()??;
     Some(argument.digest)
+}
+
+/// Arguments without those that name an image.
+pub(crate) fn without_root(args: &KernelArgs) -> KernelArgs {
+    let others = args
+        .iter()
+        .filter(|arg| arg.key != "composefs" && arg.key != "composefs.digest");
+    let others: Vec<String> = others.map(ToString::to_string).collect();
+    KernelArgs::parse(&others.join(" "))
 }
 
 /// A version without what GRUB would take for the end of it.

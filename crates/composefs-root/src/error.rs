@@ -47,14 +47,27 @@ pub enum RootError {
         "the image boots by a unified kernel image, but no EFI system partition is mounted at /efi, /boot/efi or /boot"
     )]
     NoEsp,
-    /// `/boot` is too small.
-    #[error("not enough space on boot: {needed} bytes are needed, {available} are free")]
+    /// What boots the system has no room.
+    #[error("not enough space on {place}: {needed} bytes are needed, {available} are free")]
     NoSpace {
+        /// The file system.
+        place: &'static str,
         /// Bytes needed.
         needed: u64,
         /// Bytes free.
         available: u64,
     },
+    /// It runs.
+    #[error("deployment {0} is running: it cannot be removed")]
+    Running(Box<Digest>),
+    /// Its arguments are where nobody can change them.
+    #[error(
+        "deployment {0} boots by a unified kernel image, which has its kernel arguments in it: build the image anew"
+    )]
+    UnifiedArguments(Box<Digest>),
+    /// Its origin file is missing, so nothing can be noted in it.
+    #[error("deployment {0} has no origin file; deploy its image again")]
+    NoOrigin(Box<Digest>),
     /// A digest that is no image.
     #[error(transparent)]
     Argument(#[from] InvalidRootArgument),
@@ -88,7 +101,9 @@ impl Classified for RootError {
             Self::NoArguments | Self::NoInitramfs | Self::OtherRoot { .. } => {
                 ErrorClass::InvalidInput
             }
-            Self::NoEsp => ErrorClass::Unsupported,
+            Self::Running(_) => ErrorClass::InvalidInput,
+            Self::NoOrigin(_) => ErrorClass::Corrupt,
+            Self::NoEsp | Self::UnifiedArguments(_) => ErrorClass::Unsupported,
             Self::NoSpace { .. } => ErrorClass::NoSpace,
             Self::Argument(error) => error.class(),
             Self::Kernel(error) => error.class(),

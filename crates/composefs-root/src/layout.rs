@@ -5,11 +5,8 @@
 /// One directory for each deployment, below the physical root.
 pub(crate) const STATE: &str = "state/deploy";
 
-/// The `/var` of all deployments.
-pub(crate) const VAR: &str = "state/os/default/var";
-
-/// Where the `/var` of a deployment leads to.
-pub(crate) const VAR_LINK: &str = "../../os/default/var";
+/// One directory for each `/var` that deployments have. bootc has one of them, `default`.
+pub(crate) const STATEROOTS: &str = "state/os";
 
 /// Held while anything changes.
 pub(crate) const LOCK: &str = "state/.bootroot-lock";

@@ -12,11 +12,13 @@
 
 mod argument;
 mod boot_files;
+mod change;
 mod collect;
 mod deploy;
 mod directory;
 mod entry;
 mod error;
+mod etc;
 mod finalize;
 mod layout;
 mod list;
@@ -24,6 +26,9 @@ mod menu;
 mod mount;
 mod order;
 mod origin;
+mod pin;
+mod plan;
+mod reset;
 mod roots;
 mod setup;
 mod staged;
@@ -32,15 +37,17 @@ mod tree;
 mod uki;
 
 pub use argument::{InvalidRootArgument, RootArgument};
+pub use change::{MenuChange, MenuPlan};
 pub use collect::{Collected, Needed};
 pub use deploy::{DeployedRoot, RootRequest};
 pub use entry::RootEntry;
 pub use error::RootError;
 pub use finalize::FinalizedRoot;
 pub use list::{RootDeployment, RootProblem};
-pub use mount::MountError;
+pub use mount::{MountError, overlay_usr};
 pub use order::RolledBack;
 pub use origin::{BootType, OriginError, RootOrigin};
+pub use plan::{BootSpace, RootPlan};
 pub use roots::{Roots, RunningRoot};
 pub use setup::{
     MountKind, Notice, SetupConfig, SetupConfigError, SetupDeployment, SetupRoot, setup_deployment,

@@ -80,10 +80,14 @@ impl Locked<'_> {
         crash_point("roots:menu-switched");
         durable::remove_all(boot, Path::new(STAGED_ENTRIES))?;
         durable::sync_filesystem(boot)?;
+        Ok(self.rest_journal())
+    }
+
+    /// Lets boot loaders see what was written, which read no journal.
+    pub(crate) fn rest_journal(&self) {
         if self.roots.is_running() {
-            sysroot::rest_journal(boot);
+            sysroot::rest_journal(self.roots.boot.dir.as_fd());
         }
-        Ok(())
     }
 
     /// Give up entries that were written and have not taken their place.

@@ -2,7 +2,7 @@
 
 use composefs_format::Digest;
 
-use crate::{RootEntry, RootError, Roots};
+use crate::{MenuChange, RootEntry, RootError, Roots};
 
 /// What a rollback did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,30 +15,21 @@ pub struct RolledBack {
 }
 
 impl Roots {
-    /// Let another deployment boot first: `wanted`, if that is said. Else what is staged is given up; or, when another
-    /// one than the running deployment is first, the running one is again; or the one behind it is.
+    /// Let another deployment boot first, as [`MenuChange::First`] says.
     ///
     /// # Errors
     /// [`RootError::NoRollback`] and [`RootError::NoDeployment`]; nothing has changed.
     pub fn roll_back(&self, wanted: Option<&Digest>) -> Result<RolledBack, RootError> {
-        let locked = self.lock()?;
-        let staged = self.staged()?;
-        let gave_up = staged.is_some();
-        let menu = self.menu()?;
-        let first = self.target(&menu, wanted, gave_up)?;
-        locked.give_up_stage()?;
-        if menu.iter().find_map(|entry| entry.id) != Some(first) {
-            let mut menu = menu;
-            // Sorting keeps the order of the others.
-            menu.sort_by_key(|entry| entry.id != Some(first));
-            locked.write_menu(menu)?;
-            locked.switch_menu()?;
-        }
-        locked.collect()?;
-        Ok(RolledBack { first, gave_up })
+        let plan = self.change(&MenuChange::First(wanted.copied()))?;
+        let first = plan.menu.iter().find_map(|entry| entry.id);
+        Ok(RolledBack {
+            first: first.ok_or(RootError::NoRollback)?,
+            gave_up: plan.gives_up.is_some(),
+        })
     }
 
-    fn target(
+    /// What boots first after a rollback.
+    pub(crate) fn target(
         &self,
         menu: &[RootEntry],
         wanted: Option<&Digest>,

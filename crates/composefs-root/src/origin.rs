@@ -70,6 +70,31 @@ impl RootOrigin {
         self
     }
 
+    /// The same, following another image from now on.
+    #[must_use]
+    pub fn following(mut self, reference: &str) -> Self {
+        self.0.set("origin", "container-image-reference", reference);
+        self
+    }
+
+    /// The same of a deployment that is pinned, or is not.
+    #[must_use]
+    pub fn pinned(mut self, pinned: bool) -> Self {
+        match pinned {
+            true => self.0.set("bootroot", "pinned", "true"),
+            false => {
+                self.0.remove("bootroot", "pinned");
+            }
+        }
+        self
+    }
+
+    /// Whether no other deployment drives it out; bootc knows nothing of that.
+    #[must_use]
+    pub fn is_pinned(&self) -> bool {
+        self.0.get("bootroot", "pinned").as_deref() == Some("true")
+    }
+
     /// The image that is followed.
     #[must_use]
     pub fn image(&self) -> Option<String> {

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use durable::{IoContext as _, Lock};
-use rustix::fs::{AtFlags, Mode, OFlags};
+use rustix::fs::{AtFlags, Mode, OFlags, StatVfsMountFlags};
 use rustix::io::Errno;
 
 use crate::layout::{ENTRIES, LOCK, STATE};
@@ -24,6 +24,8 @@ pub struct Roots {
     pub(crate) boot: BootPlace,
     /// The EFI system partition, if there is one.
     pub(crate) esp: Option<OwnedFd>,
+    /// Where that is mounted.
+    pub(crate) esp_place: &'static str,
     pub(crate) running: Option<RunningRoot>,
 }
 
@@ -66,12 +68,13 @@ impl Roots {
     pub fn open(physical: OwnedFd, running: Option<RunningRoot>) -> Result<Self, RootError> {
         durable::create_dir_all(physical.as_fd(), Path::new("boot"), 0o755)?;
         let seen = running.as_ref().map_or(&physical, |running| &running.root);
-        let esp = find_esp(seen.as_fd())?;
+        let (esp, esp_place) = find_esp(seen.as_fd())?.unzip();
         let boot = find_boot(physical.as_fd(), seen.as_fd(), esp.as_ref())?;
         Ok(Self {
             physical,
             boot,
             esp,
+            esp_place: esp_place.unwrap_or("/efi"),
             running,
         })
     }
@@ -106,6 +109,26 @@ impl Roots {
         self.running.as_ref().map(|running| running.run.as_fd())
     }
 
+    /// `/` of the running system.
+    #[must_use]
+    pub fn running_root(&self) -> Option<BorrowedFd<'_>> {
+        self.running.as_ref().map(|running| running.root.as_fd())
+    }
+
+    /// The overlay on `/usr` of the running system, if there is one: whether it is read-only.
+    #[must_use]
+    pub fn usr_overlay(&self) -> Option<bool> {
+        let root = self.running_root()?;
+        let look = |path| rustix::fs::statat(root, path, AtFlags::empty()).ok();
+        if look(".")?.st_dev == look("usr")?.st_dev {
+            return None;
+        }
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let usr = rustix::fs::openat(root, "usr", flags, Mode::empty()).ok()?;
+        let stat = rustix::fs::fstatvfs(usr).ok()?;
+        Some(stat.f_flag.contains(StatVfsMountFlags::RDONLY))
+    }
+
     /// Whether entries are where systemd-boot reads them, on the EFI system partition.
     #[must_use]
     pub fn boots_by_systemd_boot(&self) -> bool {
@@ -123,8 +146,12 @@ impl Roots {
 }
 
 /// The EFI system partition, where it is usually mounted.
-fn find_esp(root: BorrowedFd<'_>) -> Result<Option<OwnedFd>, RootError> {
-    for path in ["efi", "boot/efi", "boot"] {
+fn find_esp(root: BorrowedFd<'_>) -> Result<Option<(OwnedFd, &'static str)>, RootError> {
+    for (path, place) in [
+        ("efi", "/efi"),
+        ("boot/efi", "/boot/efi"),
+        ("boot", "/boot"),
+    ] {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let dir = match rustix::fs::openat(root, path, flags, Mode::empty()) {
             Err(Errno::NOENT | Errno::NOTDIR) => continue,
@@ -133,7 +160,7 @@ fn find_esp(root: BorrowedFd<'_>) -> Result<Option<OwnedFd>, RootError> {
         let is_fat = rustix::fs::fstatfs(&dir).is_ok_and(|stat| stat.f_type == FAT);
         let has_loaders = || rustix::fs::statat(&dir, "EFI", AtFlags::empty()).is_ok();
         if is_fat || has_loaders() {
-            return Ok(Some(dir));
+            return Ok(Some((dir, place)));
         }
     }
     Ok(None)

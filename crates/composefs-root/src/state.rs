@@ -10,7 +10,7 @@ use rustix::io::Errno;
 use sysroot::{ChangedEtc, make_etc};
 
 use crate::directory::names_in;
-use crate::layout::{STATE, VAR, VAR_LINK};
+use crate::layout::{STATE, STATEROOTS};
 use crate::roots::Locked;
 use crate::tree::ImageRoot;
 use crate::{RootError, RootOrigin, Roots};
@@ -67,6 +67,15 @@ impl Roots {
         };
         open_optional(base.as_fd(), &path)
     }
+
+    /// The default of a deployment's `/etc` and what has become of it; `None` where one is missing, which is no change.
+    pub(crate) fn changed_etc(&self, id: &Digest) -> Result<Option<(OwnedFd, OwnedFd)>, RootError> {
+        let Some(current) = self.current_etc(id)? else {
+            return Ok(None);
+        };
+        let default = self.open_image(id)?.etc()?;
+        Ok(default.map(|default| (default, current)))
+    }
 }
 
 fn open_optional(base: BorrowedFd<'_>, path: &str) -> Result<Option<OwnedFd>, RootError> {
@@ -87,23 +96,45 @@ impl Locked<'_> {
         image: &ImageRoot,
         origin: &RootOrigin,
         local: Option<&Digest>,
+        stateroot: &str,
     ) -> Result<(), RootError> {
         let physical = self.roots.physical.as_fd();
         let place = Roots::state_path(id);
         if self.roots.has_state(id) {
-            return self.write_origin(&place, id, origin);
+            let origin = origin.clone().pinned(self.roots.is_pinned(id));
+            return self.write_origin(&place, id, &origin);
         }
-        self.make_var(image)?;
         let begun = format!("{STATE}/{BEGUN}{id}");
-        durable::remove_all(physical, Path::new(&begun))?;
-        durable::create_dir_all(physical, Path::new(&begun), 0o755)?;
-        self.write_origin(&begun, id, origin)?;
-        let link = format!("{begun}/var");
-        rustix::fs::symlinkat(VAR_LINK, physical, &link).during("create link", &link)?;
-        self.fill_etc(&format!("{begun}/etc"), image, local)?;
-        durable::sync_filesystem(physical)?;
+        self.fill_state(&begun, id, image, origin, local, stateroot)?;
         crash_point("roots:state-made");
         rustix::fs::renameat(physical, &begun, physical, &place).during("rename over", &place)?;
+        Ok(())
+    }
+
+    /// Make the directory of a state, where nobody looks for it yet.
+    pub(crate) fn fill_state(
+        &self,
+        begun: &str,
+        id: &Digest,
+        image: &ImageRoot,
+        origin: &RootOrigin,
+        local: Option<&Digest>,
+        stateroot: &str,
+    ) -> Result<(), RootError> {
+        let physical = self.roots.physical.as_fd();
+        self.make_var(image, stateroot)?;
+        durable::remove_all(physical, Path::new(begun))?;
+        durable::create_dir_all(physical, Path::new(begun), 0o755)?;
+        self.write_origin(begun, id, origin)?;
+        self.link_var(begun, stateroot)?;
+        self.fill_etc(&format!("{begun}/etc"), image, local)?;
+        Ok(durable::sync_filesystem(physical)?)
+    }
+
+    fn link_var(&self, state: &str, stateroot: &str) -> Result<(), RootError> {
+        let (link, target) = (format!("{state}/var"), format!("../../os/{stateroot}/var"));
+        let physical = self.roots.physical.as_fd();
+        durable::replace_symlink(physical, Path::new(&link), Path::new(&target))?;
         Ok(())
     }
 
@@ -120,6 +151,11 @@ impl Locked<'_> {
         let (new, etc) = (format!("{state}/{NEW_ETC}"), format!("{state}/etc"));
         durable::remove_all(physical, Path::new(&new))?;
         self.fill_etc(&new, image, Some(local))?;
+        // It may be from before a reset.
+        let stateroot = self.roots.stateroot(local);
+        if self.roots.stateroot(id) != stateroot {
+            self.link_var(&state, &stateroot)?;
+        }
         durable::sync_filesystem(physical)?;
         crash_point("roots:etc-made");
         let exchanged =
@@ -138,22 +174,23 @@ impl Locked<'_> {
     }
 
     /// The `/var` of all deployments is that of the first image.
-    fn make_var(&self, image: &ImageRoot) -> Result<(), RootError> {
+    fn make_var(&self, image: &ImageRoot, stateroot: &str) -> Result<(), RootError> {
         let physical = self.roots.physical.as_fd();
-        if rustix::fs::statat(physical, VAR, AtFlags::SYMLINK_NOFOLLOW).is_ok() {
+        let parent = format!("{STATEROOTS}/{stateroot}");
+        let var = format!("{parent}/var");
+        if rustix::fs::statat(physical, &var, AtFlags::SYMLINK_NOFOLLOW).is_ok() {
             return Ok(());
         }
-        let begun = format!("{VAR}.tmp");
+        let begun = format!("{var}.tmp");
         durable::remove_all(physical, Path::new(&begun))?;
-        let parent = Path::new(VAR).parent().unwrap_or(Path::new("."));
-        durable::create_dir_all(physical, parent, 0o755)?;
+        durable::create_dir_all(physical, Path::new(&parent), 0o755)?;
         match image.open("var")? {
             // A directory is a directory: it is copied in the same way.
             Some(var) => make_etc(var.as_fd(), (physical, Path::new(&begun)), None)?,
             None => durable::create_dir_all(physical, Path::new(&begun), 0o755)?,
         }
         durable::sync_filesystem(physical)?;
-        rustix::fs::renameat(physical, &begun, physical, VAR).during("rename over", VAR)?;
+        rustix::fs::renameat(physical, &begun, physical, &var).during("rename over", &var)?;
         Ok(())
     }
 
@@ -168,7 +205,11 @@ impl Locked<'_> {
         let Some(default) = image.etc()? else {
             return Ok(durable::create_dir_all(physical, into.1, 0o755)?);
         };
-        match local.map(|id| self.changed_etc(id)).transpose()?.flatten() {
+        match local
+            .map(|id| self.roots.changed_etc(id))
+            .transpose()?
+            .flatten()
+        {
             None => make_etc(default.as_fd(), into, None)?,
             Some((old, current)) => {
                 let changed = ChangedEtc {
@@ -182,14 +223,5 @@ impl Locked<'_> {
             physical,
             Path::new(&format!("{etc}/{UPDATED}")),
         )?)
-    }
-
-    /// The default of a deployment's `/etc` and what has become of it; `None` where one is missing, which is no change.
-    fn changed_etc(&self, id: &Digest) -> Result<Option<(OwnedFd, OwnedFd)>, RootError> {
-        let Some(current) = self.roots.current_etc(id)? else {
-            return Ok(None);
-        };
-        let default = self.roots.open_image(id)?.etc()?;
-        Ok(default.map(|default| (default, current)))
     }
 }

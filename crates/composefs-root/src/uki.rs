@@ -50,6 +50,12 @@ impl Uki {
         }
         Ok(None)
     }
+
+    /// Bytes.
+    pub(crate) fn size(&self) -> Result<u64, durable::Error> {
+        let stat = rustix::fs::fstat(&self.file).during("look at", "the unified kernel image")?;
+        Ok(u64::try_from(stat.st_size).unwrap_or_default())
+    }
 }
 
 /// Where they may be.
@@ -156,6 +162,9 @@ impl Locked<'_> {
         let path = uki_path(id);
         let begun = format!("{path}.tmp");
         durable::remove_all(esp, Path::new(&begun))?;
+        let there = self.roots.size_of(id, true)?;
+        let needed = uki.size()?.saturating_sub(there);
+        Self::check_space(esp, self.roots.esp_place, needed)?;
         let rewound = File::from(uki.file);
         let source = rustix::fs::seek(&rewound, rustix::fs::SeekFrom::Start(0));
         source.during("read", &path)?;

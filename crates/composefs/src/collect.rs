@@ -110,6 +110,9 @@ impl Store {
     }
 
     fn collect_locked(&self, roots: &[String], dry_run: bool) -> Result<Collected, StoreError> {
+        if !dry_run {
+            self.remove_unfinished()?;
+        }
         let live = self.reachable(roots)?;
         let mut collected = Collected::default();
         let dead = self.object_names()?.into_iter().flatten();
@@ -133,6 +136,32 @@ impl Store {
             collected.bytes += self.remove_object(digest, dry_run)?;
         }
         Ok(collected)
+    }
+
+    /// Links that were being made by somebody who was stopped, which would keep what they lead to.
+    fn remove_unfinished(&self) -> Result<(), StoreError> {
+        let is_unfinished = |name: &String| {
+            let (_, last) = name.rsplit_once('/').unwrap_or(("", name));
+            last.starts_with('.') && last.ends_with(".tmp")
+        };
+        for category in [Category::Images, Category::Streams] {
+            for name in self
+                .references(category)?
+                .keys()
+                .filter(|name| is_unfinished(name))
+            {
+                self.remove_reference(category, name)?;
+            }
+            for name in self
+                .entries(category)?
+                .keys()
+                .filter(|name| is_unfinished(name))
+            {
+                let path = format!("{}/{name}", category.dir());
+                rustix::fs::unlinkat(self.dir(), &path, AtFlags::empty()).during("remove", path)?;
+            }
+        }
+        Ok(())
     }
 
     fn remove_entries(

@@ -1,13 +1,17 @@
 //! The deployments of a system, whatever makes its roots. Which it is is decided once, when the system is opened.
 
+use std::os::fd::OwnedFd;
+
 use composefs_root::FinalizedRoot;
+use durable::IoContext as _;
 use oci::reference::OstreeImageReference;
 use progress::{Interrupt, Progress};
-use sysroot::{Finalized, Sysroot};
+use sysroot::{DeploymentId, EtcChanges, Finalized, StaterootName, Sysroot, UnlockFor};
 
 use crate::{
-    Access, Change, ChangeError, ChangeOptions, Check, RunningFacts, Selector, Status,
-    UpgradeOptions, Upgraded,
+    Access, ArgsChange, Change, ChangeError, ChangeOptions, Check, Cleaned, MountOverlay, Pinned,
+    ResetDone, ResetOptions, RunningFacts, Selector, Status, SwitchedInPlace, UpgradeOptions,
+    Upgraded,
 };
 
 /// What can be done with a system's deployments.
@@ -50,6 +54,118 @@ pub trait Backend {
         progress: &dyn Progress,
     ) -> Result<Change, ChangeError>;
 
+    /// Let a deployment boot no more, or give up what is staged.
+    ///
+    /// # Errors
+    /// [`ChangeError`]; not the running one.
+    fn undeploy(
+        &self,
+        which: &Selector,
+        options: &ChangeOptions,
+        progress: &dyn Progress,
+    ) -> Result<Change, ChangeError>;
+
+    /// Let nothing boot any more. Not on a running system.
+    ///
+    /// # Errors
+    /// [`ChangeError`].
+    fn undeploy_all(
+        &self,
+        options: &ChangeOptions,
+        progress: &dyn Progress,
+    ) -> Result<Change, ChangeError>;
+
+    /// The kernel arguments of what boots first, without the one that selects it.
+    ///
+    /// # Errors
+    /// [`ChangeError`].
+    fn kernel_arguments(&self) -> Result<Vec<String>, ChangeError>;
+
+    /// Give what boots first other kernel arguments.
+    ///
+    /// # Errors
+    /// [`ChangeError`]; what boots is as it was.
+    fn change_kernel_arguments(
+        &self,
+        change: &ArgsChange,
+        options: &ChangeOptions,
+        progress: &dyn Progress,
+        interrupt: &Interrupt,
+    ) -> Result<Change, ChangeError>;
+
+    /// Keep a deployment, so that no other drives it out, or no longer.
+    ///
+    /// # Errors
+    /// [`ChangeError`].
+    fn pin(
+        &self,
+        which: &Selector,
+        pinned: bool,
+        options: &ChangeOptions,
+    ) -> Result<Pinned, ChangeError>;
+
+    /// Remove what is left over.
+    ///
+    /// # Errors
+    /// [`ChangeError`]; what was removed until then is gone.
+    fn cleanup(
+        &self,
+        options: &ChangeOptions,
+        progress: &dyn Progress,
+        interrupt: &Interrupt,
+    ) -> Result<Cleaned, ChangeError>;
+
+    /// Let the running deployment, or the one that was made last, follow another image, and deploy nothing.
+    ///
+    /// # Errors
+    /// [`ChangeError`]; its origin is as it was.
+    fn switch_in_place(
+        &self,
+        image: &OstreeImageReference,
+        drop_signature: bool,
+        options: &ChangeOptions,
+    ) -> Result<SwitchedInPlace, ChangeError>;
+
+    /// Deploy the image into a new stateroot, with neither `/etc` nor `/var` of the old one.
+    ///
+    /// # Errors
+    /// [`ChangeError`]; what boots has not changed.
+    fn reset(
+        &self,
+        access: &Access,
+        options: &ResetOptions,
+        progress: &dyn Progress,
+        interrupt: &Interrupt,
+    ) -> Result<ResetDone, ChangeError>;
+
+    /// What was changed in the `/etc` of the running deployment, or of the first one, and which that is.
+    ///
+    /// # Errors
+    /// [`ChangeError`].
+    fn etc_changes(
+        &self,
+        stateroot: Option<&StaterootName>,
+    ) -> Result<(String, EtcChanges), ChangeError>;
+
+    /// Where that `/etc` is.
+    ///
+    /// # Errors
+    /// [`ChangeError`].
+    fn etc_place(&self, stateroot: Option<&StaterootName>) -> Result<EtcPlace, ChangeError>;
+
+    /// Make `/usr` of the running system writable, with `mount` where an overlay has to be mounted that is described
+    /// by options; which deployment that is.
+    ///
+    /// # Errors
+    /// [`ChangeError`].
+    fn unlock_usr(
+        &self,
+        unlock: UnlockFor,
+        mount: &MountOverlay<'_>,
+        progress: &dyn Progress,
+        interrupt: &Interrupt,
+    ) -> Result<String, ChangeError>;
+
     /// Complete what is staged, when the system shuts down.
     ///
     /// # Errors
@@ -70,6 +186,18 @@ pub struct Job<'a> {
     pub progress: &'a dyn Progress,
     /// Who may stop it.
     pub interrupt: &'a Interrupt,
+}
+
+/// The `/etc` of a deployment.
+#[derive(Debug)]
+#[expect(clippy::exhaustive_structs, reason = "plain answer")]
+pub struct EtcPlace {
+    /// The deployment.
+    pub deployment: String,
+    /// What `path` starts from.
+    pub base: OwnedFd,
+    /// The directory.
+    pub path: String,
 }
 
 /// What a shutdown has completed.
@@ -93,6 +221,19 @@ impl BootedOstree {
     #[must_use]
     pub const fn new(sysroot: Sysroot) -> Self {
         Self(sysroot)
+    }
+
+    /// The deployment whose `/etc` is meant.
+    fn etc_deployment(
+        &self,
+        stateroot: Option<&StaterootName>,
+    ) -> Result<DeploymentId, ChangeError> {
+        let state = self.0.load()?;
+        let deployment = match stateroot {
+            Some(stateroot) => state.merge_deployment(stateroot),
+            None => state.booted().or(state.deployments.first()),
+        };
+        Ok(deployment.ok_or(ChangeError::NothingDeployed)?.id.clone())
     }
 }
 
@@ -137,6 +278,103 @@ impl Backend for BootedOstree {
         progress: &dyn Progress,
     ) -> Result<Change, ChangeError> {
         crate::rollback(&self.0, wanted, options, progress)
+    }
+
+    fn undeploy(
+        &self,
+        which: &Selector,
+        options: &ChangeOptions,
+        progress: &dyn Progress,
+    ) -> Result<Change, ChangeError> {
+        crate::undeploy(&self.0, which, options, progress)
+    }
+
+    fn undeploy_all(
+        &self,
+        options: &ChangeOptions,
+        progress: &dyn Progress,
+    ) -> Result<Change, ChangeError> {
+        crate::wipe_ostree(&self.0, options, progress)
+    }
+
+    fn kernel_arguments(&self) -> Result<Vec<String>, ChangeError> {
+        crate::kernel_arguments(&self.0)
+    }
+
+    fn change_kernel_arguments(
+        &self,
+        change: &ArgsChange,
+        options: &ChangeOptions,
+        progress: &dyn Progress,
+        interrupt: &Interrupt,
+    ) -> Result<Change, ChangeError> {
+        crate::change_kernel_arguments(&self.0, change, options, progress, interrupt)
+    }
+
+    fn pin(
+        &self,
+        which: &Selector,
+        pinned: bool,
+        options: &ChangeOptions,
+    ) -> Result<Pinned, ChangeError> {
+        crate::pin(&self.0, which, pinned, options)
+    }
+
+    fn cleanup(
+        &self,
+        options: &ChangeOptions,
+        progress: &dyn Progress,
+        interrupt: &Interrupt,
+    ) -> Result<Cleaned, ChangeError> {
+        crate::cleanup(&self.0, options, progress, interrupt)
+    }
+
+    fn switch_in_place(
+        &self,
+        image: &OstreeImageReference,
+        drop_signature: bool,
+        options: &ChangeOptions,
+    ) -> Result<SwitchedInPlace, ChangeError> {
+        crate::switch_origin_inplace(&self.0, image, drop_signature, options)
+    }
+
+    fn reset(
+        &self,
+        access: &Access,
+        options: &ResetOptions,
+        progress: &dyn Progress,
+        interrupt: &Interrupt,
+    ) -> Result<ResetDone, ChangeError> {
+        crate::reset(&self.0, access, options, progress, interrupt)
+    }
+
+    fn etc_changes(
+        &self,
+        stateroot: Option<&StaterootName>,
+    ) -> Result<(String, EtcChanges), ChangeError> {
+        let id = self.etc_deployment(stateroot)?;
+        Ok((id.to_string(), self.0.etc_changes(&id)?))
+    }
+
+    fn etc_place(&self, stateroot: Option<&StaterootName>) -> Result<EtcPlace, ChangeError> {
+        let id = self.etc_deployment(stateroot)?;
+        let base = self.0.dir().try_clone_to_owned();
+        Ok(EtcPlace {
+            deployment: id.to_string(),
+            path: format!("{}/etc", id.path()),
+            base: base.during("open", "the physical root")?,
+        })
+    }
+
+    fn unlock_usr(
+        &self,
+        unlock: UnlockFor,
+        mount: &MountOverlay<'_>,
+        progress: &dyn Progress,
+        interrupt: &Interrupt,
+    ) -> Result<String, ChangeError> {
+        let locked = self.0.lock(ChangeOptions::default().lock_timeout)?;
+        crate::unlock_usr(&locked, unlock, mount, progress, interrupt)
     }
 
     fn finalize(&self) -> Result<Completed, ChangeError> {

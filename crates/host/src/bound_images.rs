@@ -20,7 +20,7 @@ use sysroot::{LoadError, Sysroot};
 use crate::bound_root::{Bound, BoundRoot, parse};
 use crate::bound_store::{BoundPlace, BoundRecord, Shelf};
 use crate::image_explain::enforce;
-use crate::upgrade_plan::{USUAL_RATIO, unpacked};
+use crate::space::{USUAL_RATIO, unpacked};
 use crate::{Access, AccessError, TrustError};
 
 /// How long to wait for others that work on the store.

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use composefs_root::{MenuPlan, RootEntry, RootPlan};
 use error_class::{Classified, ErrorClass};
 use ostree::PruneError;
 use progress::Progress;
@@ -135,6 +136,9 @@ pub enum ChangeError {
     /// Images that the system binds are not there.
     #[error(transparent)]
     Bound(#[from] Box<crate::BoundError>),
+    /// Nothing is deployed.
+    #[error("there is no deployment whose /etc could be looked at")]
+    NothingDeployed,
     /// There is no such stateroot.
     #[error("there is no stateroot {0}: `bootroot status` shows those that there are")]
     NoStateroot(sysroot::StaterootName),
@@ -151,6 +155,12 @@ pub enum ChangeError {
         "without the stateroot {0} nothing would boot any more: deploy something else first, or use `bootroot undeploy --all`"
     )]
     NothingWouldBoot(sysroot::StaterootName),
+    /// There is a stateroot of that name.
+    #[error("the stateroot {0} is there already: name another one")]
+    StaterootThere(sysroot::StaterootName),
+    /// A directory that is no stateroot.
+    #[error("{0:?} in state/os cannot be the name of a stateroot")]
+    BadStateroot(String),
     /// The stateroot is there already.
     #[error(transparent)]
     Stateroot(#[from] sysroot::StaterootError),
@@ -172,8 +182,25 @@ pub enum ChangeError {
     )]
     NotBootable(Box<oci::reference::OstreeImageReference>),
     /// That is not done where roots are images of composefs.
-    #[error("{0} is not possible yet where the root is an image of composefs")]
+    #[error("{0} is not possible where the root is an image of composefs")]
     NotForImages(&'static str),
+    /// The running system cannot be unlocked.
+    #[error(transparent)]
+    Unlock(#[from] sysroot::UnlockError),
+    /// The overlay cannot be mounted.
+    #[error("cannot mount an overlay on /usr with {options}")]
+    Overlay {
+        /// Its options.
+        options: String,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// Something cannot be mounted.
+    #[error(transparent)]
+    Mount(#[from] composefs_root::MountError),
+    /// The composefs repository cannot be cleaned up.
+    #[error(transparent)]
+    ComposefsPrune(#[from] crate::ComposefsPruneError),
     /// A system call failed.
     #[error(transparent)]
     Io(#[from] durable::Error),
@@ -182,12 +209,17 @@ pub enum ChangeError {
 impl Classified for ChangeError {
     fn class(&self) -> ErrorClass {
         match self {
-            Self::NotFound(_) | Self::NoRollback | Self::NoStateroot(_) => ErrorClass::NotFound,
+            Self::NotFound(_) | Self::NoRollback | Self::NoStateroot(_) | Self::NothingDeployed => {
+                ErrorClass::NotFound
+            }
             Self::StaterootRuns(_) | Self::StaterootDeployed(_) | Self::NothingWouldBoot(_) => {
                 ErrorClass::InvalidInput
             }
             Self::Bound(error) => error.class(),
-            Self::Staged(_) | Self::NoImage(_) => ErrorClass::InvalidInput,
+            Self::Staged(_) | Self::NoImage(_) | Self::StaterootThere(_) => {
+                ErrorClass::InvalidInput
+            }
+            Self::BadStateroot(_) => ErrorClass::Corrupt,
             Self::Reference { .. } => ErrorClass::Corrupt,
             Self::KernelArgs(error) => error.class(),
             Self::ImageArgs(error) => error.class(),
@@ -211,27 +243,48 @@ impl Classified for ChangeError {
             Self::Store(error) => error.class(),
             Self::NotBootable(_) => ErrorClass::InvalidInput,
             Self::NotForImages(_) => ErrorClass::Unsupported,
+            Self::Unlock(error) => error.class(),
+            Self::Mount(error) => error.class(),
+            Self::ComposefsPrune(error) => error.class(),
+            Self::Overlay { source, .. } => source.class(),
             Self::Io(error) => error.class(),
         }
     }
 }
 
 impl Change {
-    /// That of which roots boot, which has changed something.
-    pub(crate) const fn of_roots(
-        made: bool,
-        boots: Vec<BootedEntry>,
-        removed: Vec<String>,
-    ) -> Self {
+    /// That of which roots boot.
+    pub(crate) fn of_roots(plan: &MenuPlan, made: bool) -> Self {
+        Self {
+            schema: SCHEMA,
+            made,
+            changed: plan.changed,
+            boots: plan.menu.iter().filter_map(of_root).collect(),
+            removed: plan.removed.clone(),
+            discarded_stage: plan.gives_up.map(|id| id.to_string()),
+        }
+    }
+
+    /// That of a root that is deployed.
+    pub(crate) fn of_new_root(plan: &RootPlan, made: bool) -> Self {
         Self {
             schema: SCHEMA,
             made,
             changed: true,
-            boots,
-            removed,
+            boots: plan.menu.iter().filter_map(of_root).collect(),
+            removed: plan.removed.clone(),
             discarded_stage: None,
         }
     }
+}
+
+/// The entry of a root, when it is one.
+fn of_root(entry: &RootEntry) -> Option<BootedEntry> {
+    Some(BootedEntry {
+        deployment: entry.id()?.to_string(),
+        title: entry.title().unwrap_or_default().to_owned(),
+        kernel_arguments: entry.own_args().to_strings(),
+    })
 }
 
 /// Make the change that was planned, unless it is only to be told.

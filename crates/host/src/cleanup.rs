@@ -10,6 +10,9 @@ use sysroot::{CleanupPlan, Sysroot};
 use crate::derived::keep_bases;
 use crate::{ChangeError, ChangeOptions, prune_container_store};
 
+/// The form of an answer.
+const SCHEMA: &str = "bootroot.cleanup/1";
+
 /// What a clean-up removes, or has removed (`docs/cleanup.schema.json`).
 #[derive(Debug, Clone, Serialize)]
 pub struct Cleaned {
@@ -29,6 +32,29 @@ pub struct Cleaned {
     pub objects: u64,
     /// Their bytes.
     pub bytes: u64,
+}
+
+impl Cleaned {
+    /// Of a system whose roots are images of composefs.
+    pub(crate) fn of_roots(
+        roots: composefs_root::Collected,
+        store: composefs::Collected,
+        made: bool,
+    ) -> Self {
+        let kernels = roots.kernels.iter();
+        Self {
+            schema: SCHEMA,
+            made,
+            deployments: roots.states,
+            boot_files: kernels
+                .map(|name| format!("bootc_composefs-{name}"))
+                .collect(),
+            strays: roots.strays,
+            layers: Vec::new(),
+            objects: store.objects,
+            bytes: store.bytes,
+        }
+    }
 }
 
 /// Remove what is left over.
@@ -95,7 +121,7 @@ fn describe(
 ) -> Cleaned {
     let deployments = plan.deployments.iter();
     Cleaned {
-        schema: "bootroot.cleanup/1",
+        schema: SCHEMA,
         made,
         deployments: deployments.map(ToString::to_string).collect(),
         boot_files: plan.boot_files,

@@ -1,36 +1,40 @@
 //! Deployments whose roots are images of composefs.
 
+use std::cell::RefCell;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::Path;
 
 use boot_format::KernelArgs;
 use composefs::Store;
 use composefs_format::{Algorithm, Digest};
-use composefs_root::{RootDeployment, RootEntry, RootOrigin, RootRequest, Roots};
+use composefs_root::{MenuChange, RootDeployment, RootEntry, RootOrigin, RootRequest, Roots};
 use oci::reference::OstreeImageReference;
-use progress::Progress;
+use progress::{Interrupt, Progress};
+use sysroot::{EtcChanges, StaterootName, UnlockFor};
 
-use crate::backend::{Backend, Completed, Job};
+use crate::backend::{Backend, Completed, EtcPlace, Job};
 use crate::composefs_fetch::{Made, check, fetch};
+use crate::composefs_pull::Documents;
 use crate::image_args::{ARGS_DIRECTORY, arguments_in};
 use crate::upgrade::keep_signature;
 use crate::{
-    BootedEntry, Change, ChangeError, ChangeOptions, Check, RunningFacts, Selector, Status,
-    UpgradeOptions, Upgraded, composefs_prune, composefs_store, ensure_composefs_store, retag,
+    Access, ArgsChange, Change, ChangeError, ChangeOptions, Check, Cleaned, MountOverlay, Pinned,
+    ResetDone, ResetOptions, RunningFacts, Selector, Status, SwitchedInPlace, UpgradeOptions,
+    UpgradePlan, Upgraded, composefs_prune, composefs_store, ensure_composefs_store, retag,
 };
 
 /// Deployments whose roots are images of composefs.
 #[derive(Debug)]
 pub struct BootedComposefs {
-    roots: Roots,
-    physical: OwnedFd,
+    pub(crate) roots: Roots,
+    pub(crate) physical: OwnedFd,
 }
 
 /// What is deployed, and with which arguments.
-struct Wanted<'a> {
-    image: &'a OstreeImageReference,
+pub(crate) struct Wanted<'a> {
+    pub(crate) image: &'a OstreeImageReference,
     /// What is followed from then on.
-    follows: &'a OstreeImageReference,
+    pub(crate) follows: &'a OstreeImageReference,
     /// Those that are given for a first deployment.
     arguments: Option<KernelArgs>,
 }
@@ -92,11 +96,16 @@ impl BootedComposefs {
 
     fn follow(&self, wanted: &Wanted<'_>, job: &Job<'_>) -> Result<Upgraded, ChangeError> {
         let (image, options) = (wanted.follows, job.options);
-        if options.dry_run {
-            return Err(ChangeError::NotForImages("--dry-run"));
-        }
         let mut store = ensure_composefs_store(self.physical.as_fd(), Algorithm::Sha512)?;
-        let made = fetch(&store, wanted.image, image, job)?;
+        if options.dry_run {
+            return self.plan_following(&store, wanted, job);
+        }
+        let planned = RefCell::new(None);
+        let agree = |documents: &Documents| {
+            planned.replace(self.require_space(&store, documents, job)?);
+            Ok(())
+        };
+        let made = fetch(&store, wanted.image, image, job, agree)?;
         let id = made.root;
         if !options.download_only || self.is_running() {
             // Where that cannot be, entries say so.
@@ -117,11 +126,23 @@ impl BootedComposefs {
             return Ok(upgraded);
         }
         let request = self.request(wanted, &made, options)?;
+        let plan = self.roots.plan_deploy(&request)?;
+        let exact = self.plan_of(&store, &made, &plan)?;
         let deployed = self.roots.deploy(&request)?;
         upgraded.deployed = true;
         upgraded.staged = deployed.staged;
         upgraded.held = deployed.staged && options.download_only;
-        upgraded.change = Some(self.change(true, deployed.removed.states)?);
+        upgraded.change = Some(Change::of_new_root(&plan, true));
+        // What was known before tells what was fetched.
+        upgraded.plan = Some(match planned.into_inner() {
+            Some(before) => UpgradePlan {
+                space: before.space,
+                bytes_to_fetch: before.bytes_to_fetch,
+                layers: before.layers,
+                ..exact
+            },
+            None => exact,
+        });
         upgraded.collected_bytes = self.collect(&mut store, job.progress);
         if upgraded.staged && !upgraded.held {
             self.require_reboot(&upgraded)?;
@@ -130,7 +151,7 @@ impl BootedComposefs {
     }
 
     /// Whether an image boots next already, and is followed; if so, whether it waits for a release.
-    fn is_next(
+    pub(crate) fn is_next(
         &self,
         id: &Digest,
         image: &OstreeImageReference,
@@ -146,7 +167,7 @@ impl BootedComposefs {
         Ok(is_next.then_some(false))
     }
 
-    fn request(
+    pub(crate) fn request(
         &self,
         wanted: &Wanted<'_>,
         made: &Made,
@@ -170,10 +191,7 @@ impl BootedComposefs {
         id: &Digest,
         architecture: &str,
     ) -> Result<Option<KernelArgs>, ChangeError> {
-        let of = |id| -> Result<Vec<String>, ChangeError> {
-            let files = self.roots.texts(id, Path::new(ARGS_DIRECTORY))?;
-            Ok(arguments_in(files, architecture)?)
-        };
+        let of = |id| self.image_arguments(id, architecture);
         let new = of(id)?;
         let before = self.before()?;
         if let Some(given) = &wanted.arguments {
@@ -198,8 +216,18 @@ impl BootedComposefs {
         Ok(Some(there))
     }
 
+    /// Those that an image brings along.
+    pub(crate) fn image_arguments(
+        &self,
+        id: &Digest,
+        architecture: &str,
+    ) -> Result<Vec<String>, ChangeError> {
+        let files = self.roots.texts(id, Path::new(ARGS_DIRECTORY))?;
+        Ok(arguments_in(files, architecture)?)
+    }
+
     /// The running deployment, else the first.
-    fn before(&self) -> Result<Option<RootDeployment>, ChangeError> {
+    pub(crate) fn before(&self) -> Result<Option<RootDeployment>, ChangeError> {
         let mut found = self.roots.deployments()?;
         found.retain(|one| !one.staged);
         let booted = found.iter().position(|one| one.booted).unwrap_or(0);
@@ -210,13 +238,7 @@ impl BootedComposefs {
     fn followed(&self, options: &UpgradeOptions) -> Result<OstreeImageReference, ChangeError> {
         let before = self.before()?;
         let before = before.ok_or(ChangeError::NotFound(Selector::Index(0)))?;
-        let reference = before.origin.as_ref().and_then(RootOrigin::image);
-        let reference = reference.ok_or_else(|| ChangeError::NoImage(before.id.to_string()))?;
-        let parsed = OstreeImageReference::from_user(&reference);
-        let image = parsed.map_err(|error| ChangeError::Reference {
-            cause: error.to_string(),
-            reference,
-        })?;
+        let image = self.image_of(&before)?;
         match &options.tag {
             None => Ok(image),
             Some(tag) => Ok(OstreeImageReference {
@@ -226,16 +248,18 @@ impl BootedComposefs {
         }
     }
 
-    fn change(&self, made: bool, removed: Vec<String>) -> Result<Change, ChangeError> {
-        let menu = self.roots.menu()?;
-        let boots = menu.iter().filter_map(|entry| {
-            Some(BootedEntry {
-                deployment: entry.id()?.to_string(),
-                title: entry.title().unwrap_or_default().to_owned(),
-                kernel_arguments: entry.kernel_args().to_strings(),
-            })
-        });
-        Ok(Change::of_roots(made, boots.collect(), removed))
+    /// The image that a deployment follows.
+    pub(crate) fn image_of(
+        &self,
+        deployment: &RootDeployment,
+    ) -> Result<OstreeImageReference, ChangeError> {
+        let reference = deployment.origin.as_ref().and_then(RootOrigin::image);
+        let reference = reference.ok_or_else(|| ChangeError::NoImage(deployment.id.to_string()))?;
+        let parsed = OstreeImageReference::from_user(&reference);
+        parsed.map_err(|error| ChangeError::Reference {
+            cause: error.to_string(),
+            reference,
+        })
     }
 
     fn require_reboot(&self, upgraded: &Upgraded) -> Result<(), ChangeError> {
@@ -244,36 +268,6 @@ impl BootedComposefs {
         }
         Ok(())
     }
-
-    /// The deployment that is meant.
-    fn find(&self, selector: &Selector) -> Result<Digest, ChangeError> {
-        let found = self.roots.deployments()?;
-        let place = match selector {
-            Selector::Index(index) => (*index < found.len()).then_some(*index),
-            Selector::Booted => found.iter().position(|one| one.booted),
-            Selector::Pending => found.iter().position(|one| one.staged),
-            Selector::Rollback => found.iter().position(|one| !one.booted && !one.staged),
-            Selector::Digest(digest) => found.iter().position(|one| is_named(one, digest)),
-        };
-        let found = place.and_then(|place| found.get(place));
-        let found = found.ok_or_else(|| ChangeError::NotFound(selector.clone()))?;
-        match found.staged {
-            true => Err(ChangeError::Staged(selector.clone())),
-            false => Ok(found.id),
-        }
-    }
-}
-
-/// By the digest of its root or of its image's manifest, or how either begins.
-fn is_named(deployment: &RootDeployment, digest: &str) -> bool {
-    let plain = digest.trim_start_matches("sha256:");
-    let manifest = deployment
-        .origin
-        .as_ref()
-        .and_then(RootOrigin::manifest_digest);
-    let of_image =
-        manifest.is_some_and(|manifest| manifest.trim_start_matches("sha256:").starts_with(plain));
-    plain.len() >= 7 && (of_image || deployment.id.to_string().starts_with(plain))
 }
 
 /// Adds an argument that is not there with that value.
@@ -325,18 +319,100 @@ impl Backend for BootedComposefs {
         options: &ChangeOptions,
         _: &dyn Progress,
     ) -> Result<Change, ChangeError> {
-        if options.dry_run {
-            return Err(ChangeError::NotForImages("--dry-run"));
-        }
-        let wanted = wanted.map(|selector| self.find(selector)).transpose()?;
-        let staged = self.roots.staged()?.map(|staged| staged.id.to_string());
-        self.roots.roll_back(wanted.as_ref())?;
-        if let Some(run) = self.roots.run().filter(|_| staged.is_some()) {
-            crate::reboot_required::take_back(run)?;
-        }
-        let mut change = self.change(true, Vec::new())?;
-        change.discarded_stage = staged;
-        Ok(change)
+        let wanted = wanted.map(|selector| match self.find(selector)? {
+            (_, found) if found.staged => Err(ChangeError::Staged(selector.clone())),
+            (_, found) => Ok(found.id),
+        });
+        self.change(&MenuChange::First(wanted.transpose()?), options)
+    }
+
+    fn undeploy(
+        &self,
+        which: &Selector,
+        options: &ChangeOptions,
+        _: &dyn Progress,
+    ) -> Result<Change, ChangeError> {
+        self.undeploy_root(which, options)
+    }
+
+    fn undeploy_all(
+        &self,
+        options: &ChangeOptions,
+        _: &dyn Progress,
+    ) -> Result<Change, ChangeError> {
+        self.change(&MenuChange::RemoveAll, options)
+    }
+
+    fn kernel_arguments(&self) -> Result<Vec<String>, ChangeError> {
+        Ok(self.first_arguments()?.to_strings())
+    }
+
+    fn change_kernel_arguments(
+        &self,
+        change: &ArgsChange,
+        options: &ChangeOptions,
+        _: &dyn Progress,
+        _: &Interrupt,
+    ) -> Result<Change, ChangeError> {
+        self.change_arguments(change, options)
+    }
+
+    fn pin(
+        &self,
+        which: &Selector,
+        pinned: bool,
+        options: &ChangeOptions,
+    ) -> Result<Pinned, ChangeError> {
+        self.pin_root(which, pinned, options)
+    }
+
+    fn cleanup(
+        &self,
+        options: &ChangeOptions,
+        _: &dyn Progress,
+        _: &Interrupt,
+    ) -> Result<Cleaned, ChangeError> {
+        self.clean_up_roots(options)
+    }
+
+    fn switch_in_place(
+        &self,
+        image: &OstreeImageReference,
+        drop_signature: bool,
+        options: &ChangeOptions,
+    ) -> Result<SwitchedInPlace, ChangeError> {
+        self.follow_in_place(image, drop_signature, options)
+    }
+
+    fn reset(
+        &self,
+        access: &Access,
+        options: &ResetOptions,
+        progress: &dyn Progress,
+        interrupt: &Interrupt,
+    ) -> Result<ResetDone, ChangeError> {
+        self.reset_root(access, options, progress, interrupt)
+    }
+
+    fn etc_changes(
+        &self,
+        stateroot: Option<&StaterootName>,
+    ) -> Result<(String, EtcChanges), ChangeError> {
+        self.changes_of_etc(stateroot)
+    }
+
+    fn etc_place(&self, stateroot: Option<&StaterootName>) -> Result<EtcPlace, ChangeError> {
+        self.place_of_etc(stateroot)
+    }
+
+    fn unlock_usr(
+        &self,
+        unlock: UnlockFor,
+        _: &MountOverlay<'_>,
+        _: &dyn Progress,
+        _: &Interrupt,
+    ) -> Result<String, ChangeError> {
+        self.overlay(unlock)
     }
 
     fn finalize(&self) -> Result<Completed, ChangeError> {

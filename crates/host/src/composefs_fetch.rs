@@ -4,14 +4,14 @@ use composefs::Store;
 use composefs_format::Digest;
 use composefs_image::{RootKind, StoredImage};
 use image::{BOOTABLE_LABEL, BOOTC_LABEL, label_of, version_of};
-use oci::manifest::{RawConfig, RawManifest};
 use oci::reference::OstreeImageReference;
 use oci::source::open;
 use serde::Serialize;
 
 use crate::backend::Job;
+use crate::composefs_pull::{Documents, composefs_pull_if};
 use crate::pull::{Check, LayerCount};
-use crate::{ChangeError, ComposefsPullOptions, PullError, composefs_pull};
+use crate::{ChangeError, ComposefsPullError, ComposefsPullOptions, PullError};
 
 /// An image that was fetched for a root.
 #[derive(Debug, Clone, Serialize)]
@@ -37,12 +37,13 @@ pub(crate) struct Made {
     pub(crate) with_boot: Digest,
 }
 
-/// Fetch an image unless it is there, and keep it under the name of what is followed.
+/// Fetch an image unless it is there, if `agree` has nothing against it, and keep it under the name of what is followed.
 pub(crate) fn fetch(
     store: &Store,
     image: &OstreeImageReference,
     follows: &OstreeImageReference,
     job: &Job<'_>,
+    agree: impl FnOnce(&Documents) -> Result<(), ComposefsPullError>,
 ) -> Result<Made, ChangeError> {
     let name = follows.imgref.to_string();
     if job.options.from_downloaded {
@@ -56,13 +57,14 @@ pub(crate) fn fetch(
         now: job.options.now,
     };
     let (access, progress) = (job.access, job.progress);
-    let pulled = composefs_pull(store, image, access, &choices, progress, job.interrupt)?;
+    let interrupt = job.interrupt;
+    let pulled = composefs_pull_if(store, image, access, &choices, progress, interrupt, agree)?;
     let stored = composefs_image::find(store, &pulled.stored.manifest.to_string())?;
     check_label(&stored, image)?;
     made(store, &stored, pulled.layers_fetched, pulled.bytes_fetched)
 }
 
-fn made(
+pub(crate) fn made(
     store: &Store,
     stored: &StoredImage,
     layers_fetched: usize,
@@ -92,7 +94,7 @@ fn made(
 }
 
 /// The version that an image says it has.
-fn version(stored: &StoredImage) -> Option<String> {
+pub(crate) fn version(stored: &StoredImage) -> Option<String> {
     version_of(stored.config.config()).map(str::to_owned)
 }
 
@@ -133,13 +135,10 @@ pub(crate) fn check(
     Ok(check)
 }
 
-/// The documents of an image.
-struct Documents {
-    manifest: RawManifest,
-    config: RawConfig,
-}
-
-fn at_source(image: &OstreeImageReference, job: &Job<'_>) -> Result<Documents, PullError> {
+pub(crate) fn at_source(
+    image: &OstreeImageReference,
+    job: &Job<'_>,
+) -> Result<Documents, PullError> {
     let context = job.access.context(&image.imgref, job.interrupt)?;
     let source = open(&image.imgref, &context).map_err(Box::new)?;
     let manifest = source.manifest().map_err(Box::new)?.manifest;

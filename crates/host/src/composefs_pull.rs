@@ -8,16 +8,18 @@ use composefs::{Store, StoreError};
 use composefs_image::{ImageError, Pulled};
 use durable::IoContext as _;
 use error_class::{Classified, ErrorClass};
+use oci::manifest::{Layer, RawConfig, RawManifest};
 use oci::parts::{PartLimits, Parts};
 use oci::reference::{OstreeImageReference, SignatureSource};
 use oci::source::{Error as SourceError, open};
 use progress::{Interrupt, Progress, TaskKind};
 use rustix::fs::{Mode, OFlags};
 
+use crate::composefs_store::COMPOSEFS;
 use crate::image_explain::enforce;
 use crate::layer_sum::LayerSum;
-use crate::upgrade_plan::{USUAL_RATIO, Unpacked, unpacked};
-use crate::{Access, AccessError, TrustError};
+use crate::space::{USUAL_RATIO, require_space, unpacked};
+use crate::{Access, AccessError, FileSystemPlan, NoSpace, TrustError};
 
 /// Where partly fetched layers are kept, below the repository.
 const PARTS_DIR: &str = "bootroot-partial-blobs";
@@ -53,20 +55,12 @@ pub enum ComposefsPullError {
     /// The image is not signed as it has to be.
     #[error(transparent)]
     Trust(#[from] TrustError),
-    /// There is not enough space for what would be fetched.
-    #[error(
-        "not enough space: at least {needed} bytes are new in the composefs repository, and {available} bytes are free \
-         there; space can be made by `bootroot composefs prune`, and by `bootroot composefs remove` before it"
-    )]
-    NoSpace {
-        /// What is needed at least.
-        needed: u64,
-        /// What is free.
-        available: u64,
-    },
     /// It cannot be stored.
     #[error(transparent)]
     Image(#[from] ImageError),
+    /// There is not enough space for what would be fetched.
+    #[error(transparent)]
+    NoSpace(#[from] NoSpace),
 }
 
 impl ComposefsPullError {
@@ -83,13 +77,14 @@ impl Classified for ComposefsPullError {
             Self::Access(error) => error.class(),
             Self::Source(error) => error.class(),
             Self::Trust(error) => error.class(),
-            Self::NoSpace { .. } => ErrorClass::NoSpace,
             Self::Image(error) => error.class(),
+            Self::NoSpace(error) => error.class(),
         }
     }
 }
 
-/// Brings an image into the composefs repository. Layers that are there already are not fetched.
+/// Brings an image into the composefs repository, if there is space for it. Layers that are there already are not
+/// fetched.
 ///
 /// # Errors
 /// [`ComposefsPullError`]; layers that were complete by then stay and are not fetched again.
@@ -100,6 +95,60 @@ pub fn composefs_pull(
     options: &ComposefsPullOptions,
     progress: &dyn Progress,
     interrupt: &Interrupt,
+) -> Result<Pulled, ComposefsPullError> {
+    let agree = |documents: &Documents| {
+        let space = documents.space(store)?;
+        let frees =
+            || vec!["`bootroot composefs remove` and `bootroot composefs prune`".to_owned()];
+        Ok(require_space(&[space], progress, frees)?)
+    };
+    composefs_pull_if(store, image, access, options, progress, interrupt, agree)
+}
+
+/// The bytes that are free where the repository is.
+pub(crate) fn space_left(store: &Store) -> Result<u64, durable::Error> {
+    let stat = rustix::fs::fstatvfs(store.dir()).during("look at", COMPOSEFS)?;
+    Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
+}
+
+/// What is known of an image before its layers are fetched.
+pub(crate) struct Documents {
+    pub(crate) manifest: RawManifest,
+    pub(crate) config: RawConfig,
+}
+
+impl Documents {
+    /// Its layers that are not in the repository.
+    pub(crate) fn missing(&self, store: &Store) -> Result<Vec<&Layer>, ImageError> {
+        let missing = composefs_image::missing_layers(store, &self.manifest, &self.config)?;
+        let layers = self.manifest.layers();
+        Ok(missing
+            .into_iter()
+            .filter_map(|index| layers.get(index))
+            .collect())
+    }
+
+    /// What is new in the repository.
+    pub(crate) fn space(&self, store: &Store) -> Result<FileSystemPlan, ComposefsPullError> {
+        let missing = self.missing(store)?;
+        let available =
+            space_left(store).map_err(|error| ImageError::from(StoreError::from(error)))?;
+        Ok(unpacked(missing.into_iter(), || USUAL_RATIO).on("/", available))
+    }
+}
+
+/// The same, as far as `agree` has nothing against what is known before anything is fetched.
+///
+/// # Errors
+/// As [`composefs_pull`], and what `agree` said.
+pub(crate) fn composefs_pull_if(
+    store: &Store,
+    image: &OstreeImageReference,
+    access: &Access,
+    options: &ComposefsPullOptions,
+    progress: &dyn Progress,
+    interrupt: &Interrupt,
+    agree: impl FnOnce(&Documents) -> Result<(), ComposefsPullError>,
 ) -> Result<Pulled, ComposefsPullError> {
     if matches!(image.sigverify, SignatureSource::OstreeRemote(_)) {
         return Err(ComposefsPullError::CommitSignature(Box::new(image.clone())));
@@ -116,10 +165,9 @@ pub fn composefs_pull(
     let digest = manifest.digest();
     enforce(image, source, digest, access, &context, options.now)?;
     let config = source.config(&manifest).map_err(Box::new)?;
-    let missing = composefs_image::missing_layers(store, &manifest, &config)?;
-    let missing = missing.into_iter();
-    let missing = missing.filter_map(|index| manifest.layers().get(index));
-    has_room(store, &unpacked(missing, || USUAL_RATIO), progress)?;
+    let documents = Documents { manifest, config };
+    agree(&documents)?;
+    let Documents { manifest, config } = documents;
     let mut choices = composefs_image::PullOptions::default();
     let name = options.name.clone();
     choices.name = Some(name.unwrap_or_else(|| image.imgref.to_string()));
@@ -135,33 +183,6 @@ pub fn composefs_pull(
     let pulled = composefs_image::pull(store, source, documents, &choices, &sum, interrupt)?;
     sum.done();
     Ok(pulled)
-}
-
-/// Whether what is new has room, before it is fetched.
-fn has_room(
-    store: &Store,
-    new: &Unpacked,
-    progress: &dyn Progress,
-) -> Result<(), ComposefsPullError> {
-    // Where that cannot be told, writing tells.
-    let Ok(stat) = rustix::fs::fstatvfs(store.dir()) else {
-        return Ok(());
-    };
-    let available = stat.f_bavail.saturating_mul(stat.f_frsize);
-    if new.at_least > available {
-        return Err(ComposefsPullError::NoSpace {
-            needed: new.at_least,
-            available,
-        });
-    }
-    if new.likely > available {
-        progress.note(&format!(
-            "space may not suffice: about {} bytes are new in the composefs repository, and {available} bytes are free \
-             there",
-            new.likely
-        ));
-    }
-    Ok(())
 }
 
 fn parts_dir(store: &Store) -> Result<OwnedFd, StoreError> {

@@ -332,7 +332,7 @@ fn root_entry(root: &RootStatus, systemd_boot: bool) -> BootEntry {
         image,
         cached_update: cached_update.flatten(),
         incompatible: false,
-        pinned: false,
+        pinned: root.pinned,
         soft_reboot_capable: false,
         download_only: root.finalization_locked,
         store: None,
@@ -387,6 +387,14 @@ fn entry_images(image: &ImageStatus) -> Option<(EntryImage, Option<EntryImage>)>
         architecture: image.architecture.clone()?,
     };
     Some((this, update))
+}
+
+/// An overlay on the `/usr` of a root that is an image, which may be read-only.
+pub(crate) fn overlay_of_root(read_only: bool) -> Option<UsrOverlayStatus> {
+    overlay(match read_only {
+        true => Unlocked::Transient,
+        false => Unlocked::Development,
+    })
 }
 
 fn overlay(unlocked: Unlocked) -> Option<UsrOverlayStatus> {

@@ -30,7 +30,7 @@ impl ArgsChange {
         self.delete.is_empty() && self.replace.is_empty() && self.append.is_empty()
     }
 
-    fn apply_to(&self, args: &mut KernelArgs) -> Result<(), ChangeError> {
+    pub(crate) fn apply_to(&self, args: &mut KernelArgs) -> Result<(), ChangeError> {
         for arg in &self.delete {
             args.delete(arg)?;
         }

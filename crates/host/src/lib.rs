@@ -48,9 +48,13 @@ mod remote_signature;
 mod reset;
 mod retag;
 mod rollback;
+mod root_changes;
+mod root_plan;
+mod root_reset;
 mod root_status;
 mod selector;
 mod setup_deployment;
+mod space;
 mod stateroot_remove;
 mod status;
 mod storage;
@@ -63,12 +67,13 @@ mod undeploy;
 mod unified;
 mod upgrade;
 mod upgrade_plan;
+mod usr_overlay;
 mod wipe;
 
 pub use ::image::{PolicyError, policy_of_commit};
 pub use access::{Access, AccessError};
 pub use auth_check::{AuthCheck, AuthCheckError, AuthPlace, auth_check};
-pub use backend::{Backend, BootedOstree, Completed, Job};
+pub use backend::{Backend, BootedOstree, Completed, EtcPlace, Job};
 pub use bound_images::{
     BoundError, BoundImageStatus, BoundPlan, BoundStore, bound_images, bound_roots, bound_store,
     check_bound_images, fetch_bound_images, list_bound_images, plan_bound_images,
@@ -120,6 +125,7 @@ pub use rollback::rollback;
 pub use root_status::RootStatus;
 pub use selector::Selector;
 pub use setup_deployment::{InitramfsPlaces, SetupDeploymentError, mount_deployment};
+pub use space::{FileSystemPlan, NoSpace};
 pub use stateroot_remove::{RemovedStateroot, stateroot_remove};
 pub use status::{
     DamagedEntryStatus, DeploymentStatus, Fixable, ImageStatus, RunningFacts, Status, Update,
@@ -133,5 +139,6 @@ pub use switch_in_place::{SwitchedInPlace, switch_origin_inplace};
 pub use undeploy::undeploy;
 pub use unified::{UnifyError, set_unified};
 pub use upgrade::{UpgradeOptions, Upgraded, check_upgrade, switch, upgrade};
-pub use upgrade_plan::{FileSystemPlan, UpgradePlan};
+pub use upgrade_plan::UpgradePlan;
+pub use usr_overlay::{MountOverlay, unlock_usr};
 pub use wipe::wipe_ostree;

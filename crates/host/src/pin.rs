@@ -5,6 +5,9 @@ use sysroot::Sysroot;
 
 use crate::{ChangeError, ChangeOptions, Selector};
 
+/// The form of an answer.
+const SCHEMA: &str = "bootroot.pin/1";
+
 /// A deployment that was pinned or unpinned (`docs/pin.schema.json`).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Pinned {
@@ -17,6 +20,19 @@ pub struct Pinned {
     pub pinned: bool,
     /// Whether it was not before.
     pub changed: bool,
+}
+
+impl Pinned {
+    /// Of a deployment whose root is an image of composefs.
+    pub(crate) const fn of_root(index: usize, deployment: String, was: bool, pinned: bool) -> Self {
+        Self {
+            schema: SCHEMA,
+            index,
+            deployment,
+            pinned,
+            changed: was != pinned,
+        }
+    }
 }
 
 /// Pin a deployment, so that no other drives it out, or unpin it.
@@ -41,7 +57,7 @@ pub fn pin(
         locked.set_pinned(&id, pinned)?;
     }
     Ok(Pinned {
-        schema: "bootroot.pin/1",
+        schema: SCHEMA,
         index: found.index,
         deployment: id.to_string(),
         pinned,

@@ -27,7 +27,7 @@ use crate::image_explain::enforce;
 use crate::layer_sum::LayerSum;
 use crate::remote_signature::RemoteSignature;
 use crate::text::{text, text_or_null};
-use crate::{Access, AccessError, RemoteSignatureError, TrustError};
+use crate::{Access, AccessError, NoSpace, RemoteSignatureError, TrustError};
 
 /// Below the repository's `tmp`, from where libostree too removes what has not been touched for long.
 const PARTS_DIR: &str = "bootroot-partial-blobs";
@@ -153,20 +153,8 @@ pub enum PullError {
     #[error("the image is stored, but not in the composefs repository: {0}")]
     Composefs(#[from] composefs_image::ImageError),
     /// There is not enough space for what would be fetched.
-    #[error(
-        "not enough space: at least {needed} bytes are new on {place}, and {available} bytes are free there; \
-         space can be made by {}", frees.join(", ")
-    )]
-    NoSpace {
-        /// The file system.
-        place: &'static str,
-        /// What is needed at least.
-        needed: u64,
-        /// What is free.
-        available: u64,
-        /// Commands that free some.
-        frees: Vec<String>,
-    },
+    #[error(transparent)]
+    NoSpace(#[from] NoSpace),
 }
 
 impl Classified for PullError {
@@ -180,7 +168,7 @@ impl Classified for PullError {
             Self::Plan(error) => error.class(),
             Self::Import(error) => error.class(),
             Self::Composefs(error) => error.class(),
-            Self::NoSpace { .. } => ErrorClass::NoSpace,
+            Self::NoSpace(error) => error.class(),
         }
     }
 }

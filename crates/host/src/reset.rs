@@ -1,5 +1,6 @@
 //! Back to how the system came: a new stateroot with nothing of what was changed in the old one.
 
+use std::os::fd::BorrowedFd;
 use std::path::Path;
 use std::time::Duration;
 
@@ -19,6 +20,9 @@ use crate::image_args::image_arguments;
 use crate::text::text;
 use crate::upgrade::image_of;
 use crate::{Access, Change, ChangeError, PullOptions, pull};
+
+/// The form of an answer.
+pub(crate) const SCHEMA: &str = "bootroot.reset/1";
 
 /// Largest `/etc/fstab` that is read.
 const MAX_FSTAB: u64 = 1024 * 1024;
@@ -65,7 +69,7 @@ impl ResetOptions {
 /// What a reset has done, or would do (`docs/reset.schema.json`).
 #[derive(Debug, Clone, Serialize)]
 pub struct ResetDone {
-    schema: &'static str,
+    pub(crate) schema: &'static str,
     /// Whether it was done, or only planned.
     pub made: bool,
     /// The new stateroot.
@@ -75,6 +79,9 @@ pub struct ResetDone {
     /// The commit that is deployed there; unknown when the image would have to be fetched.
     #[serde(serialize_with = "crate::text::text_or_null")]
     pub commit: Option<Checksum>,
+    /// The root of composefs that is deployed there, instead.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub root: Option<String>,
     /// The stateroot that was left behind, with all that is in it.
     #[serde(serialize_with = "text")]
     pub left: StaterootName,
@@ -108,7 +115,8 @@ pub fn reset(
         .map(|commit| arguments(sysroot, first, &commit, options))
         .transpose()?;
     let mut done = ResetDone {
-        schema: "bootroot.reset/1",
+        schema: SCHEMA,
+        root: None,
         made: !options.dry_run,
         stateroot: stateroot.to_string(),
         image: image.to_string(),
@@ -152,13 +160,17 @@ fn new_stateroot(
     old: &StaterootName,
     options: &ResetOptions,
 ) -> Result<StaterootName, ChangeError> {
-    if let Some(stateroot) = &options.stateroot {
-        return Ok(stateroot.clone());
+    match &options.stateroot {
+        Some(stateroot) => Ok(stateroot.clone()),
+        None => Ok(free_name(old, &sysroot.stateroots()?)),
     }
-    let there = sysroot.stateroots()?;
+}
+
+/// A name with the first number that is free.
+pub(crate) fn free_name(old: &StaterootName, there: &[StaterootName]) -> StaterootName {
     let names = (1_u32..).filter_map(|number| format!("{old}-{number}").parse().ok());
     let free = names.into_iter().find(|name| !there.contains(name));
-    Ok(free.unwrap_or_else(|| old.clone()))
+    free.unwrap_or_else(|| old.clone())
 }
 
 /// The commit of the image, which is pulled unless it is what runs; none when that is only planned.
@@ -195,13 +207,23 @@ fn arguments(
     commit: &Checksum,
     options: &ResetOptions,
 ) -> Result<KernelArgs, ChangeError> {
+    let of_image = image_arguments(sysroot.repo(), commit, &options.architecture)?;
+    let there = first.kernel_args().without_ostree();
+    Ok(fresh_arguments(&there, &of_image, options))
+}
+
+/// The same, from those that there are and those of the image.
+pub(crate) fn fresh_arguments(
+    there: &KernelArgs,
+    of_image: &[String],
+    options: &ResetOptions,
+) -> KernelArgs {
     let mut arguments = KernelArgs::new();
     if !options.no_root_arguments {
-        let of_root = first.kernel_args().without_ostree().to_strings();
-        let of_root = of_root.iter().filter(|arg| finds_root(arg));
+        let there = there.to_strings();
+        let of_root = there.iter().filter(|arg| finds_root(arg));
         of_root.for_each(|arg| arguments.append(arg));
     }
-    let of_image = image_arguments(sysroot.repo(), commit, &options.architecture)?;
     of_image
         .iter()
         .for_each(|arg| arguments.append_if_missing(arg));
@@ -209,7 +231,7 @@ fn arguments(
         .kernel_arguments
         .iter()
         .for_each(|arg| arguments.append(arg));
-    Ok(arguments)
+    arguments
 }
 
 /// Whether an argument is about the root file system, or for the initramfs, which mounts it.
@@ -223,18 +245,25 @@ fn carry_boot_line(
     old: &DeploymentId,
     new: &DeploymentId,
 ) -> Result<(), ChangeError> {
-    let read = |id: &DeploymentId| {
-        let path = format!("{}/etc/fstab", id.path());
-        durable::read_optional(locked.dir(), Path::new(&path), MAX_FSTAB)
-    };
-    let before = String::from_utf8_lossy(&read(old)?.unwrap_or_default()).into_owned();
-    let there = String::from_utf8_lossy(&read(new)?.unwrap_or_default()).into_owned();
-    let Some(line) = boot_line(&before).filter(|_| boot_line(&there).is_none()) else {
+    let before = fstab(locked.dir(), &format!("{}/etc", old.path()))?;
+    carry_line(&before, locked.dir(), &format!("{}/etc", new.path()))
+}
+
+/// `/etc/fstab` of the `/etc` at `etc`.
+pub(crate) fn fstab(base: BorrowedFd<'_>, etc: &str) -> Result<String, ChangeError> {
+    let path = format!("{etc}/fstab");
+    let text = durable::read_optional(base, Path::new(&path), MAX_FSTAB)?;
+    Ok(String::from_utf8_lossy(&text.unwrap_or_default()).into_owned())
+}
+
+/// Adds the line for `/boot` of the fstab `before` to that of the `/etc` at `etc`, unless there is one.
+pub(crate) fn carry_line(before: &str, base: BorrowedFd<'_>, etc: &str) -> Result<(), ChangeError> {
+    let there = fstab(base, etc)?;
+    let Some(line) = boot_line(before).filter(|_| boot_line(&there).is_none()) else {
         return Ok(());
     };
-    let path = format!("{}/etc/fstab", new.path());
-    let text = format!("{there}{line}\n");
-    durable::publish(locked.dir(), Path::new(&path), text.as_bytes(), 0o644)?;
+    let (path, text) = (format!("{etc}/fstab"), format!("{there}{line}\n"));
+    durable::publish(base, Path::new(&path), text.as_bytes(), 0o644)?;
     Ok(())
 }
 

@@ -6,7 +6,7 @@ use image::version_of;
 use serde::Serialize;
 
 use crate::ChangeError;
-use crate::host_document::{ComposefsEntry, Host};
+use crate::host_document::{ComposefsEntry, Host, overlay_of_root};
 use crate::status::{Fixable, ImageStatus, RunningFacts, Status, created};
 
 /// A deployment whose root is an image of composefs.
@@ -26,6 +26,8 @@ pub struct RootStatus {
     pub staged: bool,
     /// It is staged, but waits for a release.
     pub finalization_locked: bool,
+    /// Whether no other drives it out.
+    pub pinned: bool,
     /// The version of the system in it.
     pub version: Option<String>,
     /// The image it came from.
@@ -58,7 +60,8 @@ pub(crate) fn status(
         ..describe(store, index, &one)
     });
     let described: Vec<_> = described.collect();
-    let host = Host::of_roots(&described, systemd_boot, facts);
+    let mut host = Host::of_roots(&described, systemd_boot, facts);
+    host.status.usr_overlay = roots.usr_overlay().and_then(overlay_of_root);
     Ok(Status::of_roots(host, roots.is_running(), described))
 }
 
@@ -67,7 +70,7 @@ fn describe(store: Option<&Store>, index: usize, deployment: &RootDeployment) ->
     let entry = deployment.entry.as_ref();
     let arguments = entry.map(RootEntry::kernel_args).unwrap_or_default();
     let argument = arguments.last_value("composefs").unwrap_or_default();
-    let others = arguments.iter().filter(|arg| arg.key != "composefs");
+    let others = entry.map(RootEntry::own_args).unwrap_or_default();
     RootStatus {
         index,
         root: deployment.id.to_string(),
@@ -76,12 +79,13 @@ fn describe(store: Option<&Store>, index: usize, deployment: &RootDeployment) ->
         rollback: false,
         staged: deployment.staged,
         finalization_locked: deployment.locked,
+        pinned: origin.is_some_and(RootOrigin::is_pinned),
         version: entry.and_then(RootEntry::version).map(str::to_owned),
         image: origin.and_then(|origin| describe_image(store, origin)),
         boot_type: origin.and_then(RootOrigin::boot_type).map(BootType::name),
         boot_checksum: origin.and_then(RootOrigin::boot_digest),
         missing_verity_allowed: argument.starts_with('?'),
-        kernel_arguments: others.map(ToString::to_string).collect(),
+        kernel_arguments: others.to_strings(),
         problems: deployment.problems.iter().map(problem).collect(),
     }
 }

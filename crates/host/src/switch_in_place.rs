@@ -21,6 +21,19 @@ pub struct SwitchedInPlace {
     pub image: String,
 }
 
+impl SwitchedInPlace {
+    /// What was, or would be, changed.
+    pub(crate) const fn new(made: bool, changed: bool, deployment: String, image: String) -> Self {
+        Self {
+            schema: "bootroot.switch-in-place/1",
+            made,
+            changed,
+            deployment,
+            image,
+        }
+    }
+}
+
 /// Let the running deployment follow `image`; where none is running, the one that was made last, which is what
 /// installers mean. A signature that it had to have until now it must have still, unless `drop_signature`.
 ///
@@ -52,11 +65,7 @@ pub fn switch_origin_inplace(
     if changed && !options.dry_run {
         locked.replace_origin(&id, &origin)?;
     }
-    Ok(SwitchedInPlace {
-        schema: "bootroot.switch-in-place/1",
-        made: !options.dry_run,
-        changed,
-        deployment: id.to_string(),
-        image: image.to_string(),
-    })
+    let (deployment, image) = (id.to_string(), image.to_string());
+    let made = !options.dry_run;
+    Ok(SwitchedInPlace::new(made, changed, deployment, image))
 }

@@ -20,6 +20,7 @@ use crate::change::describe;
 use crate::image_args::{argument_changes, image_arguments};
 use crate::pull::{already_present, look, pull_if};
 use crate::reboot_required::require_reboot;
+use crate::space::require_space;
 use crate::unified::keep_unified;
 use crate::upgrade_plan::{UpgradePlan, what_frees_space};
 use crate::{Access, Change, ChangeError, Check, PullError, PullOptions, Pulled, check, retag};
@@ -369,20 +370,8 @@ fn allowed(
     let Ok(plan) = plan else {
         return Ok(None);
     };
-    if let Some(short) = plan.shortage() {
-        return Err(PullError::NoSpace {
-            place: short.place,
-            needed: short.at_least,
-            available: short.available,
-            frees: what_frees_space(sysroot, &state),
-        });
-    }
-    for place in plan.doubtful() {
-        progress.note(&format!(
-            "space may not suffice: about {} bytes are new on {}, and {} bytes are free there",
-            place.needed, place.place, place.available
-        ));
-    }
+    let frees = || what_frees_space(sysroot, &state);
+    require_space(&plan.space, progress, frees)?;
     Ok(Some(plan))
 }
 

@@ -2,8 +2,6 @@
 
 use error_class::{Classified as _, ErrorClass};
 use image::{ImportPlan, LINUX_LABEL, LayeredImageState, label_of};
-use oci::manifest::Layer;
-use oci::media_type::Compression;
 use ostree::{PruneOptions, ReadError, Repo};
 use ostree_format::Checksum;
 use progress::Interrupt;
@@ -12,13 +10,8 @@ use serde::Serialize;
 use sysroot::{DeployPlan, Deployment, Retain, SpacePlan, State, Sysroot};
 
 use crate::packages::{PackageChanges, components, packages};
+use crate::space::{FileSystemPlan, USUAL_RATIO, Unpacked, unpacked};
 use crate::{ArgumentChanges, ChangeError, LayerCount};
-
-/// Annotation of a layer: its size as an archive, as eStargz has it.
-const UNPACKED_SIZE: &str = "io.containers.estargz.uncompressed-size";
-
-/// How much larger a layer is taken to be unpacked where nothing tells. Layers of distributions give 2.2 to 3.
-pub(crate) const USUAL_RATIO: u64 = 3;
 
 /// Where kernels are.
 const MODULES: &str = "usr/lib/modules";
@@ -52,29 +45,6 @@ pub struct UpgradePlan {
     pub removed: Vec<String>,
     /// Whether the image is stored, so that nothing about it is unknown or an estimate.
     pub stored: bool,
-}
-
-/// What is new on a file system, in bytes.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct FileSystemPlan {
-    /// `/`, `/boot`, or where the EFI system partition is.
-    pub place: &'static str,
-    /// What is new there, unpacked.
-    pub needed: u64,
-    /// What is needed at least.
-    pub at_least: u64,
-    /// What is free.
-    pub available: u64,
-    /// Whether `needed` is an estimate.
-    pub estimate: bool,
-}
-
-/// Bytes of layers, unpacked.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct Unpacked {
-    pub(crate) likely: u64,
-    pub(crate) at_least: u64,
-    pub(crate) estimate: bool,
 }
 
 /// What is deployed until now.
@@ -186,57 +156,11 @@ impl UpgradePlan {
             stored: true,
         })
     }
-
-    /// The file system on which there is not enough space, whatever the estimates are worth.
-    pub(crate) fn shortage(&self) -> Option<&FileSystemPlan> {
-        let mut places = self.space.iter();
-        places.find(|place| place.at_least > place.available)
-    }
-
-    /// File systems on which there is not enough space if the estimates are right.
-    pub(crate) fn doubtful(&self) -> impl Iterator<Item = &FileSystemPlan> {
-        let places = self.space.iter();
-        places.filter(|place| place.needed > place.available)
-    }
 }
 
 fn removed(state: &State, merge: &Deployment) -> Vec<String> {
     let dropped = state.dropped_by(&merge.id.stateroot, Some(&merge.id), Retain::default());
     dropped.iter().map(ToString::to_string).collect()
-}
-
-/// The bytes of layers as archives. What is in them and stored already is counted, too: nothing tells before
-/// they are fetched.
-pub(crate) fn unpacked<'a>(
-    layers: impl Iterator<Item = &'a Layer>,
-    ratio: impl FnOnce() -> u64,
-) -> Unpacked {
-    let mut sum = Unpacked::default();
-    let mut untold = 0_u64;
-    for layer in layers {
-        let annotations = layer.descriptor.annotations().as_ref();
-        let told = annotations.and_then(|all| all.get(UNPACKED_SIZE)?.parse().ok());
-        let exact = match layer.compression {
-            Compression::None => Some(layer.size),
-            _ => told,
-        };
-        match exact {
-            Some(exact) => {
-                sum.likely = sum.likely.saturating_add(exact);
-                sum.at_least = sum.at_least.saturating_add(exact);
-            }
-            None => {
-                untold = untold.saturating_add(layer.size);
-                sum.at_least = sum.at_least.saturating_add(layer.size);
-                sum.estimate = true;
-            }
-        }
-    }
-    // To measure the ratio, everything that is deployed is looked at.
-    if sum.estimate {
-        sum.likely = sum.likely.saturating_add(untold.saturating_mul(ratio()));
-    }
-    sum
 }
 
 /// How much larger the image before is unpacked than packed.
@@ -277,13 +201,7 @@ fn file_systems(
     // Some of what is free is kept by the repository.
     let available = sysroot.repo().space_left();
     let mut places = vec![
-        FileSystemPlan {
-            place: "/",
-            needed: root.likely,
-            at_least: root.at_least,
-            available: available.unwrap_or(deployment.root_available),
-            estimate: root.estimate,
-        },
+        root.on("/", available.unwrap_or(deployment.root_available)),
         FileSystemPlan {
             place: "/boot",
             needed: deployment.boot_needed,
@@ -363,46 +281,4 @@ pub(crate) fn what_frees_space(sysroot: &Sysroot, state: &State) -> Vec<String> 
         }
     }
     commands
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn layer(media_type: &str, size: u64, annotation: Option<&str>) -> Layer {
-        let mut descriptor = serde_json::json!({
-            "mediaType": media_type,
-            "digest": format!("sha256:{}", "a".repeat(64)),
-            "size": size,
-        });
-        if let Some(value) = annotation {
-            descriptor["annotations"] = serde_json::json!({ UNPACKED_SIZE: value });
-        }
-        let compression = match media_type.ends_with("gzip") {
-            true => Compression::Gzip,
-            false => Compression::None,
-        };
-        let descriptor: oci::spec::Descriptor = serde_json::from_value(descriptor).unwrap();
-        Layer {
-            digest: descriptor.digest().to_string().parse().unwrap(),
-            size,
-            compression,
-            descriptor,
-        }
-    }
-
-    #[test]
-    fn sizes_are_exact_where_the_manifest_tells() {
-        let plain = layer("application/vnd.oci.image.layer.v1.tar", 100, None);
-        let told = layer(
-            "application/vnd.oci.image.layer.v1.tar+gzip",
-            10,
-            Some("70"),
-        );
-        let sum = unpacked([&plain, &told].into_iter(), || 3);
-        assert_eq!((sum.likely, sum.at_least, sum.estimate), (170, 170, false));
-        let packed = layer("application/vnd.oci.image.layer.v1.tar+gzip", 10, None);
-        let sum = unpacked([&plain, &packed].into_iter(), || 3);
-        assert_eq!((sum.likely, sum.at_least, sum.estimate), (130, 110, true));
-    }
 }

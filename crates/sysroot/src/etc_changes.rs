@@ -1,11 +1,12 @@
 //! What was changed in the `/etc` of a deployment.
 
+use std::os::fd::{AsFd as _, BorrowedFd};
+
 use serde::Serialize;
 use tree::{Dir, Name, Node};
 
 use crate::etc::{self, EtcLeaf, EtcMeta, EtcPlan};
 use crate::{DeploymentId, Sysroot, dir};
-use std::os::fd::AsFd as _;
 
 /// What was changed in `/etc` since the deployment was made. Paths are relative to `/etc`, and escaped
 /// where they are not printable.
@@ -26,24 +27,32 @@ impl Sysroot {
     /// # Errors
     /// What the system said.
     pub fn etc_changes(&self, id: &DeploymentId) -> Result<EtcChanges, durable::Error> {
-        let scan = |path: &str| {
-            let found = dir::open_optional(self.dir(), format!("{}/{path}", id.path()))?;
-            found
-                .map(|found| etc::scan_directory(found.as_fd()))
-                .transpose()
-        };
-        let (Some(old), Some(current)) = (scan("usr/etc")?, scan("etc")?) else {
-            return Ok(EtcChanges::default());
-        };
-        let plan = EtcPlan::new(&old, &current, &old);
-        let mut added = Vec::new();
-        add_new(Some(&old), &current, &mut Vec::new(), &mut added);
-        Ok(EtcChanges {
-            modified: plan.modified,
-            removed: plan.removed,
-            added,
-        })
+        let open = |path: &str| dir::open_optional(self.dir(), format!("{}/{path}", id.path()));
+        match (open("usr/etc")?, open("etc")?) {
+            (Some(default), Some(current)) => etc_changes(default.as_fd(), current.as_fd()),
+            _ => Ok(EtcChanges::default()),
+        }
     }
+}
+
+/// Compare an `/etc` with that which it was made from.
+///
+/// # Errors
+/// What the system said.
+pub fn etc_changes(
+    default: BorrowedFd<'_>,
+    current: BorrowedFd<'_>,
+) -> Result<EtcChanges, durable::Error> {
+    let old = etc::scan_directory(default)?;
+    let current = etc::scan_directory(current)?;
+    let plan = EtcPlan::new(&old, &current, &old);
+    let mut added = Vec::new();
+    add_new(Some(&old), &current, &mut Vec::new(), &mut added);
+    Ok(EtcChanges {
+        modified: plan.modified,
+        removed: plan.removed,
+        added,
+    })
 }
 
 fn add_new(

@@ -77,7 +77,7 @@ pub use deployment_id::{DeploymentId, InvalidDeploymentName};
 pub use etc::{
     ChangedEtc, EtcBlock, EtcConflict, EtcError, EtcLeaf, EtcMeta, EtcPlan, EtcTree, make_etc,
 };
-pub use etc_changes::EtcChanges;
+pub use etc_changes::{EtcChanges, etc_changes};
 pub use initramfs::{BootArgumentError, deployment_of_argument, note_boot};
 pub use kernel::{BootFile, Kernel, KernelError, kernel_of_directory};
 pub use label_missing::label_missing;

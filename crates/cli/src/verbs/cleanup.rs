@@ -19,9 +19,9 @@ pub(crate) struct Cleanup {
 
 impl Cleanup {
     pub(crate) fn run(self, context: &Context) -> Result<Exit, Failure> {
-        let sysroot = self.change.sysroot(context)?;
+        let backend = self.change.backend(context)?;
         let options = self.change.options();
-        let cleaned = host::cleanup(&sysroot, &options, context.progress(), context.interrupt())?;
+        let cleaned = backend.cleanup(&options, context.progress(), context.interrupt())?;
         if cleaned.made {
             let message = format!("Removed {} objects that nothing needs", cleaned.objects);
             context.journal().tell(Event::CleanedUp, &message, &[]);

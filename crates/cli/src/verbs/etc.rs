@@ -1,12 +1,12 @@
 //! `bootroot etc`
 
 use std::io::Write;
+use std::os::fd::AsFd as _;
 use std::path::Path;
 
 use clap::{Args, Subcommand};
-use error_class::{Classified, ErrorClass};
 use serde::Serialize;
-use sysroot::{DeploymentId, EtcChanges, StaterootName, Sysroot};
+use sysroot::{EtcChanges, StaterootName};
 
 use super::changes::ChangeArgs;
 use crate::arguments::Format;
@@ -64,17 +64,6 @@ struct Document {
     changes: EtcChanges,
 }
 
-/// Nothing is deployed.
-#[derive(Debug, thiserror::Error)]
-#[error("there is no deployment whose /etc could be looked at")]
-struct NothingDeployed;
-
-impl Classified for NothingDeployed {
-    fn class(&self) -> ErrorClass {
-        ErrorClass::NotFound
-    }
-}
-
 impl Etc {
     pub(crate) fn run(self, context: &Context) -> Result<Exit, Failure> {
         match self {
@@ -86,14 +75,13 @@ impl Etc {
 
 impl Diff {
     fn run(self, context: &Context) -> Result<Exit, Failure> {
-        let sysroot = context.storage()?.sysroot()?;
-        let id = &deployment(&sysroot, self.stateroot.as_ref())?;
-        let changes = sysroot.etc_changes(id)?;
+        let backend = context.place().backend()?;
+        let (deployment, changes) = backend.etc_changes(self.stateroot.as_ref())?;
         let mut out = context.results();
         if self.format.json {
             out.json(&Document {
                 schema: "bootroot.etc-diff/1",
-                deployment: id.to_string(),
+                deployment,
                 changes,
             })?;
             return Ok(Exit::Done);
@@ -104,36 +92,23 @@ impl Diff {
     }
 }
 
-/// The deployment whose `/etc` is meant.
-fn deployment(
-    sysroot: &Sysroot,
-    stateroot: Option<&StaterootName>,
-) -> Result<DeploymentId, Failure> {
-    let state = sysroot.load()?;
-    let deployment = match stateroot {
-        Some(stateroot) => state.merge_deployment(stateroot),
-        None => state.booted().or(state.deployments.first()),
-    };
-    Ok(deployment.ok_or(NothingDeployed)?.id.clone())
-}
-
 impl FixFstab {
     fn run(self, context: &Context) -> Result<Exit, Failure> {
-        let sysroot = self.change.sysroot(context)?;
-        let id = deployment(&sysroot, self.stateroot.as_ref())?;
-        let path = format!("{}/etc/fstab", id.path());
-        let text = durable::read_optional(sysroot.dir(), Path::new(&path), MAX_FSTAB)?;
+        let etc = self.change.backend(context)?;
+        let etc = etc.etc_place(self.stateroot.as_ref())?;
+        let path = format!("{}/fstab", etc.path);
+        let text = durable::read_optional(etc.base.as_fd(), Path::new(&path), MAX_FSTAB)?;
         let text = String::from_utf8_lossy(&text.unwrap_or_default()).into_owned();
         let fixed = host::fixup_etc_fstab(&text);
         if let Some(text) = fixed.as_ref().filter(|_| !self.change.dry_run) {
-            durable::publish(sysroot.dir(), Path::new(&path), text.as_bytes(), 0o644)?;
+            durable::publish(etc.base.as_fd(), Path::new(&path), text.as_bytes(), 0o644)?;
         }
         let mut out = context.results();
         let changed = fixed.is_some();
         if self.change.format.json {
             out.json(&Fixed {
                 schema: "bootroot.etc-fix-fstab/1",
-                deployment: id.to_string(),
+                deployment: etc.deployment,
                 made: !self.change.dry_run,
                 changed,
             })?;

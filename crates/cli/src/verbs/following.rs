@@ -5,7 +5,7 @@ use std::io::Write;
 use clap::Args;
 use host::{Backend, Check, FileSystemPlan, UpgradeOptions, UpgradePlan, Upgraded};
 use indicatif::HumanBytes;
-use sysroot::{StaterootName, Sysroot};
+use sysroot::StaterootName;
 
 use super::changes;
 use super::source::SourceOptions;
@@ -41,11 +41,6 @@ pub(crate) struct FollowArgs {
 }
 
 impl FollowArgs {
-    pub(crate) fn sysroot(&self, context: &Context) -> Result<Sysroot, Failure> {
-        context.place().make_writable()?;
-        Ok(context.storage()?.sysroot()?)
-    }
-
     pub(crate) fn backend(&self, context: &Context) -> Result<Box<dyn Backend>, Failure> {
         context.place().make_writable()?;
         context.place().backend()

@@ -14,7 +14,8 @@ use crate::outcome::{Exit, Failure};
 /// Show or change the kernel arguments of the deployment that boots first
 ///
 /// Without options, they are shown. A change makes a new deployment of the same image, so that the old
-/// arguments can still be booted. Deletions come first, then replacements, then additions.
+/// arguments can still be booted; where the root is an image of composefs, the boot entry itself changes. Deletions
+/// come first, then replacements, then additions.
 #[derive(Debug, Args)]
 pub(crate) struct Kargs {
     /// Append an argument
@@ -49,17 +50,15 @@ impl Kargs {
         if change.is_empty() {
             return self.show(context);
         }
-        let sysroot = self.change.sysroot(context)?;
+        let backend = self.change.backend(context)?;
         let options = self.change.options();
         let (progress, interrupt) = (context.progress(), context.interrupt());
-        let changed =
-            host::change_kernel_arguments(&sysroot, &change, &options, progress, interrupt)?;
+        let changed = backend.change_kernel_arguments(&change, &options, progress, interrupt)?;
         self.change.report(context, &changed, Event::Changed)
     }
 
     fn show(&self, context: &Context) -> Result<Exit, Failure> {
-        let sysroot = context.storage()?.sysroot()?;
-        let kernel_arguments = host::kernel_arguments(&sysroot)?;
+        let kernel_arguments = context.place().backend()?.kernel_arguments()?;
         let mut out = context.results();
         if self.change.format.json {
             out.json(&Document {

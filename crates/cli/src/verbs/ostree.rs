@@ -35,7 +35,7 @@ mod when;
 
 use clap::Subcommand;
 
-pub(crate) use self::admin::unlock_usr;
+pub(crate) use self::admin::{mount_usr, tell_unlocked};
 
 use crate::context::Context;
 use crate::outcome::{Exit, Failure};

@@ -47,9 +47,9 @@ impl Unpin {
 
 impl Which {
     fn run(self, context: &Context, pinned: bool) -> Result<Exit, Failure> {
-        let sysroot = self.change.sysroot(context)?;
+        let backend = self.change.backend(context)?;
         let options = self.change.options();
-        let pinned = host::pin(&sysroot, &self.deployment, pinned, &options)?;
+        let pinned = backend.pin(&self.deployment, pinned, &options)?;
         self.report(context, &pinned)
     }
 

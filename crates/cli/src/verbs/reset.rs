@@ -18,7 +18,8 @@ use crate::outcome::{Exit, Failure};
 /// Back to how the system came: deploy into a new stateroot, with neither /etc nor /var of the old one
 ///
 /// The old stateroot stays until it is undeployed, and can be booted until then. Carried over are the kernel arguments
-/// by which the root file system is found, and the line of /etc/fstab for /boot.
+/// by which the root file system is found, and the line of /etc/fstab for /boot. Where the root is an image of composefs, the
+/// /etc of the same image is kept beside the old /var, in /sysroot/state/os, and cannot be booted.
 #[derive(Debug, Args)]
 pub(crate) struct Reset {
     /// The image [default: the one that is followed, as it is deployed]
@@ -44,7 +45,7 @@ pub(crate) struct Reset {
 
 impl Reset {
     pub(crate) fn run(self, context: &Context) -> Result<Exit, Failure> {
-        let sysroot = self.change.sysroot(context)?;
+        let backend = self.change.backend(context)?;
         let access = self.source.access()?;
         let mut options = ResetOptions::new(std::env::consts::ARCH);
         options.stateroot.clone_from(&self.stateroot);
@@ -54,7 +55,7 @@ impl Reset {
         options.dry_run = self.change.dry_run;
         options.now = environment::now();
         let (progress, interrupt) = (context.progress(), context.interrupt());
-        let done = host::reset(&sysroot, &access, &options, progress, interrupt)?;
+        let done = backend.reset(&access, &options, progress, interrupt)?;
         if done.made {
             let message = format!(
                 "Deployed {} into the new stateroot {}",
@@ -64,7 +65,7 @@ impl Reset {
             context.journal().tell(Event::Reset, &message, &fields);
         }
         self.report(context, &done)?;
-        if self.apply && sysroot.is_running() {
+        if self.apply && backend.is_running() {
             environment::reboot()?;
         }
         Ok(Exit::Done)

@@ -131,6 +131,7 @@ fn print_root(root: &RootStatus, verbose: bool, out: &mut Results) -> io::Result
         (root.finalization_locked, "locked"),
         (root.pending && !root.staged, "pending"),
         (root.rollback, "rollback"),
+        (root.pinned, "pinned"),
     ];
     writeln!(
         out,

@@ -3,9 +3,8 @@
 use std::io::Write;
 
 use clap::Args;
-use host::{ChangeOptions, Job};
+use host::{Backend, ChangeOptions, Job};
 use oci::reference::{ImageReference, OstreeImageReference, SignatureSource, Transport};
-use sysroot::Sysroot;
 
 use super::following::FollowArgs;
 use super::reference;
@@ -51,8 +50,8 @@ impl Switch {
     pub(crate) fn run(self, context: &Context) -> Result<Exit, Failure> {
         let image = self.image()?;
         if self.mutate_in_place {
-            let sysroot = self.follow.sysroot(context)?;
-            return self.switch_in_place(context, &sysroot, &image);
+            let backend = self.follow.backend(context)?;
+            return self.switch_in_place(context, &*backend, &image);
         }
         let backend = self.follow.backend(context)?;
         let mut options = self.follow.options(backend.is_running());
@@ -88,13 +87,13 @@ impl Switch {
     fn switch_in_place(
         &self,
         context: &Context,
-        sysroot: &Sysroot,
+        backend: &dyn Backend,
         image: &OstreeImageReference,
     ) -> Result<Exit, Failure> {
         let mut options = ChangeOptions::default();
         options.dry_run = self.follow.dry_run();
         let drop = self.drop_signature_requirement;
-        let switched = host::switch_origin_inplace(sysroot, image, drop, &options)?;
+        let switched = backend.switch_in_place(image, drop, &options)?;
         if switched.made && switched.changed {
             let message = format!(
                 "{} follows {} from now on",

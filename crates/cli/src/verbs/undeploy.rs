@@ -26,12 +26,12 @@ pub(crate) struct Undeploy {
 
 impl Undeploy {
     pub(crate) fn run(self, context: &Context) -> Result<Exit, Failure> {
-        let sysroot = self.change.sysroot(context)?;
+        let backend = self.change.backend(context)?;
         let options = self.change.options();
         let progress = context.progress();
         let change = match &self.deployment {
-            Some(deployment) => host::undeploy(&sysroot, deployment, &options, progress)?,
-            None => host::wipe_ostree(&sysroot, &options, progress)?,
+            Some(deployment) => backend.undeploy(deployment, &options, progress)?,
+            None => backend.undeploy_all(&options, progress)?,
         };
         self.change.report(context, &change, Event::Changed)
     }

@@ -5,7 +5,7 @@ use std::io::Write;
 use clap::Args;
 use sysroot::UnlockFor;
 
-use super::ostree::unlock_usr;
+use super::ostree::{mount_usr, tell_unlocked};
 use crate::context::Context;
 use crate::outcome::{Exit, Failure};
 
@@ -25,6 +25,7 @@ pub(crate) struct UsrOverlay {
 
 impl UsrOverlay {
     pub(crate) fn run(self, context: &Context) -> Result<Exit, Failure> {
+        context.place().make_writable()?;
         let (unlock, said) = match (self.hotfix, self.read_only) {
             (true, _) => (
                 UnlockFor::Hotfix,
@@ -39,7 +40,10 @@ impl UsrOverlay {
                 "/usr is writable until the next boot",
             ),
         };
-        unlock_usr(context, unlock)?;
+        let backend = context.place().backend()?;
+        let (progress, interrupt) = (context.progress(), context.interrupt());
+        let unlocked = backend.unlock_usr(unlock, &mount_usr, progress, interrupt)?;
+        tell_unlocked(context, &unlocked);
         let mut out = context.results();
         writeln!(out, "{said}")?;
         out.finish()?;

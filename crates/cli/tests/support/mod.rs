@@ -5,6 +5,7 @@
 pub(crate) mod booted;
 pub(crate) mod host;
 pub(crate) mod machine;
+pub(crate) mod roots;
 pub(crate) mod sysroot;
 pub(crate) mod twins;
 

@@ -3,6 +3,7 @@
 mod calls;
 mod error;
 mod image;
+mod usr;
 
 use std::os::fd::{AsFd, OwnedFd};
 
@@ -10,6 +11,7 @@ use durable::IoContext as _;
 use rustix::fs::{Mode, OFlags};
 
 pub use error::MountError;
+pub use usr::overlay_usr;
 
 pub(crate) use calls::{attach, bound, make_read_only};
 pub(crate) use image::{Layers, is_verified, made};

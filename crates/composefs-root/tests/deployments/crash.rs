@@ -6,8 +6,9 @@ use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use boot_format::KernelArgs;
 use composefs_format::Digest;
-use composefs_root::{FinalizedRoot, RootDeployment};
+use composefs_root::{FinalizedRoot, MenuChange, RootDeployment, RootError};
 
 use crate::support::{System, read, request};
 
@@ -22,14 +23,26 @@ enum Verb {
     Finalize,
     RollBack,
     CleanUp,
+    Remove,
+    RemoveAll,
+    Arguments,
+    ArgumentsOfStaged,
+    Pin,
+    Reset,
 }
 
-const VERBS: [(Verb, &str); 5] = [
+const VERBS: [(Verb, &str); 11] = [
     (Verb::Deploy, "deploy"),
     (Verb::Stage, "stage"),
     (Verb::Finalize, "finalize"),
     (Verb::RollBack, "roll-back"),
     (Verb::CleanUp, "clean-up"),
+    (Verb::Remove, "remove"),
+    (Verb::RemoveAll, "remove-all"),
+    (Verb::Arguments, "arguments"),
+    (Verb::ArgumentsOfStaged, "arguments-of-staged"),
+    (Verb::Pin, "pin"),
+    (Verb::Reset, "reset"),
 ];
 
 fn perform(dir: &Path, verb: Verb, before: Digest, after: Digest) {
@@ -42,7 +55,28 @@ fn perform(dir: &Path, verb: Verb, before: Digest, after: Digest) {
         Verb::Finalize => drop(running().finalize().unwrap()),
         Verb::RollBack => drop(system.roots().roll_back(Some(&before)).unwrap()),
         Verb::CleanUp => drop(system.roots().clean_up().unwrap()),
+        // When it is called again, there may be none.
+        Verb::Remove => match system.roots().change(&MenuChange::Remove(before)) {
+            Ok(_) | Err(RootError::NoDeployment(_)) => {}
+            Err(error) => panic!("{error}"),
+        },
+        Verb::RemoveAll => drop(system.roots().change(&MenuChange::RemoveAll).unwrap()),
+        Verb::Arguments => drop(system.roots().change(&arguments()).unwrap()),
+        Verb::ArgumentsOfStaged => drop(running().change(&arguments()).unwrap()),
+        Verb::Reset => {
+            let fresh = request(before, Some("root=/dev/vda fresh"));
+            let there = system.roots().stateroots().unwrap().len();
+            system
+                .roots()
+                .reset(&fresh, &format!("os-{there}"))
+                .unwrap();
+        }
+        Verb::Pin => system.roots().set_pinned(&before, true).unwrap(),
     }
+}
+
+fn arguments() -> MenuChange {
+    MenuChange::Arguments(KernelArgs::parse("root=/dev/vdb new"))
 }
 
 /// Not a test of its own: the process that is killed.
@@ -91,14 +125,18 @@ impl Case {
             after,
         };
         match verb {
-            Verb::Finalize => perform(&case.whole(), Verb::Stage, before, after),
-            Verb::RollBack => perform(&case.whole(), Verb::Deploy, before, after),
+            Verb::Finalize | Verb::ArgumentsOfStaged => {
+                perform(&case.whole(), Verb::Stage, before, after);
+            }
+            Verb::RollBack | Verb::Remove | Verb::RemoveAll | Verb::Arguments => {
+                perform(&case.whole(), Verb::Deploy, before, after)
+            }
             Verb::CleanUp => {
                 for name in ["state/deploy/.tmp-x/etc", "boot/bootc_composefs-x"] {
                     fs::create_dir_all(system.path(name)).unwrap();
                 }
             }
-            Verb::Deploy | Verb::Stage => {}
+            Verb::Deploy | Verb::Stage | Verb::Pin | Verb::Reset => {}
         }
         case
     }
@@ -141,7 +179,10 @@ impl Case {
 
     fn seen(&self, dir: &Path) -> Vec<RootDeployment> {
         let system = System::at(&dir.join("system"));
-        let staging = matches!(self.verb, Verb::Stage | Verb::Finalize);
+        let staging = matches!(
+            self.verb,
+            Verb::Stage | Verb::Finalize | Verb::ArgumentsOfStaged
+        );
         let roots = match staging {
             true => system.running(self.before, &dir.join("run")),
             false => system.roots(),
@@ -152,7 +193,7 @@ impl Case {
     /// Everything that decides: names and texts of entries, states with their `/etc`, kernels, what is staged.
     fn facts(&self, dir: &Path) -> String {
         let script = "cd $1
-            for file in system/boot/loader/entries/* system/state/deploy/*/etc/* run/composefs/*; do
+            for file in system/boot/loader/entries*/* system/state/deploy/*/*.origin system/state/deploy/*/etc/* run/composefs/*; do
                 test -f $file && echo $file && cat $file && echo
             done
             find system/boot system/state run -not -name '.bootroot-lock' -not -path 'run/*.tmp' | sort";
@@ -212,6 +253,69 @@ fn roll_back() {
 #[test]
 fn clean_up() {
     let killed = kill_everywhere(Verb::CleanUp);
+    assert!(killed > 0, "{killed}");
+}
+
+#[test]
+fn remove() {
+    let killed = kill_everywhere(Verb::Remove);
+    assert!(killed > 1, "{killed}");
+}
+
+#[test]
+fn remove_all() {
+    let killed = kill_everywhere(Verb::RemoveAll);
+    assert!(killed > 3, "{killed}");
+}
+
+#[test]
+fn arguments_of_what_boots_first() {
+    let killed = kill_everywhere(Verb::Arguments);
+    assert!(killed > 1, "{killed}");
+}
+
+#[test]
+fn arguments_of_what_is_staged() {
+    let killed = kill_everywhere(Verb::ArgumentsOfStaged);
+    assert!(killed > 1, "{killed}");
+}
+
+/// What was there is there: in its place, or beside the old `/var`.
+#[test]
+fn reset() {
+    let case = Case::new(Verb::Reset);
+    let (id, mut killed) = (case.before, 0);
+    for nth in 1.. {
+        let dir = case.copy(&nth.to_string());
+        if !case.killed(&dir, nth) {
+            break;
+        }
+        killed += 1;
+        assert_eq!(case.boots(&dir), [id], "{nth}");
+        let system = System::at(&dir.join("system"));
+        let problems = |system: &System| {
+            let found = system.roots().deployments().unwrap();
+            found.into_iter().flat_map(|one| one.problems).count()
+        };
+        assert_eq!(problems(&system), 0, "{nth}");
+        let kept = system.path(&format!("state/os/default/deploy-{id}/etc/mine"));
+        let is_old = system.etc(&id, "mine").exists();
+        assert!(is_old != kept.exists(), "{nth}");
+        assert!(!case.killed(&dir, 0), "{nth}");
+        assert_eq!(read(&kept), "mine", "{nth}");
+        assert!(!system.etc(&id, "mine").exists(), "{nth}");
+        assert_eq!(problems(&system), 0, "{nth}");
+        let menu = system.roots().menu().unwrap();
+        let args = menu.first().unwrap().own_args().to_strings().join(" ");
+        assert_eq!(args, "root=/dev/vda fresh", "{nth}");
+        fs::remove_dir_all(&dir).unwrap();
+    }
+    assert!(killed > 5, "{killed}");
+}
+
+#[test]
+fn pin() {
+    let killed = kill_everywhere(Verb::Pin);
     assert!(killed > 0, "{killed}");
 }
 

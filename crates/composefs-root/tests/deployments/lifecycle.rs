@@ -2,7 +2,8 @@
 
 use std::fs;
 
-use composefs_root::{BootType, FinalizedRoot, RootError, RootRequest};
+use boot_format::KernelArgs;
+use composefs_root::{BootType, FinalizedRoot, MenuChange, RootError, RootRequest};
 
 use crate::support::{System, read, request};
 
@@ -245,4 +246,101 @@ fn a_unified_kernel_image_boots_its_root_and_no_other() {
     assert!(!system.path(&format!("efi/{uki}")).exists());
     let kernel = format!("efi/EFI/Linux/bootc_composefs-{two}/vmlinuz");
     assert_eq!(read(&system.path(&kernel)), "kernel");
+}
+
+#[test]
+fn what_is_staged_gets_arguments_and_loses_what_is_removed() {
+    let system = System::new();
+    let [one, two, three] = ["1", "2", "3"].map(|version| system.image(version, version, version));
+    let run = tempfile::tempdir().unwrap();
+    let first = request(one, Some("root=/dev/vda"));
+    system.roots().deploy(&first).unwrap();
+    let retained = |id| RootRequest {
+        retain: true,
+        ..request(id, None)
+    };
+    system.roots().deploy(&retained(two)).unwrap();
+    let running = system.running(two, run.path());
+    running.deploy(&retained(three)).unwrap();
+
+    let args = KernelArgs::parse("root=/dev/vda debug");
+    let plan = running.change(&MenuChange::Arguments(args)).unwrap();
+    assert_eq!((plan.menu.len(), plan.gives_up), (3, None));
+    let refused = running.change(&MenuChange::Remove(two));
+    assert!(matches!(refused, Err(RootError::Running(_))), "{refused:?}");
+    let plan = running.change(&MenuChange::Remove(one)).unwrap();
+    assert_eq!(plan.removed, [one.to_string()]);
+    assert_eq!(running.finalize().unwrap(), FinalizedRoot::Done(three));
+
+    // It does not come back with the entries that were staged, nor is it lost what they got.
+    let menu = running.menu().unwrap();
+    let ids: Vec<_> = menu
+        .iter()
+        .filter_map(|entry| entry.id().copied())
+        .collect();
+    assert_eq!(ids, [three, two]);
+    let args = menu
+        .iter()
+        .map(|entry| entry.own_args().to_strings().join(" "));
+    let args: Vec<_> = args.collect();
+    assert_eq!(args, ["root=/dev/vda debug", "root=/dev/vda"]);
+}
+
+#[test]
+fn a_stage_is_given_up_by_its_name() {
+    let system = System::new();
+    let [one, two] = ["1", "2"].map(|version| system.image(version, version, version));
+    let run = tempfile::tempdir().unwrap();
+    system
+        .roots()
+        .deploy(&request(one, Some("root=/dev/vda")))
+        .unwrap();
+    let running = system.running(one, run.path());
+    let nothing = running.change(&MenuChange::GiveUp);
+    assert!(
+        matches!(nothing, Err(RootError::NothingStaged)),
+        "{nothing:?}"
+    );
+    running.deploy(&request(two, None)).unwrap();
+    let planned = running.plan_change(&MenuChange::GiveUp).unwrap();
+    assert_eq!(planned.gives_up, Some(two));
+    assert_eq!(planned.removed, [two.to_string()]);
+    let done = running.change(&MenuChange::GiveUp).unwrap();
+    assert_eq!(done, planned);
+    assert_eq!(running.staged().unwrap(), None);
+    assert_eq!(running.finalize().unwrap(), FinalizedRoot::Nothing);
+}
+
+#[test]
+fn a_reset_begins_anew_and_later_images_go_on_from_there() {
+    let system = System::new();
+    let [one, two] = ["1", "2"].map(|version| system.image(version, version, version));
+    let first = request(one, Some("root=/dev/vda"));
+    system.roots().deploy(&first).unwrap();
+    fs::write(system.etc(&one, "mine"), "mine").unwrap();
+    let var = |id| system.path(&format!("state/deploy/{id}/var"));
+    fs::write(var(one).join("lib/first"), "changed").unwrap();
+    let run = tempfile::tempdir().unwrap();
+
+    let fresh = request(one, Some("root=/dev/vda fresh"));
+    let running = system.running(one, run.path());
+    running.reset(&fresh, "default-1").unwrap();
+    assert!(!system.etc(&one, "mine").exists());
+    assert_eq!(read(&var(one).join("lib/first")), "of the image");
+    assert_eq!(system.roots().stateroot(&one), "default-1");
+    assert_eq!(
+        system.roots().stateroots().unwrap(),
+        ["default", "default-1"]
+    );
+    let left = system.path(&format!("state/os/default/deploy-{one}/etc/mine"));
+    assert_eq!(read(&left), "mine");
+    assert_eq!(
+        read(&system.path("state/os/default/var/lib/first")),
+        "changed"
+    );
+
+    fs::write(var(one).join("new"), "new").unwrap();
+    system.roots().deploy(&request(two, None)).unwrap();
+    assert_eq!(read(&var(two).join("new")), "new");
+    assert_eq!(system.titles(), ["OS 2", "OS 1"]);
 }

@@ -32,7 +32,7 @@ use clap::{Args, Subcommand};
 use error_class::{Classified, ErrorClass};
 
 use self::system::System;
-pub(crate) use self::unlock::unlock_usr;
+pub(crate) use self::unlock::{mount_usr, tell_unlocked};
 use crate::context::Context;
 use crate::outcome::{Exit, Failure};
 

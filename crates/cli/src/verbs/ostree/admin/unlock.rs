@@ -5,7 +5,7 @@ use std::path::Path;
 
 use clap::Args;
 use error_class::{Classified, ErrorClass};
-use sysroot::{UnlockError, UnlockFor};
+use sysroot::{UnlockFor, UsrOverlay};
 
 use super::system::System;
 use crate::context::Context;
@@ -55,7 +55,11 @@ impl Unlock {
                  What is written is discarded at the next boot.",
             ),
         };
-        unlock_usr(context, unlock)?;
+        let system = System::open_writable(context)?;
+        let locked = system.lock(context)?;
+        let (progress, interrupt) = (context.progress(), context.interrupt());
+        let unlocked = host::unlock_usr(&locked, unlock, &mount_usr, progress, interrupt)?;
+        tell_unlocked(context, &unlocked);
         let mut out = context.results();
         writeln!(out, "{said}")?;
         out.finish()?;
@@ -63,19 +67,14 @@ impl Unlock {
     }
 }
 
-/// Mounts an overlay on `/usr` of the running system.
-pub(crate) fn unlock_usr(context: &Context, unlock: UnlockFor) -> Result<(), Failure> {
-    let system = System::open_writable(context)?;
-    let locked = system.lock(context)?;
-    let state = locked.load()?;
-    let booted = state.booted().ok_or(UnlockError::NotBooted)?;
-    let policy = host::policy_of_commit(locked.repo(), &booted.id.commit)?;
-    let (progress, interrupt) = (context.progress(), context.interrupt());
-    let overlay = locked.prepare_unlock(unlock, policy.as_ref(), progress, interrupt)?;
-    rustix::process::fchdir(&overlay.root).map_err(std::io::Error::from)?;
-    private_mounts::mount_overlay(Path::new("/usr"), &overlay.options, overlay.read_only)?;
-    locked.mark_unlocked(&overlay.deployment, unlock)?;
-    let message = format!("/usr of {} is writable", overlay.deployment);
+/// Mounts an overlay on `/usr` of the running system. Its options are relative to the root of a deployment.
+pub(crate) fn mount_usr(overlay: &UsrOverlay) -> std::io::Result<()> {
+    rustix::process::fchdir(&overlay.root)?;
+    private_mounts::mount_overlay(Path::new("/usr"), &overlay.options, overlay.read_only)
+}
+
+/// Tells the journal.
+pub(crate) fn tell_unlocked(context: &Context, deployment: &str) {
+    let message = format!("/usr of {deployment} is writable");
     context.journal().tell(Event::Unlocked, &message, &[]);
-    Ok(())
 }
