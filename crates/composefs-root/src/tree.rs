@@ -35,6 +35,14 @@ impl Roots {
         Ok(ImageRoot(root.during("open", "the image")?))
     }
 
+    /// The root directory of an image. It is mounted for reading as long as that is open.
+    ///
+    /// # Errors
+    /// [`RootError`].
+    pub fn open_root(&self, id: &Digest) -> Result<OwnedFd, RootError> {
+        Ok(self.open_image(id)?.0)
+    }
+
     /// The names and texts of files in a directory of an image; none when there is no such directory.
     ///
     /// # Errors

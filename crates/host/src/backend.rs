@@ -9,9 +9,9 @@ use progress::{Interrupt, Progress};
 use sysroot::{DeploymentId, EtcChanges, Finalized, StaterootName, Sysroot, UnlockFor};
 
 use crate::{
-    Access, ArgsChange, Change, ChangeError, ChangeOptions, Check, Cleaned, MountOverlay, Pinned,
-    ResetDone, ResetOptions, RunningFacts, Selector, Status, SwitchedInPlace, UpgradeOptions,
-    Upgraded,
+    Access, ArgsChange, BoundRoot, Change, ChangeError, ChangeOptions, Check, Cleaned,
+    MountOverlay, Pinned, ResetDone, ResetOptions, RunningFacts, Selector, Status, SwitchedInPlace,
+    UpgradeOptions, Upgraded,
 };
 
 /// What can be done with a system's deployments.
@@ -137,6 +137,12 @@ pub trait Backend {
         progress: &dyn Progress,
         interrupt: &Interrupt,
     ) -> Result<ResetDone, ChangeError>;
+
+    /// The roots that can boot, with the images that they bind.
+    ///
+    /// # Errors
+    /// [`ChangeError`] when that cannot be told of one.
+    fn bound_roots(&self) -> Result<Vec<BoundRoot>, ChangeError>;
 
     /// What was changed in the `/etc` of the running deployment, or of the first one, and which that is.
     ///
@@ -346,6 +352,10 @@ impl Backend for BootedOstree {
         interrupt: &Interrupt,
     ) -> Result<ResetDone, ChangeError> {
         crate::reset(&self.0, access, options, progress, interrupt)
+    }
+
+    fn bound_roots(&self) -> Result<Vec<BoundRoot>, ChangeError> {
+        Ok(crate::bound_roots(&self.0).map_err(Box::new)?)
     }
 
     fn etc_changes(

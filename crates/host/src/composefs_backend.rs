@@ -18,9 +18,10 @@ use crate::composefs_pull::Documents;
 use crate::image_args::{ARGS_DIRECTORY, arguments_in};
 use crate::upgrade::keep_signature;
 use crate::{
-    Access, ArgsChange, Change, ChangeError, ChangeOptions, Check, Cleaned, MountOverlay, Pinned,
-    ResetDone, ResetOptions, RunningFacts, Selector, Status, SwitchedInPlace, UpgradeOptions,
-    UpgradePlan, Upgraded, composefs_prune, composefs_store, ensure_composefs_store, retag,
+    Access, ArgsChange, BoundRoot, Change, ChangeError, ChangeOptions, Check, Cleaned,
+    MountOverlay, Pinned, ResetDone, ResetOptions, RunningFacts, Selector, Status, SwitchedInPlace,
+    UpgradeOptions, UpgradePlan, Upgraded, composefs_prune, composefs_store,
+    ensure_composefs_store, retag,
 };
 
 /// Deployments whose roots are images of composefs.
@@ -60,6 +61,7 @@ impl BootedComposefs {
     /// Remove from the repository what neither a name nor a deployment needs; how many bytes. Whatever this follows is
     /// complete: that this fails is no reason to fail.
     fn collect(&self, store: &mut Store, progress: &dyn Progress) -> u64 {
+        self.prune_bound(progress);
         let physical = self.physical.try_clone().map_err(|error| error.to_string());
         let collected = physical.and_then(|physical| {
             let collected = composefs_prune(store, physical, &[], false);
@@ -107,6 +109,7 @@ impl BootedComposefs {
         };
         let made = fetch(&store, wanted.image, image, job, agree)?;
         let id = made.root;
+        self.fetch_bound(&id, job)?;
         if !options.download_only || self.is_running() {
             // Where that cannot be, entries say so.
             store.seal_image(&id, job.progress, job.interrupt)?;
@@ -128,6 +131,7 @@ impl BootedComposefs {
         let request = self.request(wanted, &made, options)?;
         let plan = self.roots.plan_deploy(&request)?;
         let exact = self.plan_of(&store, &made, &plan)?;
+        self.check_bound(&id)?;
         let deployed = self.roots.deploy(&request)?;
         upgraded.deployed = true;
         upgraded.staged = deployed.staged;
@@ -369,10 +373,10 @@ impl Backend for BootedComposefs {
     fn cleanup(
         &self,
         options: &ChangeOptions,
-        _: &dyn Progress,
+        progress: &dyn Progress,
         _: &Interrupt,
     ) -> Result<Cleaned, ChangeError> {
-        self.clean_up_roots(options)
+        self.clean_up_roots(options, progress)
     }
 
     fn switch_in_place(
@@ -392,6 +396,10 @@ impl Backend for BootedComposefs {
         interrupt: &Interrupt,
     ) -> Result<ResetDone, ChangeError> {
         self.reset_root(access, options, progress, interrupt)
+    }
+
+    fn bound_roots(&self) -> Result<Vec<BoundRoot>, ChangeError> {
+        self.all_bound()
     }
 
     fn etc_changes(

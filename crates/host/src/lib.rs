@@ -48,6 +48,7 @@ mod remote_signature;
 mod reset;
 mod retag;
 mod rollback;
+mod root_bound;
 mod root_changes;
 mod root_plan;
 mod root_reset;

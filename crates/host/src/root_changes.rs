@@ -6,6 +6,7 @@ use boot_format::KernelArgs;
 use composefs_root::{MenuChange, MenuPlan, RootDeployment, RootEntry, RootOrigin, overlay_usr};
 use durable::IoContext as _;
 use oci::reference::OstreeImageReference;
+use progress::Progress;
 use sysroot::{EtcChanges, StaterootName, UnlockError, UnlockFor, Unlocked};
 
 use crate::upgrade::keep_signature;
@@ -82,7 +83,11 @@ impl BootedComposefs {
         Ok(Pinned::of_root(index, found.id.to_string(), was, pinned))
     }
 
-    pub(crate) fn clean_up_roots(&self, options: &ChangeOptions) -> Result<Cleaned, ChangeError> {
+    pub(crate) fn clean_up_roots(
+        &self,
+        options: &ChangeOptions,
+        progress: &dyn Progress,
+    ) -> Result<Cleaned, ChangeError> {
         let left = match options.dry_run {
             true => self.roots.plan_clean_up()?,
             false => self.roots.clean_up()?,
@@ -94,6 +99,9 @@ impl BootedComposefs {
                 .try_clone()
                 .during("open", "the physical root")?;
             pruned = composefs_prune(&mut store, physical, &[], options.dry_run)?;
+        }
+        if !options.dry_run {
+            self.prune_bound(progress);
         }
         Ok(Cleaned::of_roots(left, pruned, !options.dry_run))
     }

@@ -62,6 +62,7 @@ impl BootedComposefs {
         done.kernel_arguments = Some(arguments.to_strings());
         done.root = Some(made.root.to_string());
         if !options.dry_run {
+            self.fetch_bound(&made.root, &job)?;
             store.seal_image(&made.root, progress, interrupt)?;
             let plan = self.roots.plan_deploy(&request)?;
             let physical = self.physical.as_fd();

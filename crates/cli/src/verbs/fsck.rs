@@ -37,11 +37,8 @@ impl Fsck {
         let repo = repo.transpose()?;
         let store = host::composefs_store(root.as_fd())?;
         // A system that cannot be read needs nothing that could be told.
-        let sysroot = context
-            .storage()
-            .ok()
-            .and_then(|storage| storage.sysroot().ok());
-        let roots = sysroot.and_then(|sysroot| host::bound_roots(&sysroot).ok());
+        let backend = context.place().backend().ok();
+        let roots = backend.and_then(|backend| backend.bound_roots().ok());
         let roots = roots.unwrap_or_default();
         let place = BoundPlace::new(root.as_fd(), None);
         let stores = Stores::new(repo.as_ref(), store.as_ref()).with_bound(place, &roots);

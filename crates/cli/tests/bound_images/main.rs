@@ -3,6 +3,7 @@
 mod bound;
 mod damage;
 mod killed;
+mod roots;
 mod scene;
 #[path = "../support/mod.rs"]
 mod support;
