@@ -211,7 +211,8 @@ impl Locked<'_> {
             durable::sync_filesystem(boot)?;
             crash_point("roots:entry-removed");
         }
-        Ok(self.rest_journal())
+        self.rest_journal();
+        Ok(())
     }
 
     /// Write what boots first in its place: one file, which is the old or the new one.
@@ -226,6 +227,7 @@ impl Locked<'_> {
             durable::publish(boot, Path::new(&path), entry.text().as_bytes(), 0o644)?;
             crash_point("roots:entry-replaced");
         }
-        Ok(self.rest_journal())
+        self.rest_journal();
+        Ok(())
     }
 }

@@ -80,7 +80,8 @@ impl Locked<'_> {
         crash_point("roots:menu-switched");
         durable::remove_all(boot, Path::new(STAGED_ENTRIES))?;
         durable::sync_filesystem(boot)?;
-        Ok(self.rest_journal())
+        self.rest_journal();
+        Ok(())
     }
 
     /// Lets boot loaders see what was written, which read no journal.

@@ -90,7 +90,7 @@ fn is_sealed_for(
     how.set(OFlags::NOFOLLOW, !flags.contains(AtFlags::SYMLINK_FOLLOW));
     match rustix::fs::openat(dir, from, how, Mode::empty()) {
         Err(Errno::NOENT) => Ok(true),
-        file => can_be_sealed(file.during("open", from)?.into(), digest),
+        file => can_be_sealed(file.during("open", from)?, digest),
     }
 }
 
