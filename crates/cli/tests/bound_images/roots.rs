@@ -46,7 +46,7 @@ fn a_root_binds_images() {
         "deploy --composefs {image} --karg root=LABEL=root"
     ));
     let store = root.join("ostree/bootc/storage");
-    assert_eq!(scene.found_by_podman_in(&store), [web.clone()]);
+    assert_eq!(scene.found_by_podman_in(&store), std::slice::from_ref(&web));
     let link = fs::read_link(root.join("ostree/bootc")).unwrap();
     assert_eq!(link, Path::new("../composefs/bootc"));
 

@@ -129,7 +129,7 @@ impl Case {
                 perform(&case.whole(), Verb::Stage, before, after);
             }
             Verb::RollBack | Verb::Remove | Verb::RemoveAll | Verb::Arguments => {
-                perform(&case.whole(), Verb::Deploy, before, after)
+                perform(&case.whole(), Verb::Deploy, before, after);
             }
             Verb::CleanUp => {
                 for name in ["state/deploy/.tmp-x/etc", "boot/bootc_composefs-x"] {
