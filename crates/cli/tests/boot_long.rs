@@ -53,6 +53,7 @@ fn power_cuts() {
 
 const SYSTEMD: &str = r#"
 . /usr/lib/bootroot-guest
+udevadm settle
 network
 case $step in
 upgrade)
@@ -99,6 +100,7 @@ if [ -e /run/boot-id-before ]; then
     run status bootroot status
     run entries sh -c 'grep -h ^title /boot/loader/entries/*'
 elif [ $step = soft ]; then
+    udevadm settle
     network
     echo mine > /etc/local.conf
     run upgrade bootroot -q upgrade --soft-reboot=required

@@ -50,7 +50,7 @@ pub use origin::{BootType, OriginError, RootOrigin};
 pub use plan::{BootSpace, RootPlan};
 pub use roots::{Roots, RunningRoot};
 pub use setup::{
-    MountKind, Notice, SetupConfig, SetupConfigError, SetupDeployment, SetupRoot, setup_deployment,
-    setup_root,
+    MountKind, Notice, SetupConfig, SetupConfigError, SetupDeployment, SetupPlaces, SetupRoot,
+    setup_deployment, setup_root,
 };
 pub use staged::{StagedRoot, StagedRootError};

@@ -7,6 +7,7 @@
 mod access;
 mod auth_check;
 mod backend;
+mod bound_error;
 mod bound_images;
 mod bound_repair;
 mod bound_root;
@@ -75,8 +76,9 @@ pub use ::image::{PolicyError, policy_of_commit};
 pub use access::{Access, AccessError};
 pub use auth_check::{AuthCheck, AuthCheckError, AuthPlace, auth_check};
 pub use backend::{Backend, BootedOstree, Completed, EtcPlace, Job};
+pub use bound_error::BoundError;
 pub use bound_images::{
-    BoundError, BoundImageStatus, BoundPlan, BoundStore, bound_images, bound_roots, bound_store,
+    BoundImageStatus, BoundPlan, BoundStore, bound_images, bound_roots, bound_store,
     check_bound_images, fetch_bound_images, list_bound_images, plan_bound_images,
     prune_bound_images, prune_container_store,
 };
@@ -125,7 +127,7 @@ pub use retag::{RetagError, retag};
 pub use rollback::rollback;
 pub use root_status::RootStatus;
 pub use selector::Selector;
-pub use setup_deployment::{InitramfsPlaces, SetupDeploymentError, mount_deployment};
+pub use setup_deployment::{SetupDeploymentError, mount_deployment};
 pub use space::{FileSystemPlan, NoSpace};
 pub use stateroot_remove::{RemovedStateroot, stateroot_remove};
 pub use status::{

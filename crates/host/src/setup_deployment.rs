@@ -7,7 +7,7 @@ use std::path::Path;
 use ::image::META_CONFIG;
 use boot_format::KernelArgs;
 use composefs_format::Digest;
-use composefs_root::{MountError, Notice, SetupDeployment, setup_deployment};
+use composefs_root::{MountError, Notice, SetupDeployment, SetupPlaces, setup_deployment};
 use error_class::{Classified, ErrorClass};
 use ostree::{COMPOSEFS_DIGEST_KEY, OpenError, ReadError, Repo};
 use ostree_format::gvariant::Value;
@@ -21,22 +21,6 @@ const COMPOSEFS_ARGUMENT: &str = "ostree.prepare-root.composefs";
 
 /// Largest file with keys that is read.
 const MAX_KEYS: u64 = 1024 * 1024;
-
-/// Where a root is set up.
-#[derive(Debug, Clone, Copy)]
-#[expect(clippy::exhaustive_structs, reason = "all of it has to be said")]
-pub struct InitramfsPlaces<'a> {
-    /// The physical root, as it is mounted in the initramfs.
-    pub physical: BorrowedFd<'a>,
-    /// The directory over which the root is mounted; usually that one.
-    pub target: BorrowedFd<'a>,
-    /// `/run`.
-    pub run: BorrowedFd<'a>,
-    /// `/dev`.
-    pub dev: BorrowedFd<'a>,
-    /// `/` of the initramfs, whose configuration and keys count.
-    pub initramfs: BorrowedFd<'a>,
-}
 
 /// Why the root of a deployment was not mounted.
 #[derive(Debug, thiserror::Error)]
@@ -129,32 +113,30 @@ impl Classified for SetupDeploymentError {
     }
 }
 
-/// Mount the root that the value of `ostree=` names, as the configuration of the initramfs says.
+/// Mount the root that the value of `ostree=` names, as the configuration in `initramfs` says, where the keys are, too.
 ///
 /// # Errors
 /// [`SetupDeploymentError`]; nothing is mounted when the root is not to be trusted.
 pub fn mount_deployment(
-    places: InitramfsPlaces<'_>,
+    places: SetupPlaces<'_>,
+    initramfs: BorrowedFd<'_>,
     link: &str,
     args: &KernelArgs,
 ) -> Result<Vec<Notice>, SetupDeploymentError> {
-    let config = RootConfig::read(places.initramfs, args.last_value(COMPOSEFS_ARGUMENT))?;
+    let config = RootConfig::read(initramfs, args.last_value(COMPOSEFS_ARGUMENT))?;
     let deployment = deployment_of_argument(places.physical, link)?;
     let digest = match config.composefs {
         Composefs::No | Composefs::Maybe => return Err(SetupDeploymentError::NoComposefs),
         Composefs::Yes | Composefs::Verity => None,
         Composefs::Signed => {
-            let keys = read_keys(places.initramfs, &config.keypath)?;
+            let keys = read_keys(initramfs, &config.keypath)?;
             let repo = Repo::open_at(places.physical, Path::new("ostree/repo"))?;
             let signed = signed_commit(&repo, deployment.commit)?;
             Some(signed_digest(&repo, signed, &keys, &config.keypath)?)
         }
     };
     Ok(setup_deployment(&SetupDeployment {
-        physical: places.physical,
-        target: places.target,
-        run: places.run,
-        dev: places.dev,
+        places,
         deployment: &deployment,
         config: &config,
         digest,

@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 
 use boot_format::KernelArgs;
 use clap::Args;
-use composefs_root::{Notice, RootArgument, SetupConfig, setup_root};
+use composefs_root::{Notice, RootArgument, SetupConfig, SetupPlaces, setup_root};
 use error_class::{Classified, ErrorClass};
-use host::{InitramfsPlaces, mount_deployment};
+use host::mount_deployment;
 
 use crate::context::Context;
 use crate::environment;
@@ -77,16 +77,15 @@ impl SetupRoot {
         let run = open_dir("the runtime directory", Path::new("/run"))?;
         let dev = open_dir("the directory of devices", Path::new("/dev"))?;
         let initramfs = open_dir("the initramfs", &self.initramfs)?;
-        let places = InitramfsPlaces {
+        let places = SetupPlaces {
             physical: physical.as_fd(),
             target: target.as_fd(),
             run: run.as_fd(),
             dev: dev.as_fd(),
-            initramfs: initramfs.as_fd(),
         };
         let notices = match (RootArgument::find(&args, None)?, args.last_value("ostree")) {
             (Some(argument), _) => self.mount_image(places, &argument, &args)?,
-            (None, Some(link)) => mount_deployment(places, link, &args)?,
+            (None, Some(link)) => mount_deployment(places, initramfs.as_fd(), link, &args)?,
             (None, None) => return Err(NoImage.into()),
         };
         for notice in notices {
@@ -97,7 +96,7 @@ impl SetupRoot {
 
     fn mount_image(
         &self,
-        places: InitramfsPlaces<'_>,
+        places: SetupPlaces<'_>,
         argument: &RootArgument,
         args: &KernelArgs,
     ) -> Result<Vec<Notice>, Failure> {
@@ -105,10 +104,7 @@ impl SetupRoot {
             .config()?
             .with_volatile(args.last_value("systemd.volatile"));
         Ok(setup_root(&composefs_root::SetupRoot {
-            physical: places.physical,
-            target: places.target,
-            run: places.run,
-            dev: places.dev,
+            places,
             argument,
             config: &config,
         })?)

@@ -10,7 +10,7 @@ use durable::IoContext as _;
 use rustix::fs::{AtFlags, Mode, OFlags};
 use sysroot::{DeploymentId, RootConfig, Transient, note_boot};
 
-use super::root::Notice;
+use super::root::{Notice, SetupPlaces};
 use super::volatile::tell_disk;
 use crate::mount::{Layers, MountError, attach, bound, made, make_read_only, open_dir};
 
@@ -27,14 +27,8 @@ const MOUNT_VAR: &str = "ostree/initramfs-mount-var";
 #[derive(Debug)]
 #[expect(clippy::exhaustive_structs, reason = "all of it has to be said")]
 pub struct SetupDeployment<'a> {
-    /// The physical root, as it is mounted in the initramfs.
-    pub physical: BorrowedFd<'a>,
-    /// The directory over which the root is mounted; usually that one.
-    pub target: BorrowedFd<'a>,
-    /// `/run`.
-    pub run: BorrowedFd<'a>,
-    /// `/dev`.
-    pub dev: BorrowedFd<'a>,
+    /// Where.
+    pub places: SetupPlaces<'a>,
     /// Which deployment.
     pub deployment: &'a DeploymentId,
     /// How it is mounted.
@@ -49,31 +43,31 @@ pub struct SetupDeployment<'a> {
 /// # Errors
 /// [`MountError`]. What was mounted until then stays; the machine cannot go on anyway.
 pub fn setup_deployment(setup: &SetupDeployment<'_>) -> Result<Vec<Notice>, MountError> {
-    let config = setup.config;
+    let (places, config) = (setup.places, setup.config);
     // Before anything covers it.
-    let deployment = open_dir(setup.physical, &setup.deployment.path())?;
+    let deployment = open_dir(places.physical, &setup.deployment.path())?;
     let var = format!("ostree/deploy/{}/var", setup.deployment.stateroot);
-    let physical = bound(setup.physical, "the physical root")?;
-    let private = private_place(setup.run)?;
+    let physical = bound(places.physical, "the physical root")?;
+    let private = private_place(places.run)?;
     let layers = setup.layers(deployment.as_fd(), private.as_fd())?;
 
     let root = match config.root {
         Transient::No => layers.root("composefs")?,
         Transient::Writable | Transient::ReadOnly => layers.transient(".", "composefs")?,
     };
-    attach(&root, setup.target, "the root")?;
+    attach(&root, places.target, "the root")?;
     if config.root == Transient::ReadOnly {
         make_read_only(root.as_fd(), "the root")?;
     }
     let etc = setup.mount_etc(&layers, &root, deployment.as_fd())?;
     attach(&physical, open_dir(&root, "sysroot")?, "the physical root")?;
-    mount_var(setup.run, &root, &var, config)?;
+    mount_var(places.run, &root, &var, config)?;
     if config.sysroot_readonly {
         make_read_only(physical.as_fd(), "the physical root")?;
     }
     let signed_by = setup.digest.map(|_| &*config.keypath);
-    note_boot(setup.run, deployment.as_fd(), config, etc, signed_by)?;
-    Ok(Notice::of_disk(tell_disk(setup.dev, setup.run)))
+    note_boot(places.run, deployment.as_fd(), config, etc, signed_by)?;
+    Ok(Notice::of_disk(tell_disk(places.dev, places.run)))
 }
 
 impl SetupDeployment<'_> {
@@ -89,7 +83,7 @@ impl SetupDeployment<'_> {
         if let Some(expected) = self.digest {
             check_digest(&image, expected)?;
         }
-        let objects = open_dir(self.physical, "ostree/repo/objects")?;
+        let objects = open_dir(self.places.physical, "ostree/repo/objects")?;
         Layers::over(
             &image,
             objects,
@@ -110,7 +104,7 @@ impl SetupDeployment<'_> {
             attach(bound(open_dir(deployment, "etc")?, "/etc")?, over, "/etc")?;
             return Ok(None);
         }
-        let state = made(self.run, TRANSIENT_ETC, 0o700)?;
+        let state = made(self.places.run, TRANSIENT_ETC, 0o700)?;
         let etc = layers.writable("usr/etc", state.as_fd(), "overlay")?;
         attach(etc, over, "/etc")?;
         Ok(Some("/run/ostree/transient-etc"))

@@ -8,4 +8,4 @@ mod volatile;
 
 pub use config::{MountKind, SetupConfig, SetupConfigError};
 pub use deployment::{SetupDeployment, setup_deployment};
-pub use root::{Notice, SetupRoot, setup_root};
+pub use root::{Notice, SetupPlaces, SetupRoot, setup_root};

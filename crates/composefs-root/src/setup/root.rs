@@ -12,9 +12,10 @@ use crate::RootArgument;
 use crate::layout::STATE;
 use crate::mount::{Layers, MountError, attach, bound, make_read_only, open_dir};
 
-/// What is set up, and from what.
-#[derive(Debug)]
-pub struct SetupRoot<'a> {
+/// Where a root is set up.
+#[derive(Debug, Clone, Copy)]
+#[expect(clippy::exhaustive_structs, reason = "all of it has to be said")]
+pub struct SetupPlaces<'a> {
     /// The physical root, as it is mounted in the initramfs.
     pub physical: BorrowedFd<'a>,
     /// The directory over which the root is mounted; usually that one.
@@ -23,6 +24,13 @@ pub struct SetupRoot<'a> {
     pub run: BorrowedFd<'a>,
     /// `/dev`.
     pub dev: BorrowedFd<'a>,
+}
+
+/// What is set up, and from what.
+#[derive(Debug)]
+pub struct SetupRoot<'a> {
+    /// Where.
+    pub places: SetupPlaces<'a>,
     /// Which image.
     pub argument: &'a RootArgument,
     /// What is kept.
@@ -44,19 +52,20 @@ pub struct Notice {
 /// # Errors
 /// [`MountError`]. What was mounted until then stays; the machine cannot go on anyway.
 pub fn setup_root(setup: &SetupRoot<'_>) -> Result<Vec<Notice>, MountError> {
+    let places = setup.places;
     let mut notices = Vec::new();
     let digest = &setup.argument.digest;
-    let layers = Layers::open(setup.physical, setup.run, setup.argument)?;
+    let layers = Layers::open(places.physical, places.run, setup.argument)?;
     // Before anything covers it.
-    let state = open_state(setup.physical, digest)?;
-    let physical = bound(setup.physical, "the physical root")?;
+    let state = open_state(places.physical, digest)?;
+    let physical = bound(places.physical, "the physical root")?;
 
     // By these names of the source the running system tells which image is its root.
     let root = match setup.config.root_is_transient() {
         true => layers.transient(".", &format!("transient:composefs={digest}"))?,
         false => layers.root(&format!("composefs:{digest}"))?,
     };
-    attach(&root, setup.target, "the root")?;
+    attach(&root, places.target, "the root")?;
     let (config, state) = (setup.config, state.as_fd());
     mount_over(&layers, root.as_fd(), state, "etc", config.etc())?;
     mount_over(&layers, root.as_fd(), state, "var", config.var())?;
@@ -65,7 +74,7 @@ pub fn setup_root(setup: &SetupRoot<'_>) -> Result<Vec<Notice>, MountError> {
         consequence: "this system cannot be changed",
         source,
     }));
-    notices.extend(Notice::of_disk(tell_disk(setup.dev, setup.run)));
+    notices.extend(Notice::of_disk(tell_disk(places.dev, places.run)));
     Ok(notices)
 }
 
