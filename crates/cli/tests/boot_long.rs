@@ -126,8 +126,7 @@ fn systemd_changes_to_the_next_root() {
     for text in ["mine", "late", "new in version 2"] {
         assert_has(&console, &[&format!("TEST files: {text}")]);
     }
-    // Lines that systemd writes into are lost.
-    assert_has(&console, &["TEST status:     version:    2", "(rollback"]);
+    assert_has(&console, &["TEST status: exit 0", "(rollback)"]);
     let console = machine.boot("look loglevel=4 systemd.show_status=0");
     assert_has(
         &console,
