@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use durable::IoContext as _;
 use flate2::Compression;
 use flate2::write::DeflateEncoder;
-use ostree_format::{Checksum, FileHeader, Hasher, ObjectKind, ObjectName, RepoMode, Xattrs, mode};
+use ostree_format::{Checksum, FileHeader, ObjectKind, ObjectName, RepoMode, Xattrs, mode};
 use rustix::fs::{AtFlags, Mode, OFlags, RenameFlags, Timespec, Timestamps, XattrFlags};
 use rustix::io::Errno;
 
@@ -160,7 +160,7 @@ impl Transaction<'_> {
         Ok(out)
     }
 
-    fn check_mode(&self, header: &FileHeader) -> Result<(), WriteError> {
+    pub(crate) fn check_mode(&self, header: &FileHeader) -> Result<(), WriteError> {
         match self.repo.mode() {
             RepoMode::BareSplitXattrs if !self.options.write_split_xattrs => {
                 Err(WriteError::UnsupportedMode(self.repo.mode()))
@@ -241,7 +241,7 @@ impl Transaction<'_> {
 
     /// Give a staged file what its header says, in the form of the repository's mode. Comes after
     /// the content is known to be good, so that no half-written file is ever set-uid.
-    fn set_metadata(
+    pub(crate) fn set_metadata(
         &self,
         file: BorrowedFd<'_>,
         path: &str,
@@ -282,25 +282,11 @@ impl Transaction<'_> {
 
     /// The permissions it is created with: never set-uid before the content is there, and writable where
     /// an attribute has to be set on it.
-    const fn created_permissions(&self, header: &FileHeader) -> u32 {
+    pub(crate) const fn created_permissions(&self, header: &FileHeader) -> u32 {
         match self.repo.mode() {
             RepoMode::BareUser => 0o600,
             _ => self.stored_permissions(header) & 0o777,
         }
-    }
-
-    /// Write a regular file of `size` bytes as its content comes in; see [`ContentWriter`].
-    ///
-    /// # Errors
-    /// [`WriteError`] when there is no room or the mode cannot hold the file; the transaction cannot
-    /// be committed then.
-    pub fn content_writer(
-        &self,
-        header: FileHeader,
-        size: u64,
-    ) -> Result<ContentWriter<'_>, WriteError> {
-        self.counters.content_total.fetch_add(1, Ordering::Relaxed);
-        self.guarded(self.open_writer(header, size))
     }
 
     /// A staged file that has no name of an object yet, and its name until then.
@@ -330,163 +316,6 @@ impl Transaction<'_> {
             }
             Err(error) => Err(error).during("stage object", path),
         }
-    }
-
-    fn open_writer(&self, header: FileHeader, size: u64) -> Result<ContentWriter<'_>, WriteError> {
-        self.check_mode(&header)?;
-        self.space.take(size)?;
-        let (file, temp) = self.create_unnamed(self.created_permissions(&header))?;
-        let sink = if self.repo.mode() == RepoMode::Archive {
-            durable::write_all(file.as_fd(), &header.archive_prefix(size))
-                .during("write object", &temp)?;
-            let level = Compression::new(self.repo.config().zlib_level);
-            Sink::Deflate(DeflateEncoder::new(file, level))
-        } else {
-            Sink::Plain(file)
-        };
-        Ok(ContentWriter {
-            hasher: header.hasher(),
-            txn: self,
-            header,
-            size,
-            written: 0,
-            temp,
-            sink,
-        })
-    }
-}
-
-/// Writes one regular file whose content comes in pieces. Dropped without
-/// [`ContentWriter::finish`], the file vanishes with the transaction.
-#[derive(Debug)]
-pub struct ContentWriter<'t> {
-    txn: &'t Transaction<'t>,
-    header: FileHeader,
-    size: u64,
-    written: u64,
-    hasher: Hasher,
-    temp: String,
-    sink: Sink,
-}
-
-#[derive(Debug)]
-enum Sink {
-    Plain(std::fs::File),
-    Deflate(DeflateEncoder<std::fs::File>),
-}
-
-impl Write for ContentWriter<'_> {
-    fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
-        self.write_all(buffer)?;
-        Ok(buffer.len())
-    }
-
-    fn write_all(&mut self, buffer: &[u8]) -> io::Result<()> {
-        let txn = self.txn;
-        self.take_in(buffer).inspect_err(|_| txn.poison())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl ContentWriter<'_> {
-    fn take_in(&mut self, buffer: &[u8]) -> io::Result<()> {
-        self.written = self.written.saturating_add(buffer.len() as u64);
-        if self.written > self.size {
-            // Only so much was counted against the reserve, so not one byte more is stored.
-            return Err(io::Error::other(format!(
-                "content is longer than the {} bytes that were announced",
-                self.size
-            )));
-        }
-        self.hasher.update(buffer);
-        match &mut self.sink {
-            Sink::Plain(file) => file.write_all(buffer),
-            Sink::Deflate(encoder) => encoder.write_all(buffer),
-        }
-    }
-
-    /// Take in the next piece of the content.
-    ///
-    /// # Errors
-    /// [`WriteError`]; the transaction cannot be committed then.
-    pub fn write_piece(&mut self, piece: &[u8]) -> Result<(), WriteError> {
-        let (expected, actual) = (self.size, self.written.saturating_add(piece.len() as u64));
-        if actual > expected {
-            self.txn.poison();
-            return Err(WriteError::SizeMismatch { expected, actual });
-        }
-        self.write_all(piece)
-            .during("write object", &self.temp)
-            .map_err(Into::into)
-    }
-
-    /// End of content: give the file its metadata and its name.
-    ///
-    /// # Errors
-    /// [`WriteError::SizeMismatch`] when the content was not as long as announced; otherwise what the
-    /// system said. The transaction cannot be committed then.
-    pub fn finish(self) -> Result<Checksum, WriteError> {
-        let txn = self.txn;
-        txn.guarded(self.complete(None))
-    }
-
-    /// As [`ContentWriter::finish`], for content that came from elsewhere under the name `expected`:
-    /// what hashes to another name is removed, and the transaction may go on. Returns what it hashes
-    /// to, which is `expected` when it was kept.
-    ///
-    /// # Errors
-    /// As [`ContentWriter::finish`].
-    pub fn finish_as(self, expected: &Checksum) -> Result<Checksum, WriteError> {
-        let actual = self.hasher.clone().finish();
-        if actual == *expected {
-            return self.finish();
-        }
-        let removed = rustix::fs::unlinkat(self.txn.staging.dir(), &self.temp, AtFlags::empty());
-        removed.during("remove", &self.temp)?;
-        Ok(actual)
-    }
-
-    /// As [`ContentWriter::finish`], under a name that somebody vouches for, whatever the content is.
-    ///
-    /// # Errors
-    /// As [`ContentWriter::finish`].
-    pub(crate) fn finish_trusted(self, name: Checksum) -> Result<Checksum, WriteError> {
-        let txn = self.txn;
-        txn.guarded(self.complete(Some(name)))
-    }
-
-    fn complete(self, name: Option<Checksum>) -> Result<Checksum, WriteError> {
-        if self.written != self.size {
-            return Err(WriteError::SizeMismatch {
-                expected: self.size,
-                actual: self.written,
-            });
-        }
-        let txn = self.txn;
-        let file = match self.sink {
-            Sink::Plain(file) => file,
-            Sink::Deflate(encoder) => encoder.finish().during("write object", &self.temp)?,
-        };
-        let checksum = name.unwrap_or_else(|| self.hasher.finish());
-        let name = ObjectName::new(checksum, ObjectKind::File);
-        let staging = txn.staging.dir();
-        if txn.has_file(&name)? {
-            rustix::fs::unlinkat(staging, &self.temp, AtFlags::empty())
-                .during("remove", &self.temp)?;
-            return Ok(checksum);
-        }
-        let path = name.loose_path(txn.repo.mode());
-        txn.set_metadata(file.as_fd(), &path, &self.header)?;
-        if txn.repo.mode() == RepoMode::BareSplitXattrs {
-            txn.stage_split_xattrs(checksum, &self.header)?;
-        }
-        if txn.name_staged(&self.temp, &path)? {
-            txn.count_new_content(self.size);
-        }
-        Ok(checksum)
     }
 }
 
