@@ -9,7 +9,6 @@
 
 mod digest;
 mod image;
-mod lanes;
 mod stream;
 mod verity;
 

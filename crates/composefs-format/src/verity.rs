@@ -1,12 +1,11 @@
 use std::io;
 
+/// A block, of data as of digests.
+pub(crate) use hash_lanes::BLOCK;
+use hash_lanes::{LANES, Lanes};
 use sha2::{Digest as _, Sha256, Sha512};
 
-use crate::lanes::{LANES, Lanes};
 use crate::{Algorithm, Digest};
-
-/// Bytes of a block, of data as of digests.
-pub(crate) const BLOCK: usize = 4096;
 
 /// Computes the digest that fs-verity would give a file, from its bytes in order: a tree of hashes over
 /// blocks of 4096 bytes, without salt, then the hash of the descriptor.

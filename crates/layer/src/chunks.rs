@@ -2,6 +2,8 @@
 
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 
+use ostree_format::{Checksum, Hasher};
+
 /// Bytes in one buffer: small enough to stay in a core's cache between the two threads.
 pub(crate) const CHUNK: usize = 256 * 1024;
 
@@ -24,6 +26,9 @@ pub(crate) struct Chunks {
     chunk: Vec<u8>,
     at: usize,
     offset: u64,
+    /// Of all bytes of the stream, to `digested` in `chunk`.
+    digest: Hasher,
+    digested: usize,
 }
 
 /// A pair of ends. Buffers go around, so that their memory is allocated once.
@@ -45,6 +50,8 @@ pub(crate) fn chunks() -> (ChunkSender, Chunks) {
             chunk,
             at: 0,
             offset: 0,
+            digest: Hasher::new(),
+            digested: 0,
         },
     )
 }
@@ -107,10 +114,12 @@ impl Chunks {
         self.offset += count as u64;
     }
 
-    /// Hand the next `count` bytes to `take`, piece by piece; how many were missing at the end.
+    /// Hand the next `count` bytes to `take`, piece by piece; how many were missing at the end. Each piece goes into
+    /// `hasher` first.
     pub(crate) fn copy<E>(
         &mut self,
         mut count: u64,
+        mut hasher: Option<&mut Hasher>,
         mut take: impl FnMut(&[u8]) -> Result<(), E>,
     ) -> Result<u64, E> {
         while count > 0 {
@@ -119,11 +128,33 @@ impl Chunks {
                 break;
             }
             let length = usize::try_from(count).map_or(piece.len(), |count| count.min(piece.len()));
-            take(&piece[..length])?;
+            if let Some(hasher) = &mut hasher {
+                self.digest(length, hasher);
+            }
+            take(&self.peek()[..length])?;
             self.consume(length);
             count -= length as u64;
         }
         Ok(count)
+    }
+
+    /// Take the next `count` bytes, which were peeked at, into `hasher` as well as into the digest of the stream.
+    pub(crate) fn digest(&mut self, count: usize, hasher: &mut Hasher) {
+        if self.carry_at < self.carry.len() {
+            return hasher.update(&self.carry[self.carry_at..self.carry_at + count]);
+        }
+        let end = self.at + count;
+        if self.digested > self.at {
+            return hasher.update(&self.chunk[self.at..end]);
+        }
+        self.digest.update(&self.chunk[self.digested..self.at]);
+        Hasher::update_both(&mut self.digest, hasher, &self.chunk[self.at..end]);
+        self.digested = end;
+    }
+
+    /// The digest of the stream, once it was read to its end.
+    pub(crate) fn finish(self) -> Checksum {
+        self.digest.finish()
     }
 
     /// Read to the end.
@@ -138,11 +169,13 @@ impl Chunks {
     }
 
     fn next_chunk(&mut self) -> bool {
+        self.digest.update(&self.chunk[self.digested..]);
+        self.digested = self.chunk.len();
         let Ok(next) = self.full.recv() else {
             return false;
         };
         let used = std::mem::replace(&mut self.chunk, next);
-        self.at = 0;
+        (self.at, self.digested) = (0, 0);
         if used.capacity() > 0 {
             // Nobody fills buffers any more when the sender is gone; then the memory is freed.
             let _unused = self.empty.send(used);
@@ -154,6 +187,10 @@ impl Chunks {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    // printf … | sha256sum
+    const ALL: &str = "ca2f2069ea0c6e4658222e06f8dd639659cbb5e67cbbba6734bc334a3799bc68";
+    const END: &str = "dd458a15b37b6c6025aca662b3d4c65a8408bd51bcbd257d512b36a8a2f39d33";
 
     #[test]
     fn pieces_across_buffers_are_put_together() {
@@ -176,12 +213,15 @@ mod tests {
             rest.extend_from_slice(piece);
             Ok::<_, ()>(())
         };
-        let missing = chunks.copy(9, take).unwrap();
+        let mut hasher = Hasher::new();
+        let missing = chunks.copy(9, Some(&mut hasher), take).unwrap();
         assert_eq!(
             (rest.as_slice(), missing, chunks.offset()),
             (&b"fghijk"[..], 3, 11)
         );
         assert!(chunks.peek_at_least(1).is_empty());
+        assert_eq!(hasher.finish().to_string(), END);
+        assert_eq!(chunks.finish().to_string(), ALL);
         worker.join().unwrap();
     }
 }

@@ -1,6 +1,6 @@
 //! The entries of a tar archive, out of a stream of buffers.
 
-use ostree_format::Checksum;
+use ostree_format::{Checksum, Hasher};
 use tar_core::EntryType;
 use tar_core::parse::{Limits, ParseError, ParseEvent, Parser};
 
@@ -118,7 +118,7 @@ impl<'c> Entries<'c> {
             return Ok(());
         };
         let padding = |piece: &[u8]| tap.padding(piece).map_err(LayerError::Tap);
-        self.source.copy(u64::MAX, padding).map(drop)
+        self.source.copy(u64::MAX, None, padding).map(drop)
     }
 
     /// Says that the content of the entry is stored, so that no other store needs bytes of its own.
@@ -164,52 +164,56 @@ impl<'c> Entries<'c> {
         }
     }
 
-    /// The whole content of a small entry: handed over where it lies, if it lies in one piece.
+    /// The whole content of a small entry, and what it makes of `hasher`: handed over where it lies, if it lies in one
+    /// piece.
     pub(crate) fn small_content<T>(
         &mut self,
         entry: &Entry,
+        mut hasher: Hasher,
         scratch: &mut Vec<u8>,
-        take: impl FnOnce(&[u8]) -> Result<T, LayerError>,
+        take: impl FnOnce(&[u8], Checksum) -> Result<T, LayerError>,
     ) -> Result<T, LayerError> {
         let length = usize::try_from(entry.stored).unwrap_or(usize::MAX);
         let result = if entry.regions.is_none() && self.source.peek().len() >= length {
             self.announce(entry)?;
+            self.source.digest(length, &mut hasher);
             let content = &self.source.peek()[..length];
             if let Some(tap) = &mut self.tap {
                 tap.content(content).map_err(LayerError::Tap)?;
             }
-            let result = take(content)?;
+            let result = take(content, hasher.finish())?;
             self.source.consume(length);
             result
         } else {
             scratch.clear();
-            self.content(entry, |piece| {
+            self.content(entry, &mut hasher, |piece| {
                 scratch.extend_from_slice(piece);
                 Ok(())
             })?;
-            return take(scratch);
+            return take(scratch, hasher.finish());
         };
         self.pass_padding(entry)?;
         Ok(result)
     }
 
-    /// Hand the content over piece by piece, holes filled with zeros.
+    /// Hand the content over piece by piece, holes filled with zeros, each of which goes into `hasher` first.
     pub(crate) fn content(
         &mut self,
         entry: &Entry,
+        hasher: &mut Hasher,
         mut take: impl FnMut(&[u8]) -> Result<(), LayerError>,
     ) -> Result<(), LayerError> {
         self.announce(entry)?;
         match &entry.regions {
-            None => self.copy(entry, entry.stored, &mut take)?,
+            None => self.copy(entry, entry.stored, Some(hasher), &mut take)?,
             Some(regions) => {
                 let mut at = 0;
                 for (offset, length) in regions {
-                    zeros(offset - at, &mut take)?;
-                    self.copy(entry, *length, &mut take)?;
+                    zeros(offset - at, hasher, &mut take)?;
+                    self.copy(entry, *length, Some(hasher), &mut take)?;
                     at = offset + length;
                 }
-                zeros(entry.size - at, &mut take)?;
+                zeros(entry.size - at, hasher, &mut take)?;
             }
         }
         self.pass_padding(entry)
@@ -218,7 +222,7 @@ impl<'c> Entries<'c> {
     /// Pass over the content.
     pub(crate) fn skip(&mut self, entry: &Entry) -> Result<(), LayerError> {
         self.announce(entry)?;
-        self.copy(entry, entry.stored, &mut |_| Ok(()))?;
+        self.copy(entry, entry.stored, None, &mut |_| Ok(()))?;
         self.pass_padding(entry)
     }
 
@@ -226,11 +230,12 @@ impl<'c> Entries<'c> {
         &mut self,
         entry: &Entry,
         count: u64,
+        hasher: Option<&mut Hasher>,
         take: &mut impl FnMut(&[u8]) -> Result<(), LayerError>,
     ) -> Result<(), LayerError> {
         let missing = match &mut self.tap {
-            None => self.source.copy(count, take)?,
-            Some(tap) => self.source.copy(count, |piece| {
+            None => self.source.copy(count, hasher, take)?,
+            Some(tap) => self.source.copy(count, hasher, |piece| {
                 tap.content(piece).map_err(LayerError::Tap)?;
                 take(piece)
             })?,
@@ -244,11 +249,13 @@ impl<'c> Entries<'c> {
     fn pass_padding(&mut self, entry: &Entry) -> Result<(), LayerError> {
         let padding = entry.stored.next_multiple_of(BLOCK) - entry.stored;
         let missing = match &mut self.tap {
-            None => self.source.copy(padding, |_| Ok::<_, LayerError>(()))?,
+            None => self
+                .source
+                .copy(padding, None, |_| Ok::<_, LayerError>(()))?,
             Some(tap) => {
                 tap.end().map_err(LayerError::Tap)?;
                 let pass = |piece: &[u8]| tap.padding(piece).map_err(LayerError::Tap);
-                self.source.copy(padding, pass)?
+                self.source.copy(padding, None, pass)?
             }
         };
         match missing {
@@ -267,11 +274,13 @@ impl<'c> Entries<'c> {
 
 fn zeros(
     mut count: u64,
+    hasher: &mut Hasher,
     take: &mut impl FnMut(&[u8]) -> Result<(), LayerError>,
 ) -> Result<(), LayerError> {
     const ZEROS: [u8; 16 * 1024] = [0; 16 * 1024];
     while count > 0 {
         let length = usize::try_from(count).map_or(ZEROS.len(), |count| count.min(ZEROS.len()));
+        hasher.update(&ZEROS[..length]);
         take(&ZEROS[..length])?;
         count -= length as u64;
     }

@@ -21,13 +21,18 @@ pub(crate) fn store_file(
     let failed = |source| LayerError::store(&entry.path, source);
     entries.stores_next();
     let checksum = if entry.size <= IN_MEMORY {
-        entries.small_content(entry, scratch, |content| {
-            txn.write_file(&header, content).map_err(failed)
+        entries.small_content(entry, header.hasher(), scratch, |content, checksum| {
+            let written = txn.write_named_file(checksum, &header, content);
+            written.map(|_| checksum).map_err(failed)
         })?
     } else {
-        let mut writer = txn.content_writer(header, entry.size).map_err(failed)?;
-        entries.content(entry, |piece| writer.write_piece(piece).map_err(failed))?;
-        writer.finish().map_err(failed)?
+        let mut hasher = header.hasher();
+        let mut writer = txn.named_writer(header, entry.size).map_err(failed)?;
+        let write = |piece: &[u8]| writer.write_piece(piece).map_err(failed);
+        entries.content(entry, &mut hasher, write)?;
+        let checksum = hasher.finish();
+        writer.finish(checksum).map_err(failed)?;
+        checksum
     };
     entries.stored(checksum);
     Ok(checksum)

@@ -8,7 +8,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use ostree::Transaction;
 use ostree_format::{
-    Checksum, Commit, FileHeader, Metadata, ObjectKind, ObjectName, Xattrs, limits,
+    Checksum, Commit, FileHeader, Hasher, Metadata, ObjectKind, ObjectName, Xattrs, limits,
 };
 use progress::Interrupt;
 
@@ -211,8 +211,8 @@ impl<'t> Importer<'t> {
         entry: &Entry,
         expected: Option<Checksum>,
     ) -> Result<Xattrs, LayerError> {
-        let bytes = self.bytes(entries, entry, MAX_XATTRS)?;
-        let checksum = check_name(entry, &bytes, expected)?;
+        let (bytes, checksum) = self.bytes(entries, entry, MAX_XATTRS)?;
+        check_name(entry, checksum, expected.unwrap_or(checksum))?;
         let xattrs = Xattrs::from_bytes(&bytes).map_err(|source| malformed(entry, source))?;
         self.xattrs.insert(checksum, xattrs.clone());
         Ok(xattrs)
@@ -277,8 +277,8 @@ impl<'t> Importer<'t> {
         entry: &Entry,
         name: ObjectName,
     ) -> Result<(), LayerError> {
-        let bytes = self.bytes(entries, entry, limits::MAX_METADATA_SIZE)?;
-        check_name(entry, &bytes, Some(name.checksum))?;
+        let (bytes, actual) = self.bytes(entries, entry, limits::MAX_METADATA_SIZE)?;
+        check_name(entry, actual, name.checksum)?;
         match name.kind {
             ObjectKind::DirTree => ostree_format::DirTree::from_bytes(&bytes).map(drop),
             _ => ostree_format::DirMeta::from_bytes(&bytes).map(drop),
@@ -296,8 +296,8 @@ impl<'t> Importer<'t> {
         entry: &Entry,
         checksum: Checksum,
     ) -> Result<(), LayerError> {
-        let bytes = self.bytes(entries, entry, limits::MAX_METADATA_SIZE)?;
-        check_name(entry, &bytes, Some(checksum))?;
+        let (bytes, actual) = self.bytes(entries, entry, limits::MAX_METADATA_SIZE)?;
+        check_name(entry, actual, checksum)?;
         Commit::from_bytes(&bytes).map_err(|source| malformed(entry, source))?;
         let written = self.txn.write_metadata(ObjectKind::Commit, &bytes);
         written.map_err(|error| LayerError::store(&entry.path, error))?;
@@ -315,7 +315,7 @@ impl<'t> Importer<'t> {
         entry: &Entry,
         checksum: Checksum,
     ) -> Result<(), LayerError> {
-        let bytes = self.bytes(entries, entry, limits::MAX_METADATA_SIZE)?;
+        let (bytes, _) = self.bytes(entries, entry, limits::MAX_METADATA_SIZE)?;
         let metadata = Metadata::from_bytes(&bytes).map_err(|source| malformed(entry, source))?;
         match &mut self.set.commit {
             Some(commit) if commit.checksum == checksum && commit.detached.is_none() => {
@@ -331,13 +331,13 @@ impl<'t> Importer<'t> {
         }
     }
 
-    /// The whole content of a metadata entry.
+    /// The whole content of a metadata entry, and its checksum.
     fn bytes(
         &mut self,
         entries: &mut Entries<'_>,
         entry: &Entry,
         limit: u64,
-    ) -> Result<Vec<u8>, LayerError> {
+    ) -> Result<(Vec<u8>, Checksum), LayerError> {
         if entry.kind != EntryKind::File {
             return Err(LayerError::entry(
                 &entry.path,
@@ -347,7 +347,8 @@ impl<'t> Importer<'t> {
         if entry.size > limit {
             return Err(LayerError::entry(&entry.path, EntryProblem::TooLarge));
         }
-        entries.small_content(entry, &mut self.scratch, |content| Ok(content.to_vec()))
+        let keep = |content: &[u8], checksum| Ok((content.to_vec(), checksum));
+        entries.small_content(entry, Hasher::new(), &mut self.scratch, keep)
     }
 }
 
@@ -374,18 +375,13 @@ fn xattrs_target(target: &str) -> Option<Checksum> {
     }
 }
 
-fn check_name(
-    entry: &Entry,
-    bytes: &[u8],
-    expected: Option<Checksum>,
-) -> Result<Checksum, LayerError> {
-    let actual = Checksum::of(bytes);
-    match expected {
-        Some(expected) if expected != actual => Err(LayerError::entry(
+fn check_name(entry: &Entry, actual: Checksum, expected: Checksum) -> Result<(), LayerError> {
+    match actual == expected {
+        true => Ok(()),
+        false => Err(LayerError::entry(
             &entry.path,
             EntryProblem::ChecksumMismatch(actual),
         )),
-        _ => Ok(actual),
     }
 }
 

@@ -1,9 +1,9 @@
-//! One pass over a layer: one thread unpacks and hashes, another parses and stores.
+//! One pass over a layer: one thread unpacks, another parses, hashes and stores.
 
 use std::io::{self, BufRead, BufReader, Read};
 use std::panic::resume_unwind;
 
-use ostree_format::{Checksum, Hasher};
+use ostree_format::Checksum;
 
 use crate::LayerError;
 use crate::chunks::{ChunkSender, Chunks, chunks};
@@ -52,6 +52,7 @@ pub(crate) fn run<T>(
     parse: impl FnOnce(&mut Chunks) -> Result<T, LayerError>,
 ) -> Result<T, LayerError> {
     let (sender, mut source) = chunks();
+    let expected = blob.diff_id;
     std::thread::scope(|scope| {
         let unpacking = scope.spawn(move || unpack(blob, &sender));
         let parsed = parse(&mut source);
@@ -61,7 +62,7 @@ pub(crate) fn run<T>(
         {
             source.drain();
         }
-        drop(source);
+        let actual = source.finish();
         let unpacked = unpacking
             .join()
             .unwrap_or_else(|panic| resume_unwind(panic));
@@ -69,17 +70,26 @@ pub(crate) fn run<T>(
             // The parser gave up for a reason of its own, and the other thread noticed only that.
             (Err(error), _) if !error.may_be_damage() => Err(error),
             (_, Err(damage)) => Err(damage),
-            (parsed, Ok(())) => parsed,
+            // A wrong digest explains whatever else is wrong.
+            (parsed, Ok(())) => has_digest(expected, actual).and(parsed),
         }
     })
+}
+
+fn has_digest(expected: Option<Checksum>, actual: Checksum) -> Result<(), LayerError> {
+    match expected {
+        Some(expected) if expected != actual => {
+            Err(LayerError::DiffIdMismatch { expected, actual })
+        }
+        _ => Ok(()),
+    }
 }
 
 fn unpack(blob: LayerBlob<'_>, sender: &ChunkSender) -> Result<(), LayerError> {
     let mut raw = BufReader::with_capacity(BLOB_BUFFER, blob.bytes);
     let compression = Compression::detect(raw.fill_buf().map_err(LayerError::Read)?)?;
     let mut unpacked = compression.reader(raw).map_err(LayerError::Read)?;
-    let mut hasher = Hasher::new();
-    let result = pump(&mut unpacked, compression, blob.size, sender, &mut hasher);
+    let result = pump(&mut unpacked, compression, blob.size, sender);
     let complete = match result {
         Ok(complete) => complete,
         Err(error @ LayerError::Bomb { .. }) => return Err(error),
@@ -93,14 +103,7 @@ fn unpack(blob: LayerBlob<'_>, sender: &ChunkSender) -> Result<(), LayerError> {
         return Ok(());
     }
     // Bytes behind the compressed stream count for the digest, too.
-    drain(unpacked.into_inner()).map_err(LayerError::Read)?;
-    let actual = hasher.finish();
-    match blob.diff_id {
-        Some(expected) if expected != actual => {
-            Err(LayerError::DiffIdMismatch { expected, actual })
-        }
-        _ => Ok(()),
-    }
+    drain(unpacked.into_inner()).map_err(LayerError::Read)
 }
 
 /// Move everything from `unpacked` to `sender`; whether the reader stayed until the end.
@@ -109,7 +112,6 @@ fn pump<R: BufRead>(
     compression: Compression,
     compressed: u64,
     sender: &ChunkSender,
-    hasher: &mut Hasher,
 ) -> Result<bool, LayerError> {
     let limit = unpacked_limit(compressed);
     let mut offset = 0u64;
@@ -127,7 +129,6 @@ fn pump<R: BufRead>(
             return Ok(true);
         }
         buffer.truncate(filled);
-        hasher.update(&buffer);
         offset += filled as u64;
         if offset > limit {
             return Err(LayerError::Bomb { limit, compressed });
