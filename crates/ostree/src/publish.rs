@@ -7,6 +7,7 @@ use std::ffi::{CStr, CString, OsStr};
 use std::os::fd::{AsFd as _, BorrowedFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
+use std::sync::{Mutex, PoisonError};
 
 use durable::{IoContext as _, crash_point};
 use progress::{Progress, Task, TaskKind};
@@ -17,18 +18,26 @@ use crate::config::Wanted;
 use crate::repo::open_dir;
 use crate::{Transaction, VerityError, WriteError};
 
+/// Held while objects are moved: the kernel lets one at a time move files from one directory to another in a file
+/// system, and keeps the processors of those who wait busy.
+static MOVING: Mutex<()> = Mutex::new(());
+
 impl Transaction<'_> {
     /// Move every staged object; `count` is how many there are about, for the progress.
     pub(crate) fn publish(&self, progress: &dyn Progress, count: u64) -> Result<(), WriteError> {
         let task = Task::begin(progress, TaskKind::Publish, Some(count));
         let mut commits = Vec::new();
+        let inherited = self.objects_inherit_group()?;
         for head in 0..=u8::MAX {
             let head = format!("{head:02x}");
             let (others, found): (Vec<_>, Vec<_>) = self
                 .staged_in(&head)?
                 .into_iter()
                 .partition(|name| !name.to_bytes().ends_with(b".commit"));
-            self.publish_in(&head, &others)?;
+            let by_file = inherited || !found.is_empty();
+            if by_file || !self.publish_directory(&head, &others)? {
+                self.publish_in(&head, &others)?;
+            }
             task.advance(others.len() as u64);
             crash_point("transaction:head-published");
             commits.extend(found.into_iter().map(|name| (head.clone(), name)));
@@ -89,6 +98,27 @@ impl Transaction<'_> {
         Ok(names)
     }
 
+    /// Whether directories in `objects` get their group from it, as in repositories that several people write, and so
+    /// have to be made there.
+    fn objects_inherit_group(&self) -> Result<bool, durable::Error> {
+        let stat = rustix::fs::fstat(self.repo.objects()).during("look at", "objects")?;
+        Ok(Mode::from_raw_mode(stat.st_mode).contains(Mode::SGID))
+    }
+
+    /// Move all staged objects of one `xx` at once, which is possible where the repository has none yet; whether it was.
+    fn publish_directory(&self, head: &str, names: &[CString]) -> Result<bool, durable::Error> {
+        if names.is_empty() {
+            return Ok(true);
+        }
+        let (staging, objects) = (self.staging.dir(), self.repo.objects());
+        let flags = RenameFlags::NOREPLACE;
+        match rustix::fs::renameat_with(staging, head, objects, head, flags) {
+            Ok(()) => Ok(true),
+            Err(Errno::EXIST) => Ok(false),
+            Err(error) => Err(error).during("publish objects", head),
+        }
+    }
+
     fn publish_in(&self, head: &str, names: &[CString]) -> Result<(), durable::Error> {
         if names.is_empty() {
             return Ok(());
@@ -100,6 +130,7 @@ impl Transaction<'_> {
         }
         let source = open_dir(self.staging.dir(), head.as_ref())?;
         let target = open_dir(objects, head.as_ref())?;
+        let _moving = MOVING.lock().unwrap_or_else(PoisonError::into_inner);
         names.iter().try_for_each(|name| {
             publish_one(source.as_fd(), target.as_fd(), name).during(
                 "publish object",
