@@ -7,6 +7,9 @@ use sha2::{Digest as _, Sha256, Sha512};
 
 use crate::{Algorithm, Digest};
 
+/// Bytes that are hashed at once.
+const GROUP: usize = LANES * BLOCK;
+
 /// Computes the digest that fs-verity would give a file, from its bytes in order: a tree of hashes over
 /// blocks of 4096 bytes, without salt, then the hash of the descriptor.
 ///
@@ -15,7 +18,7 @@ use crate::{Algorithm, Digest};
 pub struct VerityHasher {
     algorithm: Algorithm,
     size: u64,
-    /// Data that does not fill a block yet.
+    /// Data that does not fill a group of blocks yet.
     data: Vec<u8>,
     /// Digests that do not fill a block yet, lowest level first.
     levels: Vec<Vec<u8>>,
@@ -45,23 +48,25 @@ impl VerityHasher {
     pub fn update(&mut self, mut bytes: &[u8]) {
         self.size += bytes.len() as u64;
         if !self.data.is_empty() {
-            let (head, rest) = bytes.split_at(bytes.len().min(BLOCK - self.data.len()));
+            let (head, rest) = bytes.split_at(bytes.len().min(GROUP - self.data.len()));
             self.data.extend_from_slice(head);
             bytes = rest;
-            if self.data.len() < BLOCK {
+            if self.data.len() < GROUP {
                 return;
             }
-            let digest = hash(self.algorithm, &self.data);
+            let data = std::mem::take(&mut self.data);
+            self.push_blocks(&data);
+            self.data = data;
             self.data.clear();
-            self.push(0, &digest);
         }
-        let (blocks, rest) = bytes.as_chunks();
-        self.push_blocks(blocks);
+        let (groups, rest) = bytes.split_at(bytes.len() - bytes.len() % GROUP);
+        self.push_blocks(groups);
         self.data.extend_from_slice(rest);
     }
 
     /// Take in whole blocks.
-    fn push_blocks(&mut self, blocks: &[[u8; BLOCK]]) {
+    fn push_blocks(&mut self, blocks: &[u8]) {
+        let (blocks, _) = blocks.as_chunks();
         for group in blocks.chunks(LANES) {
             let group: Vec<_> = group.iter().collect();
             hash_group(self.algorithm, &group, |_, digest| self.push(0, digest));
@@ -121,10 +126,9 @@ impl VerityHasher {
             block.resize(BLOCK, 0);
             block
         };
-        if !self.data.is_empty() {
-            let block = pad(std::mem::take(&mut self.data));
-            self.push(0, &hash(self.algorithm, &block));
-        }
+        let mut data = std::mem::take(&mut self.data);
+        data.resize(data.len().next_multiple_of(BLOCK), 0);
+        self.push_blocks(&data);
         let mut level = 0;
         while level < self.levels.len() {
             let pending = std::mem::take(&mut self.levels[level]);
