@@ -230,7 +230,7 @@ impl<'t> Importer<'t> {
             return Err(mismatch());
         }
         let name = ObjectName::new(checksum, ObjectKind::File);
-        let stored = self.txn.repo().has_object(&name);
+        let stored = self.txn.has_file(&name);
         if stored.map_err(|error| LayerError::store(&entry.path, error.into()))? {
             entries.stores_next();
             entries.skip(entry)?;

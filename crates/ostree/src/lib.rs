@@ -19,6 +19,7 @@ mod content_writer;
 mod delta;
 mod diff;
 mod fsck;
+mod heads;
 mod metadata;
 mod partial;
 mod prune;

@@ -9,6 +9,7 @@ use ostree_format::refs::{InvalidRef, RefName, Refspec};
 use ostree_format::{Checksum, ObjectName, RepoMode};
 use progress::{Interrupt, Interrupted, Progress};
 
+use crate::heads::Heads;
 use crate::ref_edit::{MirrorRef, is_collection};
 use crate::space::Space;
 use crate::staging::Staging;
@@ -203,6 +204,8 @@ impl Classified for WriteError {
 pub struct Transaction<'r> {
     pub(crate) repo: &'r Repo,
     pub(crate) staging: Staging,
+    /// Those of before the transaction; whoever stores the same object meanwhile is noticed when ours is published.
+    heads: Heads,
     pub(crate) space: Space,
     pub(crate) counters: Counters,
     pub(crate) options: TransactionOptions,
@@ -256,6 +259,7 @@ impl Repo {
         Ok(Transaction {
             repo: self,
             staging,
+            heads: Heads::of(self)?,
             space: Space::of(self)?,
             counters: Counters::default(),
             options,
@@ -268,6 +272,11 @@ impl Repo {
 }
 
 impl Transaction<'_> {
+    /// Whether the object was stored before, or was stored since where others were.
+    pub(crate) fn has_object(&self, name: &ObjectName) -> Result<bool, durable::Error> {
+        Ok(self.heads.may_have(&name.checksum) && self.repo.has_object(name)?)
+    }
+
     /// The repository that is written to.
     #[must_use]
     pub const fn repo(&self) -> &Repo {

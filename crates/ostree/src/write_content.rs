@@ -98,7 +98,7 @@ impl Transaction<'_> {
     /// What the system said.
     pub fn has_file(&self, name: &ObjectName) -> Result<bool, durable::Error> {
         let link = ObjectName::new(name.checksum, ObjectKind::FileXattrsLink);
-        Ok(self.repo.has_object(name)?
+        Ok(self.has_object(name)?
             && (self.repo.mode() != RepoMode::BareSplitXattrs || self.repo.has_object(&link)?))
     }
 

@@ -64,7 +64,7 @@ impl Transaction<'_> {
     }
 
     fn add_metadata(&self, name: &ObjectName, bytes: &[u8]) -> Result<(), WriteError> {
-        if self.repo.has_object(name)? {
+        if self.has_object(name)? {
             return Ok(());
         }
         if self.stage_metadata(name, bytes)? {
