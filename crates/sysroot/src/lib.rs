@@ -88,7 +88,8 @@ pub use load::{LoadError, State};
 pub use loader::{GeneratedLoader, LoaderKind};
 pub use lock::SysrootLockError;
 pub use next_root::{
-    Composefs, InvalidRootConfig, NextRootError, RootConfig, RootConfigError, Transient,
+    Composefs, InvalidRootConfig, NextRootError, NextRootMountError, RootConfig, RootConfigError,
+    Transient, Workshop, next_root_is_mounted, unmount_next_root,
 };
 pub use origin::Origin;
 pub use overlay_initrd::OverlayInitrd;

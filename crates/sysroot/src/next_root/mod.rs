@@ -8,9 +8,9 @@
 
 mod config;
 mod mounts;
+mod workshop;
 
-use std::io;
-use std::os::fd::AsFd as _;
+use std::os::fd::{AsFd as _, OwnedFd};
 
 use durable::{IoContext as _, crash_point};
 use error_class::{Classified, ErrorClass};
@@ -20,13 +20,11 @@ use ostree_format::gvariant::Value;
 use progress::{Interrupt, Progress};
 
 pub use config::{Composefs, InvalidRootConfig, RootConfig, RootConfigError, Transient};
+pub use workshop::{NextRootMountError, Workshop, next_root_is_mounted, unmount_next_root};
 
 use self::mounts::Places;
 use crate::running::Running;
 use crate::{DeployError, DeploymentId, DeploymentStatus, LoadError, Locked, Sysroot, dir};
-
-/// Where the next root is, below `/run`.
-const TARGET: &str = "nextroot";
 
 /// The image of a deployment.
 const IMAGE: &str = ".ostree.cfs";
@@ -60,14 +58,8 @@ pub enum NextRootError {
     #[error(transparent)]
     Config(#[from] RootConfigError),
     /// Something cannot be mounted.
-    #[error("cannot mount {what} of the next root")]
-    Mount {
-        /// What.
-        what: &'static str,
-        /// What the system said.
-        #[source]
-        source: io::Error,
-    },
+    #[error(transparent)]
+    Mount(#[from] NextRootMountError),
     /// What is deployed cannot be read.
     #[error(transparent)]
     Load(#[from] LoadError),
@@ -87,7 +79,7 @@ impl Classified for NextRootError {
                 ErrorClass::Unsupported
             }
             Self::Config(error) => error.class(),
-            Self::Mount { source, .. } => source.class(),
+            Self::Mount(error) => error.class(),
             Self::Load(error) => error.class(),
             Self::Deploy(error) => error.class(),
             Self::Io(error) => error.class(),
@@ -99,7 +91,7 @@ impl Sysroot {
     /// It is noted before it is mounted: whoever is interrupted in between has prepared nothing.
     fn next_root_is_mounted(&self) -> Result<bool, durable::Error> {
         let run = self.running.as_ref().map(Running::run);
-        run.map_or(Ok(false), |run| mounts::is_mounted(run, TARGET))
+        run.map_or(Ok(false), next_root_is_mounted)
     }
 
     /// Whether this deployment is what a soft reboot changes to.
@@ -145,25 +137,40 @@ impl Locked<'_> {
                 self.discard_stage()?;
             }
         }
-        let places = Places {
-            run: running.run(),
-            physical: self.dir(),
-            deployment: deployment.as_fd(),
-        };
-        let mounted = places.assemble(&config).and_then(|etc| {
-            crash_point("sysroot:next-root-assembled");
-            let stat = rustix::fs::fstat(&deployment).during("look at", id.path())?;
-            let root = (stat.st_dev, stat.st_ino);
-            running.write_next_root(&describe(root, &config, etc))?;
-            crash_point("sysroot:next-root-noted");
-            places.move_to(TARGET)
-        });
+        let mounted = self.mount_next_root(running, id, &deployment, &config);
         if mounted.is_err() {
             // What counts is the first failure.
-            let _closed = mounts::close_workshop(running.run());
             let _unmounted = self.clear_soft_reboot();
         }
         mounted.and_then(|()| Ok(self.touch()?))
+    }
+
+    fn mount_next_root(
+        &self,
+        running: &Running,
+        id: &DeploymentId,
+        deployment: &OwnedFd,
+        config: &RootConfig,
+    ) -> Result<(), NextRootError> {
+        let workshop = Workshop::open(running.run())?;
+        let places = Places {
+            workshop: &workshop,
+            physical: self.dir(),
+            deployment: deployment.as_fd(),
+        };
+        let mounted = places.assemble(config).map_err(NextRootError::from);
+        let mounted = mounted.and_then(|etc| {
+            crash_point("sysroot:next-root-assembled");
+            let stat = rustix::fs::fstat(deployment).during("look at", id.path())?;
+            let root = (stat.st_dev, stat.st_ino);
+            running.write_next_root(&describe(root, config, etc))?;
+            crash_point("sysroot:next-root-noted");
+            Ok(workshop.publish()?)
+        });
+        if mounted.is_err() {
+            let _closed = workshop.close();
+        }
+        mounted
     }
 
     /// Take away what a soft reboot would change to; whether anything was there.
@@ -175,7 +182,7 @@ impl Locked<'_> {
             return Ok(false);
         };
         // In this order: what is mounted is always noted.
-        let was_mounted = mounts::unmount_all(running.run(), TARGET)?;
+        let was_mounted = unmount_next_root(running.run())?;
         let was_noted = running.forget_next_root()?;
         if was_mounted || was_noted {
             self.touch()?;

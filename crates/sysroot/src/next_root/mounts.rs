@@ -1,33 +1,23 @@
-//! The mounts of the next root.
-//!
-//! They are put together where nobody looks for them, and moved to their place in one step. The place where that is done is
-//! a mount of its own, which no other mount namespace sees the inside of: in a namespace of its own, a process that
-//! dies takes it along.
+//! The mounts of the next root of a deployment.
 
 use std::io;
 use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
 use std::process::{Command, Stdio};
 
-use durable::{IoContext as _, crash_point};
-use rustix::fs::{AtFlags, Mode, OFlags, StatxAttributes, StatxFlags, statx};
+use durable::IoContext as _;
+use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use rustix::mount::{
-    MountFlags, MountPropagationFlags, MoveMountFlags, OpenTreeFlags, UnmountFlags, mount,
-    mount_change, mount_remount, move_mount, open_tree, unmount,
+    MountFlags, MoveMountFlags, OpenTreeFlags, UnmountFlags, mount, mount_remount, move_mount,
+    open_tree, unmount,
 };
 
-use super::NextRootError;
 use super::config::{RootConfig, Transient};
+use super::workshop::{NextRootMountError, Workshop, failed, path_of};
 use crate::dir;
 
-/// Where the root is put together, below `/run`.
-const WORKSHOP: &str = "ostree/.private/next-root-mounts";
-
-/// The root in there.
-const ROOT: &str = "ostree/.private/next-root-mounts/root";
-
 /// Where the image is mounted before the overlay has it.
-const LOWER: &str = "ostree/.private/next-root-mounts/lower";
+const LOWER: &str = "lower";
 
 /// What overlays write to, below `/run`; a number follows, as the running root may have such, too.
 const ROOT_OVERLAY: &str = "ostree/.private/next-root";
@@ -35,26 +25,20 @@ const ETC_OVERLAY: &str = "ostree/transient-etc";
 
 /// Where things are.
 pub(super) struct Places<'a> {
-    /// `/run`.
-    pub(super) run: BorrowedFd<'a>,
+    /// Where the root is put together.
+    pub(super) workshop: &'a Workshop<'a>,
     /// The physical root.
     pub(super) physical: BorrowedFd<'a>,
     /// The directory of the deployment, below the physical root.
     pub(super) deployment: BorrowedFd<'a>,
 }
 
-/// Says what could not be mounted.
-fn failed(what: &'static str) -> impl FnOnce(Errno) -> NextRootError {
-    move |errno| NextRootError::Mount {
-        what,
-        source: errno.into(),
-    }
-}
-
 impl Places<'_> {
     /// Puts the root together; the path, below `/run`, of what a transient `/etc` is written to.
-    pub(super) fn assemble(&self, config: &RootConfig) -> Result<Option<String>, NextRootError> {
-        self.open_workshop()?;
+    pub(super) fn assemble(
+        &self,
+        config: &RootConfig,
+    ) -> Result<Option<String>, NextRootMountError> {
         self.mount_root(config)?;
         self.mount_boot()?;
         let etc = self.mount_etc(config)?;
@@ -65,39 +49,8 @@ impl Places<'_> {
         Ok(etc)
     }
 
-    fn open_workshop(&self) -> Result<(), NextRootError> {
-        close_workshop(self.run)?;
-        dir::make_all(self.run, WORKSHOP, 0o700)?;
-        let place = dir::open(self.run, WORKSHOP)?;
-        let flags = MountFlags::NODEV | MountFlags::SILENT;
-        mount(
-            "tmpfs",
-            path_of(place.as_fd()),
-            "tmpfs",
-            flags,
-            c"mode=0700",
-        )
-        .map_err(failed("the place for the mounts"))?;
-        // Otherwise what is mounted in it could not be moved out of it again.
-        let place = dir::open(self.run, WORKSHOP)?;
-        mount_change(path_of(place.as_fd()), MountPropagationFlags::PRIVATE)
-            .map_err(failed("the place for the mounts"))?;
-        Ok(dir::make_all(self.run, ROOT, 0o755)?)
-    }
-
-    /// Lets what was put together be what is mounted at `target`, in one step.
-    pub(super) fn move_to(&self, target: &str) -> Result<(), NextRootError> {
-        dir::make_all(self.run, target, 0o755)?;
-        let (from, to) = (dir::open(self.run, ROOT)?, dir::open(self.run, target)?);
-        let flags =
-            MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
-        move_mount(from.as_fd(), "", to.as_fd(), "", flags).map_err(failed("all"))?;
-        crash_point("sysroot:next-root-mounted");
-        Ok(close_workshop(self.run)?)
-    }
-
     /// The image over the objects of the repository.
-    fn mount_root(&self, config: &RootConfig) -> Result<(), NextRootError> {
+    fn mount_root(&self, config: &RootConfig) -> Result<(), NextRootMountError> {
         let lower = self.mount_lower()?;
         let objects = dir::open(self.physical, "ostree/repo/objects")?;
         let mut options = format!(
@@ -117,7 +70,7 @@ impl Places<'_> {
             Transient::Writable => MountFlags::empty(),
             Transient::No | Transient::ReadOnly => MountFlags::RDONLY,
         };
-        let target = dir::open(self.run, ROOT)?;
+        let target = self.workshop.root()?;
         let options = c_string(options)?;
         let mounted = mount(
             "composefs",
@@ -133,12 +86,13 @@ impl Places<'_> {
     }
 
     /// The image by itself.
-    fn mount_lower(&self) -> Result<OwnedFd, NextRootError> {
-        dir::make_all(self.run, LOWER, 0o700)?;
+    fn mount_lower(&self) -> Result<OwnedFd, NextRootMountError> {
+        let within = self.workshop.scratch()?;
+        dir::make_all(within.as_fd(), LOWER, 0o700)?;
         let flags = OFlags::RDONLY | OFlags::CLOEXEC;
         let image = rustix::fs::openat(self.deployment, super::IMAGE, flags, Mode::empty())
             .during("open image", super::IMAGE)?;
-        let place = dir::open(self.run, LOWER)?;
+        let place = dir::open(within.as_fd(), LOWER)?;
         let flags = MountFlags::RDONLY | MountFlags::SILENT;
         let (source, target) = (path_of(image.as_fd()), path_of(place.as_fd()));
         match mount(source, target, "erofs", flags, None) {
@@ -148,11 +102,11 @@ impl Places<'_> {
             }
             other => other.map_err(failed("the image"))?,
         }
-        Ok(dir::open(self.run, LOWER)?)
+        Ok(dir::open(within.as_fd(), LOWER)?)
     }
 
     /// `/boot`, when it is not a file system of its own.
-    fn mount_boot(&self) -> Result<(), NextRootError> {
+    fn mount_boot(&self) -> Result<(), NextRootMountError> {
         let is_here = dir::read_link_optional(self.physical, "boot/loader");
         if !is_here.is_ok_and(|link| link.is_some()) {
             return Ok(());
@@ -162,7 +116,7 @@ impl Places<'_> {
         Ok(())
     }
 
-    fn mount_etc(&self, config: &RootConfig) -> Result<Option<String>, NextRootError> {
+    fn mount_etc(&self, config: &RootConfig) -> Result<Option<String>, NextRootMountError> {
         if config.transient_etc {
             return self.mount_transient_etc().map(Some);
         }
@@ -172,8 +126,8 @@ impl Places<'_> {
         Ok(None)
     }
 
-    fn mount_transient_etc(&self) -> Result<String, NextRootError> {
-        let root = dir::open(self.run, ROOT)?;
+    fn mount_transient_etc(&self) -> Result<String, NextRootMountError> {
+        let root = self.workshop.root()?;
         let lower = dir::open(root.as_fd(), "usr/etc")?;
         let (name, upper, work) = self.overlay_directories(ETC_OVERLAY)?;
         let options = format!(
@@ -191,19 +145,22 @@ impl Places<'_> {
     }
 
     /// New directories for an overlay, below the first name that is free: their parent, and both.
-    fn overlay_directories(&self, base: &str) -> Result<(String, OwnedFd, OwnedFd), NextRootError> {
-        let mut number = 0_u32;
+    fn overlay_directories(
+        &self,
+        base: &str,
+    ) -> Result<(String, OwnedFd, OwnedFd), NextRootMountError> {
+        let (run, mut number) = (self.workshop.run(), 0_u32);
         let name = loop {
             let name = format!("{base}.{number}");
-            if !dir::exists(self.run, &name)? {
+            if !dir::exists(run, &name)? {
                 break name;
             }
             number = number.saturating_add(1);
         };
         let make = |part: &str, mode| {
             let path = format!("{name}/{part}");
-            dir::make_all(self.run, &path, mode)?;
-            dir::open(self.run, path)
+            dir::make_all(run, &path, mode)?;
+            dir::open(run, path)
         };
         let (upper, work) = (make("upper", 0o755)?, make("work", 0o700)?);
         Ok((name, upper, work))
@@ -215,46 +172,18 @@ impl Places<'_> {
         tree: &OwnedFd,
         below: &str,
         what: &'static str,
-    ) -> Result<OwnedFd, NextRootError> {
-        let place = format!("{ROOT}/{below}");
-        let over = dir::open(self.run, &place)?;
+    ) -> Result<OwnedFd, NextRootMountError> {
+        let root = self.workshop.root()?;
+        let over = dir::open(root.as_fd(), below)?;
         let flags =
             MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
         move_mount(tree.as_fd(), "", over.as_fd(), "", flags).map_err(failed(what))?;
-        Ok(dir::open(self.run, &place)?)
+        Ok(dir::open(root.as_fd(), below)?)
     }
-}
-
-/// Takes away what was being put together.
-pub(super) fn close_workshop(run: BorrowedFd<'_>) -> Result<(), durable::Error> {
-    unmount_all(run, WORKSHOP).map(drop)
-}
-
-/// Whether anything is mounted at `target` below `/run`.
-pub(super) fn is_mounted(run: BorrowedFd<'_>, target: &str) -> Result<bool, durable::Error> {
-    match statx(run, target, AtFlags::SYMLINK_NOFOLLOW, StatxFlags::empty()) {
-        Ok(stat) => Ok(stat.stx_attributes.contains(StatxAttributes::MOUNT_ROOT)),
-        Err(Errno::NOENT) => Ok(false),
-        Err(error) => Err(error).during("look at", target),
-    }
-}
-
-/// Takes away everything that is mounted at `target` below `/run`; whether anything was.
-pub(super) fn unmount_all(run: BorrowedFd<'_>, target: &str) -> Result<bool, durable::Error> {
-    let mut was = false;
-    while let Some(place) = dir::open_optional(run, target)? {
-        match unmount(path_of(place.as_fd()), UnmountFlags::DETACH) {
-            Ok(()) => was = true,
-            // Nothing is mounted there any more.
-            Err(Errno::INVAL) => return Ok(was),
-            Err(error) => return Err(error).during("unmount", target),
-        }
-    }
-    Ok(was)
 }
 
 /// The same directory as a mount of its own, which has no place yet.
-fn bound(dir: BorrowedFd<'_>, what: &'static str) -> Result<OwnedFd, NextRootError> {
+fn bound(dir: BorrowedFd<'_>, what: &'static str) -> Result<OwnedFd, NextRootMountError> {
     let flags = OpenTreeFlags::OPEN_TREE_CLONE
         | OpenTreeFlags::OPEN_TREE_CLOEXEC
         | OpenTreeFlags::AT_EMPTY_PATH;
@@ -262,10 +191,10 @@ fn bound(dir: BorrowedFd<'_>, what: &'static str) -> Result<OwnedFd, NextRootErr
 }
 
 /// `mount` knows how to get a loop device, and gives it back when the file system goes.
-fn mount_by_loop(image: BorrowedFd<'_>, place: BorrowedFd<'_>) -> Result<(), NextRootError> {
+fn mount_by_loop(image: BorrowedFd<'_>, place: BorrowedFd<'_>) -> Result<(), NextRootMountError> {
     let of_ours =
         |fd: BorrowedFd<'_>| format!("/proc/{}/fd/{}", std::process::id(), fd.as_raw_fd());
-    let failed = |source| NextRootError::Mount {
+    let failed = |source| NextRootMountError::Mount {
         what: "the image by a loop device",
         source,
     };
@@ -282,11 +211,6 @@ fn mount_by_loop(image: BorrowedFd<'_>, place: BorrowedFd<'_>) -> Result<(), Nex
     Err(failed(io::Error::other(words)))
 }
 
-/// A path that leads to an open file, wherever it is.
-fn path_of(file: BorrowedFd<'_>) -> String {
-    format!("/proc/self/fd/{}", file.as_raw_fd())
-}
-
-fn c_string(text: String) -> Result<std::ffi::CString, NextRootError> {
+fn c_string(text: String) -> Result<std::ffi::CString, NextRootMountError> {
     std::ffi::CString::new(text).map_err(|_| failed("the image")(Errno::INVAL))
 }
