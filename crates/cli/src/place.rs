@@ -182,6 +182,7 @@ impl Place {
                 run: open_dir("the runtime directory", Path::new("/run"))?,
                 root: open_dir("the root directory", Path::new("/"))?,
                 argument,
+                kernel_args: environment::running_kernel_args()?,
             })
         });
         let roots = Roots::open(self.root()?, running.transpose()?)?;

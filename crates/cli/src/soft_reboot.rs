@@ -2,17 +2,12 @@
 
 use clap::ValueEnum;
 use error_class::{Classified, ErrorClass};
-use host::Selector;
-use sysroot::{DeploymentId, Locked};
+use host::{Backend, Selector};
 
 use crate::context::Context;
 use crate::environment;
 use crate::journal::Event;
 use crate::outcome::Failure;
-use crate::verbs::ChangeArgs;
-
-/// Says in place of the configuration how a root is mounted.
-const COMPOSEFS: &str = "ostree.prepare-root.composefs";
 
 /// Whether the kernel has to start anew.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -25,11 +20,12 @@ pub(crate) enum SoftReboot {
 
 /// A soft reboot was required, and is not possible.
 #[derive(Debug, thiserror::Error)]
-#[error(
-    "no soft reboot: what boots next has another kernel, other kernel arguments or another SELinux policy, or this \
-     system cannot reboot softly"
-)]
-struct NotPossible;
+#[error("no soft reboot: {0}")]
+struct NotPossible(String);
+
+/// Where nothing more is known.
+const ANY_REASON: &str = "what boots next has another kernel, other kernel arguments or another SELinux policy, or this \
+                          system cannot reboot softly";
 
 impl Classified for NotPossible {
     fn class(&self) -> ErrorClass {
@@ -37,23 +33,24 @@ impl Classified for NotPossible {
     }
 }
 
-/// Prepares a soft reboot into a deployment, as the real program does: whether it can be mounted decides.
+/// Prepares a soft reboot into a deployment; which that is.
 pub(crate) fn prepare(
     context: &Context,
-    locked: &Locked<'_>,
-    id: &DeploymentId,
-) -> Result<(), Failure> {
+    backend: &dyn Backend,
+    which: &Selector,
+) -> Result<String, Failure> {
     let arguments = environment::running_kernel_args()?;
-    let composefs = arguments.last_value(COMPOSEFS).map(str::to_owned);
-    let policy = host::policy_of_commit(locked.repo(), &id.commit)?;
     let (progress, interrupt) = (context.progress(), context.interrupt());
-    let (composefs, policy) = (composefs.as_deref(), policy.as_ref());
-    locked.prepare_soft_reboot(id, composefs, policy, progress, interrupt)?;
-    let message = format!("A soft reboot changes to {id}");
-    let deployment = id.to_string();
-    let fields = [("BOOTROOT_DEPLOYMENT", &*deployment)];
+    let deployment = backend.prepare_soft_reboot(which, &arguments, progress, interrupt)?;
+    tell(context, &deployment);
+    Ok(deployment)
+}
+
+/// Tells the journal.
+pub(crate) fn tell(context: &Context, deployment: &str) {
+    let message = format!("A soft reboot changes to {deployment}");
+    let fields = [("BOOTROOT_DEPLOYMENT", deployment)];
     context.journal().tell(Event::SoftReboot, &message, &fields);
-    Ok(())
 }
 
 /// After a change of what boots next: prepares a soft reboot into it, when that is wanted, and reboots, when that is.
@@ -76,25 +73,19 @@ pub(crate) fn after_change(
 
 /// Prepares a soft reboot into what boots first; whether it is prepared.
 fn prepare_first(context: &Context, how: SoftReboot) -> Result<bool, Failure> {
-    let status = context
-        .place()
-        .backend()?
-        .status(context.place().running_facts())?;
-    let first = status.deployments.first();
-    let capable = first.is_some_and(|first| first.soft_reboot_capable && !first.booted);
-    match (how, capable) {
-        (SoftReboot::Required, false) => return Err(NotPossible.into()),
-        (SoftReboot::Auto, false) => return Ok(false),
-        (_, true) => {}
+    let backend = context.place().backend()?;
+    let status = backend.status(context.place().running_facts())?;
+    match (how, status.soft_reboot_obstacle()) {
+        (SoftReboot::Required, Some("")) => return Err(NotPossible(ANY_REASON.to_owned()).into()),
+        (SoftReboot::Required, Some(why)) => return Err(NotPossible(why.to_owned()).into()),
+        (SoftReboot::Auto, Some(_)) => return Ok(false),
+        (_, None) => {}
     }
-    let sysroot = context.storage()?.sysroot()?;
-    let locked = sysroot.lock(ChangeArgs::LOCK_PATIENCE)?;
-    let id = Selector::Index(0).id(&sysroot, &locked.status()?)?;
-    match prepare(context, &locked, &id) {
-        Ok(()) => Ok(true),
+    match prepare(context, &*backend, &Selector::Index(0)) {
+        Ok(_) => Ok(true),
         Err(failure) if how == SoftReboot::Required => Err(failure),
         Err(failure) => {
-            let why = format!("no soft reboot into {id}: {failure}");
+            let why = format!("no soft reboot into what boots next: {failure}");
             context.progress().note(&why);
             Ok(false)
         }

@@ -34,7 +34,6 @@ mod usr_overlay;
 
 use clap::Subcommand;
 
-pub(crate) use self::changes::ChangeArgs;
 pub(crate) use self::ostree::version;
 
 use crate::context::Context;

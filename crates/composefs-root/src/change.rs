@@ -109,6 +109,9 @@ impl Roots {
         // Whoever was stopped in a change has left something.
         locked.collect()?;
         let mut plan = self.plan_change(change)?;
+        if plan.changed {
+            locked.clear_next_root()?;
+        }
         if plan.gives_up.is_some() {
             locked.give_up_stage()?;
         }

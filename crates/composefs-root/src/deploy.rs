@@ -56,6 +56,7 @@ impl Roots {
     /// completes it.
     pub fn deploy(&self, request: &RootRequest) -> Result<DeployedRoot, RootError> {
         let locked = self.lock()?;
+        locked.clear_next_root()?;
         locked.give_up_stage()?;
         locked.collect()?;
         let image = self.open_image(&request.id)?;

@@ -1,8 +1,11 @@
 use composefs_format::Digest;
 use error_class::{Classified, ErrorClass};
-use sysroot::{EtcError, KernelError};
+use sysroot::{EtcError, KernelError, NextRootMountError};
 
-use crate::{InvalidRootArgument, MountError, OriginError, StagedRootError};
+use crate::{
+    InvalidRootArgument, MountError, Notice, OriginError, SetupConfigError, SoftRebootBlock,
+    StagedRootError,
+};
 
 /// Why deployments cannot be read or changed.
 ///
@@ -68,6 +71,18 @@ pub enum RootError {
     /// Its origin file is missing, so nothing can be noted in it.
     #[error("deployment {0} has no origin file; deploy its image again")]
     NoOrigin(Box<Digest>),
+    /// There can be no soft reboot.
+    #[error(transparent)]
+    SoftReboot(#[from] SoftRebootBlock),
+    /// The next root would not be whole.
+    #[error("no soft reboot: {0}")]
+    LeftOut(Box<Notice>),
+    /// The next root cannot be mounted.
+    #[error(transparent)]
+    NextRoot(#[from] NextRootMountError),
+    /// It is not known how a root is set up.
+    #[error(transparent)]
+    Setup(#[from] SetupConfigError),
     /// A digest that is no image.
     #[error(transparent)]
     Argument(#[from] InvalidRootArgument),
@@ -105,6 +120,10 @@ impl Classified for RootError {
             Self::NoOrigin(_) => ErrorClass::Corrupt,
             Self::NoEsp | Self::UnifiedArguments(_) => ErrorClass::Unsupported,
             Self::NoSpace { .. } => ErrorClass::NoSpace,
+            Self::SoftReboot(block) => block.class(),
+            Self::LeftOut(_) => ErrorClass::Unsupported,
+            Self::NextRoot(error) => error.class(),
+            Self::Setup(error) => error.class(),
             Self::Argument(error) => error.class(),
             Self::Kernel(error) => error.class(),
             Self::Mount(error) => error.class(),

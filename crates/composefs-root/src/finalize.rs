@@ -48,7 +48,7 @@ impl Roots {
             let booted = self.booted().map(|argument| argument.digest);
             let other = booted.filter(|booted| *booted != staged.id);
             if let Some(booted) = other {
-                locked.renew_etc(&staged.id, &self.open_image(&staged.id)?, &booted)?;
+                locked.carry_etc(&staged.id, &self.open_image(&staged.id)?, &booted)?;
             }
             locked.switch_menu()?;
         } else if self.menu()?.iter().find_map(|entry| entry.id) != Some(staged.id) {

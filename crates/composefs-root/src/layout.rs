@@ -35,5 +35,11 @@ pub(crate) const INITRD: &str = "initrd";
 /// Where unified kernel images are, below the EFI system partition: not where a boot loader looks by itself.
 pub(crate) const UKI: &str = "EFI/Linux/bootc";
 
+/// Which deployment a soft reboot changes to, below `/run`.
+pub(crate) const NEXT_ROOT: &str = "composefs/next-root";
+
+/// How the root of an image is set up, in the image.
+pub(crate) const SETUP_CONFIG: &str = "usr/lib/composefs/setup-root-conf.toml";
+
 /// What is staged, below `/run`.
 pub(crate) const STAGED: &str = "composefs/staged-deployment";

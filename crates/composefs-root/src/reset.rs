@@ -48,6 +48,7 @@ impl Roots {
     /// [`RootError`]. What boots has not changed, or is what was asked for.
     pub fn reset(&self, request: &RootRequest, stateroot: &str) -> Result<(), RootError> {
         let locked = self.lock()?;
+        locked.clear_next_root()?;
         locked.give_up_stage()?;
         locked.collect()?;
         let image = self.open_image(&request.id)?;

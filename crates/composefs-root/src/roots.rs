@@ -4,6 +4,7 @@ use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::time::Duration;
 
+use boot_format::KernelArgs;
 use durable::{IoContext as _, Lock};
 use rustix::fs::{AtFlags, Mode, OFlags, StatVfsMountFlags};
 use rustix::io::Errno;
@@ -38,6 +39,8 @@ pub struct RunningRoot {
     pub root: OwnedFd,
     /// What is mounted there.
     pub argument: RootArgument,
+    /// What the kernel was told.
+    pub kernel_args: KernelArgs,
 }
 
 /// Where boot entries and kernels are.

@@ -147,8 +147,25 @@ impl Locked<'_> {
         local: &Digest,
     ) -> Result<(), RootError> {
         let physical = self.roots.physical.as_fd();
+        let (new, etc) = (self.make_new_etc(id, image, local)?, Roots::etc_path(id));
+        let exchanged =
+            rustix::fs::renameat_with(physical, &new, physical, &etc, RenameFlags::EXCHANGE);
+        exchanged.during("rename over", &etc)?;
+        durable::sync_filesystem(physical)?;
+        crash_point("roots:etc-renewed");
+        Ok(durable::remove_all(physical, Path::new(&new))?)
+    }
+
+    /// Make it beside the one that there is; the path below the physical root.
+    pub(crate) fn make_new_etc(
+        &self,
+        id: &Digest,
+        image: &ImageRoot,
+        local: &Digest,
+    ) -> Result<String, RootError> {
+        let physical = self.roots.physical.as_fd();
         let state = Roots::state_path(id);
-        let (new, etc) = (format!("{state}/{NEW_ETC}"), format!("{state}/etc"));
+        let new = format!("{state}/{NEW_ETC}");
         durable::remove_all(physical, Path::new(&new))?;
         self.fill_etc(&new, image, Some(local))?;
         // It may be from before a reset.
@@ -158,12 +175,7 @@ impl Locked<'_> {
         }
         durable::sync_filesystem(physical)?;
         crash_point("roots:etc-made");
-        let exchanged =
-            rustix::fs::renameat_with(physical, &new, physical, &etc, RenameFlags::EXCHANGE);
-        exchanged.during("rename over", &etc)?;
-        durable::sync_filesystem(physical)?;
-        crash_point("roots:etc-renewed");
-        Ok(durable::remove_all(physical, Path::new(&new))?)
+        Ok(new)
     }
 
     fn write_origin(&self, state: &str, id: &Digest, origin: &RootOrigin) -> Result<(), RootError> {

@@ -11,6 +11,8 @@ use boot_format::uki::{CMDLINE, HEADERS, INITRD, LINUX, Section, sections};
 use composefs_format::Digest;
 use durable::{IoContext as _, crash_point};
 use ostree_format::Hasher;
+use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
 
 use crate::boot_files::copy_to;
 use crate::directory::names_in;
@@ -90,16 +92,7 @@ fn check_root(
     name: &str,
     id: &Digest,
 ) -> Result<(), RootError> {
-    let mut line = Vec::new();
-    if let Some(section) = section(sections, CMDLINE) {
-        let size = section.size.min(MAX_CMDLINE);
-        line = vec![0; usize::try_from(size).unwrap_or_default()];
-        let file = File::from(file.try_clone().during("read", name)?);
-        file.read_exact_at(&mut line, section.offset)
-            .during("read", name)?;
-    }
-    let text = String::from_utf8_lossy(&line);
-    let args = KernelArgs::parse(text.trim_end_matches(['\0', '\n', ' ']));
+    let args = arguments(file, sections).during("read", name)?;
     let found = RootArgument::find(&args, Some(id.algorithm()))?;
     match found {
         Some(found) if found.digest == *id => Ok(()),
@@ -109,6 +102,18 @@ fn check_root(
             expected: Box::new(*id),
         }),
     }
+}
+
+/// What the kernel is told.
+fn arguments(file: &OwnedFd, sections: &[Section]) -> std::io::Result<KernelArgs> {
+    let mut line = Vec::new();
+    if let Some(section) = section(sections, CMDLINE) {
+        let size = section.size.min(MAX_CMDLINE);
+        line = vec![0; usize::try_from(size).unwrap_or_default()];
+        File::from(file.try_clone()?).read_exact_at(&mut line, section.offset)?;
+    }
+    let text = String::from_utf8_lossy(&line);
+    Ok(KernelArgs::parse(text.trim_end_matches(['\0', '\n', ' '])))
 }
 
 fn section<'a>(sections: &'a [Section], name: &str) -> Option<&'a Section> {
@@ -139,6 +144,22 @@ fn checksum(file: &OwnedFd, sections: &[Section]) -> std::io::Result<String> {
 }
 
 impl Roots {
+    /// The arguments in the unified kernel image that boots a deployment; none when it is not there.
+    pub(crate) fn uki_arguments(&self, id: &Digest) -> Result<KernelArgs, RootError> {
+        let Some(esp) = &self.esp else {
+            return Ok(KernelArgs::new());
+        };
+        let path = uki_path(id);
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+        let file = match rustix::fs::openat(esp, &path, flags, Mode::empty()) {
+            Err(Errno::NOENT) => return Ok(KernelArgs::new()),
+            other => other.during("open", &path)?,
+        };
+        let sections = read_sections(&file).during("read", &path)?;
+        let sections = sections.unwrap_or_default();
+        Ok(arguments(&file, &sections).during("read", &path)?)
+    }
+
     /// The digests in the names of unified kernel images.
     pub(crate) fn ukis(&self) -> Result<Vec<String>, RootError> {
         let Some(esp) = &self.esp else {

@@ -2,6 +2,7 @@
 
 use std::os::fd::OwnedFd;
 
+use boot_format::KernelArgs;
 use composefs_root::FinalizedRoot;
 use durable::IoContext as _;
 use oci::reference::OstreeImageReference;
@@ -171,6 +172,25 @@ pub trait Backend {
         progress: &dyn Progress,
         interrupt: &Interrupt,
     ) -> Result<String, ChangeError>;
+
+    /// Mount the root of a deployment where a soft reboot changes to it; which that is. What else is staged is given up.
+    /// `kernel_args` are those of the running kernel.
+    ///
+    /// # Errors
+    /// [`ChangeError`], with what needs the kernel to start anew.
+    fn prepare_soft_reboot(
+        &self,
+        which: &Selector,
+        kernel_args: &KernelArgs,
+        progress: &dyn Progress,
+        interrupt: &Interrupt,
+    ) -> Result<String, ChangeError>;
+
+    /// Take that back; whether anything was prepared.
+    ///
+    /// # Errors
+    /// [`ChangeError`].
+    fn clear_soft_reboot(&self) -> Result<bool, ChangeError>;
 
     /// Complete what is staged, when the system shuts down.
     ///
@@ -385,6 +405,21 @@ impl Backend for BootedOstree {
     ) -> Result<String, ChangeError> {
         let locked = self.0.lock(ChangeOptions::default().lock_timeout)?;
         crate::unlock_usr(&locked, unlock, mount, progress, interrupt)
+    }
+
+    fn prepare_soft_reboot(
+        &self,
+        which: &Selector,
+        kernel_args: &KernelArgs,
+        progress: &dyn Progress,
+        interrupt: &Interrupt,
+    ) -> Result<String, ChangeError> {
+        crate::soft_reboot::prepare_selected(&self.0, which, kernel_args, progress, interrupt)
+    }
+
+    fn clear_soft_reboot(&self) -> Result<bool, ChangeError> {
+        let locked = self.0.lock(ChangeOptions::default().lock_timeout)?;
+        Ok(locked.clear_soft_reboot()?)
     }
 
     fn finalize(&self) -> Result<Completed, ChangeError> {

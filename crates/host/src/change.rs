@@ -195,6 +195,9 @@ pub enum ChangeError {
         /// Why.
         source: std::io::Error,
     },
+    /// No soft reboot can be prepared.
+    #[error(transparent)]
+    NextRoot(#[from] Box<sysroot::NextRootError>),
     /// Something cannot be mounted.
     #[error(transparent)]
     Mount(#[from] composefs_root::MountError),
@@ -244,6 +247,7 @@ impl Classified for ChangeError {
             Self::NotBootable(_) => ErrorClass::InvalidInput,
             Self::NotForImages(_) => ErrorClass::Unsupported,
             Self::Unlock(error) => error.class(),
+            Self::NextRoot(error) => error.class(),
             Self::Mount(error) => error.class(),
             Self::ComposefsPrune(error) => error.class(),
             Self::Overlay { source, .. } => source.class(),

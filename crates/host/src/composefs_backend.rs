@@ -423,7 +423,21 @@ impl Backend for BootedComposefs {
         self.overlay(unlock)
     }
 
+    fn prepare_soft_reboot(
+        &self,
+        which: &Selector,
+        _: &KernelArgs,
+        _: &dyn Progress,
+        _: &Interrupt,
+    ) -> Result<String, ChangeError> {
+        self.prepare_soft_reboot_of(which)
+    }
+
+    fn clear_soft_reboot(&self) -> Result<bool, ChangeError> {
+        Ok(self.roots.clear_soft_reboot()?)
+    }
+
     fn finalize(&self) -> Result<Completed, ChangeError> {
-        Ok(self.roots.finalize()?.into())
+        Ok(self.finalize_root()?.into())
     }
 }

@@ -333,7 +333,7 @@ fn root_entry(root: &RootStatus, systemd_boot: bool) -> BootEntry {
         cached_update: cached_update.flatten(),
         incompatible: false,
         pinned: root.pinned,
-        soft_reboot_capable: false,
+        soft_reboot_capable: root.soft_reboot_capable,
         download_only: root.finalization_locked,
         store: None,
         ostree: None,

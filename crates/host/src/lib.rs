@@ -55,7 +55,9 @@ mod root_plan;
 mod root_reset;
 mod root_status;
 mod selector;
+mod selinux_policy;
 mod setup_deployment;
+mod soft_reboot;
 mod space;
 mod stateroot_remove;
 mod status;
@@ -128,6 +130,7 @@ pub use rollback::rollback;
 pub use root_status::RootStatus;
 pub use selector::Selector;
 pub use setup_deployment::{SetupDeploymentError, mount_deployment};
+pub use soft_reboot::prepare_soft_reboot;
 pub use space::{FileSystemPlan, NoSpace};
 pub use stateroot_remove::{RemovedStateroot, stateroot_remove};
 pub use status::{

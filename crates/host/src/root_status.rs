@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use crate::ChangeError;
 use crate::host_document::{ComposefsEntry, Host, overlay_of_root};
+use crate::selinux_policy::same_policy;
 use crate::status::{Fixable, ImageStatus, RunningFacts, Status, created};
 
 /// A deployment whose root is an image of composefs.
@@ -26,6 +27,12 @@ pub struct RootStatus {
     pub staged: bool,
     /// It is staged, but waits for a release.
     pub finalization_locked: bool,
+    /// Whether the running system can change to it without starting the kernel anew.
+    pub soft_reboot_capable: bool,
+    /// Why it cannot.
+    pub soft_reboot_obstacle: Option<String>,
+    /// Whether a soft reboot is prepared that changes to it.
+    pub soft_reboot_target: bool,
     /// Whether no other drives it out.
     pub pinned: bool,
     /// The version of the system in it.
@@ -54,15 +61,48 @@ pub(crate) fn status(
     let booted = found.iter().position(|one| one.booted);
     let systemd_boot = roots.boots_by_systemd_boot();
     let described = found.into_iter().enumerate();
-    let described = described.map(|(index, one)| RootStatus {
-        pending: booted.is_some_and(|booted| index < booted),
-        rollback: booted.is_some_and(|booted| index == booted.saturating_add(1)),
-        ..describe(store, index, &one)
+    let described = described.map(|(index, one)| {
+        let obstacle = obstacle(roots, store, &one, facts);
+        RootStatus {
+            pending: booted.is_some_and(|booted| index < booted),
+            rollback: booted.is_some_and(|booted| index == booted.saturating_add(1)),
+            soft_reboot_capable: obstacle.is_none(),
+            // Of what runs there is nothing to say.
+            soft_reboot_obstacle: obstacle.filter(|_| booted.is_some() && !one.booted),
+            soft_reboot_target: roots.is_next_root(&one.id).unwrap_or_default(),
+            ..describe(store, index, &one)
+        }
     });
     let described: Vec<_> = described.collect();
     let mut host = Host::of_roots(&described, systemd_boot, facts);
     host.status.usr_overlay = roots.usr_overlay().and_then(overlay_of_root);
     Ok(Status::of_roots(host, roots.is_running(), described))
+}
+
+/// What keeps the running system from changing to a deployment without starting the kernel anew. Of one that cannot be
+/// read that is what is wrong with it.
+fn obstacle(
+    roots: &Roots,
+    store: Option<&Store>,
+    next: &RootDeployment,
+    facts: RunningFacts,
+) -> Option<String> {
+    match roots.soft_reboot_block(next) {
+        Err(error) => return Some(error.to_string()),
+        Ok(Some(block)) => return Some(block.to_string()),
+        Ok(None) => {}
+    }
+    if !facts.soft_reboot {
+        return Some("the service manager of this system has no soft reboots".to_owned());
+    }
+    let fits = || same_policy(store?, &roots.booted()?.digest, &next.id).then_some(());
+    let other = facts.selinux && fits().is_none();
+    other.then(|| {
+        format!(
+            "deployment {} has another SELinux policy than what runs",
+            next.id
+        )
+    })
 }
 
 fn describe(store: Option<&Store>, index: usize, deployment: &RootDeployment) -> RootStatus {
@@ -79,6 +119,9 @@ fn describe(store: Option<&Store>, index: usize, deployment: &RootDeployment) ->
         rollback: false,
         staged: deployment.staged,
         finalization_locked: deployment.locked,
+        soft_reboot_capable: false,
+        soft_reboot_obstacle: None,
+        soft_reboot_target: false,
         pinned: origin.is_some_and(RootOrigin::is_pinned),
         version: entry.and_then(RootEntry::version).map(str::to_owned),
         image: origin.and_then(|origin| describe_image(store, origin)),

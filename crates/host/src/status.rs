@@ -189,6 +189,19 @@ impl Status {
         }
     }
 
+    /// What keeps the running system from a soft reboot to what boots first; `None` when nothing does. Where the reason is not
+    /// known it is empty.
+    #[must_use]
+    pub fn soft_reboot_obstacle(&self) -> Option<&str> {
+        if let Some(root) = self.roots.first() {
+            let obstacle = root.soft_reboot_obstacle.as_deref();
+            return (!root.soft_reboot_capable).then(|| obstacle.unwrap_or_default());
+        }
+        let first = self.deployments.first();
+        let capable = first.is_some_and(|first| first.soft_reboot_capable && !first.booted);
+        (!capable).then_some("")
+    }
+
     /// The same, with nothing but what runs; what is damaged stays.
     #[must_use]
     pub fn only_booted(mut self) -> Self {

@@ -1,7 +1,6 @@
 //! What verbs have in common that change which deployments there are.
 
 use std::io::Write;
-use std::time::Duration;
 
 use clap::Args;
 use host::{Backend, Change, ChangeOptions};
@@ -22,9 +21,6 @@ pub(crate) struct ChangeArgs {
 }
 
 impl ChangeArgs {
-    /// How long others may keep the system locked.
-    pub(crate) const LOCK_PATIENCE: Duration = Duration::from_secs(60);
-
     pub(crate) fn options(self) -> ChangeOptions {
         let mut options = ChangeOptions::default();
         options.dry_run = self.dry_run;

@@ -5,7 +5,6 @@ use std::io::Write;
 use clap::Args;
 use host::Selector;
 
-use super::changes::ChangeArgs;
 use crate::context::Context;
 use crate::environment;
 use crate::outcome::{Exit, Failure};
@@ -14,7 +13,8 @@ use crate::soft_reboot;
 /// Let a soft reboot change to a deployment: services start anew, the kernel runs on
 ///
 /// Its root is mounted at /run/nextroot, where `systemctl soft-reboot` looks for it. It must have the kernel and the
-/// arguments that are running, and its root must be an image of composefs (prepare-root.conf). A stage of another
+/// arguments that are running, and its root must be an image of composefs: of deployments of OSTree, prepare-root.conf says
+/// so. Where the kernel verifies the running root without OSTree, it must be able to verify the next one. A stage of another
 /// deployment is given up; whatever is staged or undone afterwards takes this back.
 #[derive(Debug, Args)]
 pub(crate) struct PrepareSoftReboot {
@@ -33,14 +33,12 @@ pub(crate) struct PrepareSoftReboot {
 impl PrepareSoftReboot {
     pub(crate) fn run(self, context: &Context) -> Result<Exit, Failure> {
         context.place().make_writable()?;
-        let sysroot = context.storage()?.sysroot()?;
-        let locked = sysroot.lock(ChangeArgs::LOCK_PATIENCE)?;
+        let backend = context.place().backend()?;
         let mut out = context.results();
         if let Some(deployment) = &self.deployment {
-            let id = deployment.id(&sysroot, &locked.status()?)?;
-            soft_reboot::prepare(context, &locked, &id)?;
+            let id = soft_reboot::prepare(context, &*backend, deployment)?;
             writeln!(out, "a soft reboot changes to {id}")?;
-        } else if locked.clear_soft_reboot()? {
+        } else if backend.clear_soft_reboot()? {
             writeln!(out, "no soft reboot is prepared any more")?;
         } else {
             writeln!(out, "no soft reboot was prepared")?;

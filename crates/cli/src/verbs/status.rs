@@ -132,6 +132,8 @@ fn print_root(root: &RootStatus, verbose: bool, out: &mut Results) -> io::Result
         (root.pending && !root.staged, "pending"),
         (root.rollback, "rollback"),
         (root.pinned, "pinned"),
+        (root.soft_reboot_capable, "soft-reboot possible"),
+        (root.soft_reboot_target, "soft-reboot prepared"),
     ];
     writeln!(
         out,

@@ -19,12 +19,17 @@ pub(crate) struct Booted {
     sysroot: std::path::PathBuf,
     /// What is mounted at `/boot`.
     boot: std::path::PathBuf,
+    /// What is said to be mounted as the root.
+    source: String,
+    /// What is done before anything runs.
+    before: String,
 }
 
-/// `$1` is the sysroot, `$2` what is `/run`, `$3` what is `/boot`; what follows is the command.
+/// `$1` is the sysroot, `$2` what is `/run`, `$3` what is `/boot`, `$4` what is said to be mounted as the root, `$5` more to be
+/// done; what follows is the command.
 const SCRIPT: &str = r#"set -e
-sysroot=$1 run=$2 boot=$3; shift 3
-root=$run/newroot; mkdir -p "$root"; mount -t tmpfs none "$root"
+sysroot=$1 run=$2 boot=$3 source=$4 before=$5; shift 5
+root=$run/newroot; mkdir -p "$root"; mount -t tmpfs "$source" "$root"
 for dir in /*; do
     case $dir in /run|/sysroot|/boot) continue;; esac
     if [ -L "$dir" ]; then cp -P "$dir" "$root$dir"
@@ -34,6 +39,7 @@ mkdir "$root/run" "$root/sysroot" "$root/boot"
 mount --bind "$sysroot" "$root/sysroot"
 mount --bind "$boot" "$root/boot"
 mount --bind "$run/run" "$root/run"
+eval "$before"
 exec chroot "$root" "$@""#;
 
 impl Booted {
@@ -48,7 +54,31 @@ impl Booted {
         fs::write(run.path().join("run/ostree-booted"), dict.to_bytes()).unwrap();
         let boot = sysroot.join("boot");
         let sysroot = sysroot.to_owned();
-        Self { run, sysroot, boot }
+        Self {
+            run,
+            sysroot,
+            boot,
+            source: "none".to_owned(),
+            before: String::new(),
+        }
+    }
+
+    /// Lets a deployment be the one that runs whose root is this image of composefs, by a kernel that was told `line`.
+    pub(crate) fn of_root(sysroot: &Path, id: &str, line: &str) -> Self {
+        let run = tempfile::tempdir().unwrap();
+        fs::create_dir(run.path().join("run")).unwrap();
+        fs::write(run.path().join("cmdline"), line).unwrap();
+        let state = format!("$sysroot/state/deploy/{id}");
+        Self {
+            boot: sysroot.join("boot"),
+            sysroot: sysroot.to_owned(),
+            source: format!("composefs:{id}"),
+            before: format!(
+                "mount --bind {state}/etc $root/etc; mount --bind {state}/var $root/var
+                mount --bind $run/cmdline $root/proc/cmdline"
+            ),
+            run,
+        }
     }
 
     /// As it would be with another directory at `/boot`, of which the sysroot knows nothing.
@@ -78,6 +108,7 @@ impl Booted {
             .arg(&self.sysroot)
             .arg(self.run.path())
             .arg(&self.boot)
+            .args([&self.source, &self.before])
             .args(["bash", "-c", &script])
             .output()
             .unwrap()

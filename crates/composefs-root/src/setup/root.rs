@@ -53,29 +53,55 @@ pub struct Notice {
 /// [`MountError`]. What was mounted until then stays; the machine cannot go on anyway.
 pub fn setup_root(setup: &SetupRoot<'_>) -> Result<Vec<Notice>, MountError> {
     let places = setup.places;
-    let mut notices = Vec::new();
-    let digest = &setup.argument.digest;
-    let layers = Layers::open(places.physical, places.run, setup.argument)?;
+    let left_out = assemble(&Assembly {
+        physical: places.physical,
+        target: places.target,
+        scratch: places.run,
+        argument: setup.argument,
+        config: setup.config,
+    })?;
+    let mut notices: Vec<_> = left_out.into_iter().collect();
+    notices.extend(Notice::of_disk(tell_disk(places.dev, places.run)));
+    Ok(notices)
+}
+
+/// The mounts of a root, in an initramfs or where a soft reboot changes to them.
+pub(crate) struct Assembly<'a> {
+    /// The physical root.
+    pub(crate) physical: BorrowedFd<'a>,
+    /// The directory over which the root is mounted.
+    pub(crate) target: BorrowedFd<'a>,
+    /// Where the image is mounted meanwhile, on kernels that want that.
+    pub(crate) scratch: BorrowedFd<'a>,
+    /// Which image.
+    pub(crate) argument: &'a RootArgument,
+    /// What is kept.
+    pub(crate) config: &'a SetupConfig,
+}
+
+/// Mount them; what was left out.
+pub(crate) fn assemble(assembly: &Assembly<'_>) -> Result<Option<Notice>, MountError> {
+    let (argument, config) = (assembly.argument, assembly.config);
+    let digest = &argument.digest;
+    let layers = Layers::open(assembly.physical, assembly.scratch, argument)?;
     // Before anything covers it.
-    let state = open_state(places.physical, digest)?;
-    let physical = bound(places.physical, "the physical root")?;
+    let state = open_state(assembly.physical, digest)?;
+    let physical = bound(assembly.physical, "the physical root")?;
 
     // By these names of the source the running system tells which image is its root.
-    let root = match setup.config.root_is_transient() {
+    let root = match config.root_is_transient() {
         true => layers.transient(".", &format!("transient:composefs={digest}"))?,
         false => layers.root(&format!("composefs:{digest}"))?,
     };
-    attach(&root, places.target, "the root")?;
-    let (config, state) = (setup.config, state.as_fd());
+    attach(&root, assembly.target, "the root")?;
+    let state = state.as_fd();
     mount_over(&layers, root.as_fd(), state, "etc", config.etc())?;
     mount_over(&layers, root.as_fd(), state, "var", config.var())?;
-    notices.extend(below_sysroot(&root, &physical).err().map(|source| Notice {
+    Ok(below_sysroot(&root, &physical).err().map(|source| Notice {
         what: "the physical root is not at /sysroot",
         consequence: "this system cannot be changed",
         source,
-    }));
-    notices.extend(Notice::of_disk(tell_disk(places.dev, places.run)));
-    Ok(notices)
+    }))
 }
 
 impl Notice {

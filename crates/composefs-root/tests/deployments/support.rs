@@ -129,6 +129,7 @@ impl System {
     pub(crate) fn running(&self, id: Digest, run: &Path) -> Roots {
         let root = self.path(&format!("state/deploy/{id}"));
         let running = RunningRoot {
+            kernel_args: KernelArgs::new(),
             run: open(run),
             root: open(&root),
             argument: RootArgument {

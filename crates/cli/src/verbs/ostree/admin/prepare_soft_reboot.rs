@@ -48,7 +48,10 @@ impl PrepareSoftReboot {
         let index = selection::index(&self.index.ok_or(NoIndex)?)?;
         let state = locked.load()?;
         let id = selection::at(&state, index)?.id().clone();
-        soft_reboot::prepare(context, &locked, &id)?;
+        let arguments = environment::running_kernel_args()?;
+        let (progress, interrupt) = (context.progress(), context.interrupt());
+        host::prepare_soft_reboot(&locked, &id, &arguments, progress, interrupt)?;
+        soft_reboot::tell(context, &id.to_string());
         if self.reboot {
             environment::soft_reboot()?;
         }
