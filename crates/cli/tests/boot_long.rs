@@ -3,7 +3,7 @@
 mod support;
 
 use support::machine::{Machine, assert_has, assert_lacks};
-use testkit::boot::{demo_composefs_image, demo_image, mini_image};
+use testkit::boot::{demo_composefs_image, demo_image, mini_composefs_image, mini_image};
 
 /// The machine goes from version to version, and is cut off after some milliseconds of that.
 const CUTS: &str = r#"
@@ -134,6 +134,95 @@ fn systemd_changes_to_the_next_root() {
     );
 }
 
+/// Where there is no OSTree, the script says itself that the machine is up. After a soft reboot it runs once more.
+const ROOT_OF_DRACUT: &str = r#"
+. /usr/lib/bootroot-guest
+. /usr/lib/os-release
+echo "BOOTROOT-BOOT-OK $ID $BOOTROOT_DEMO"
+grep -E '^[^ ]+ (/|/etc|/var|/sysroot) ' /proc/mounts | sed 's/^/TEST mounts: /'
+run failed systemctl --failed --no-legend --plain
+boot_id=/proc/sys/kernel/random/boot_id
+udevadm settle
+[ -e /run/boot-id-before ] || network
+run status bootroot status
+if [ -e /run/boot-id-before ]; then
+    cmp /run/boot-id-before $boot_id && echo "TEST the kernel was not started again"
+    run files head -n 1 /etc/local.conf /etc/late.conf /etc/bootroot-demo/new
+elif [ $step = upgrade ]; then
+    echo mine > /etc/local.conf
+    run upgrade bootroot -q upgrade
+    for second in 1 2 3 4 5 6 7 8 9 10; do
+        systemctl is-active bootroot-finalize-staged.service && break
+        sleep 1
+    done
+    run unit systemctl is-active bootroot-finalize-staged.service
+    echo late > /etc/late.conf
+elif [ $step = rollback ]; then
+    run files head -n 1 /etc/local.conf /etc/late.conf
+    run rollback bootroot -q rollback
+elif [ $step = soft ]; then
+    run files ls /etc
+    echo later > /etc/late.conf
+    run upgrade bootroot -q upgrade --soft-reboot=required
+    run before bootroot status
+    echo last > /etc/late.conf
+    cp $boot_id /run/boot-id-before
+    systemctl soft-reboot
+    sleep 100
+fi
+"#;
+
+/// The dracut module mounts the root, and the units that are shipped complete what is staged, with systemd.
+#[test]
+#[ignore = "minutes: make boot-test"]
+fn systemd_runs_on_a_root_of_composefs() {
+    let machine = Machine::install_root_of_dracut(&demo_composefs_image(), ROOT_OF_DRACUT);
+    let quiet = "loglevel=4 systemd.show_status=0";
+    let console = machine.boot(&format!("upgrade {quiet}"));
+    assert_has(
+        &console,
+        &["BOOTROOT-BOOT-OK debian 1", "TEST mounts: composefs:"],
+    );
+    assert_has(&console, &["TEST upgrade: exit 0", "TEST unit: active"]);
+    assert_has(&console, &["TEST failed: exit 0", "(booted)"]);
+    assert_lacks(&console, &["TEST failed: b", "TEST failed: s"]);
+
+    let console = machine.boot(&format!("rollback {quiet}"));
+    assert_has(
+        &console,
+        &["BOOTROOT-BOOT-OK debian 2", "CONFIG color = green"],
+    );
+    assert_has(&console, &["TEST files: mine", "TEST files: late"]);
+    assert_has(
+        &console,
+        &["(rollback, soft-reboot possible)", "TEST rollback: exit 0"],
+    );
+
+    let console = machine.boot(&format!("soft {quiet}"));
+    assert_has(
+        &console,
+        &["BOOTROOT-BOOT-OK debian 1", "TEST files: local.conf"],
+    );
+    assert_has(&console, &["TEST upgrade: exit 0", "soft-reboot prepared"]);
+    assert_has(
+        &console,
+        &[
+            "TEST the kernel was not started again",
+            "BOOTROOT-BOOT-OK debian 2",
+        ],
+    );
+    for text in ["mine", "last", "new in version 2"] {
+        assert_has(&console, &[&format!("TEST files: {text}")]);
+    }
+
+    // What it changed to boots the next time, too.
+    let console = machine.boot(&format!("look {quiet}"));
+    assert_has(
+        &console,
+        &["BOOTROOT-BOOT-OK debian 2", "TEST status: exit 0"],
+    );
+}
+
 const LOADER: &str = r#"
 [ -d /sys/firmware/efi ] && echo "TEST firmware is UEFI"
 [ ! -e /sysroot/boot/loader ] && echo "TEST boot is a partition"
@@ -188,4 +277,72 @@ fn systemd_boot_boots_what_is_deployed() {
         "TEST boot is a partition",
     ];
     loader_boots_what_is_deployed(&machine, &words);
+}
+
+const UNIFIED: &str = r#"
+[ -d /sys/firmware/efi ] && echo "TEST firmware is UEFI"
+grep -q ' /boot/efi vfat ' /proc/mounts && echo "TEST the EFI system partition is mounted"
+grep ' / overlay ' /proc/mounts | sed 's/^/TEST root: /'
+run entries sh -c 'cd /boot/efi; ls loader/entries EFI/Linux/bootc; cat loader/entries/*'
+run json bootroot -q status --json
+case $step in
+upgrade)
+    echo mine > /etc/local.conf
+    run plan bootroot -q upgrade --dry-run
+    run upgrade bootroot -q upgrade
+    run status bootroot status;;
+look)
+    run files head -n 1 /etc/local.conf /etc/new.conf
+    run arguments bootroot kargs
+    run kargs bootroot -q kargs --append more=1
+    run status bootroot status
+    run rollback bootroot -q rollback;;
+back)
+    run status bootroot status
+    run undeploy bootroot -q undeploy 1
+    run files ls /boot/efi/EFI/Linux/bootc;;
+esac
+"#;
+
+/// Kernel, initramfs and arguments are in one file, which names the root that it was made for.
+#[test]
+#[ignore = "minutes: make boot-test"]
+fn unified_kernel_images_boot_their_roots() {
+    let machine = Machine::install_unified(&mini_composefs_image(), UNIFIED);
+    let of_both = [
+        "TEST firmware is UEFI",
+        "TEST the EFI system partition is mounted",
+        "\"bootType\": \"uki\"",
+        "\"bootloader\": \"systemd\"",
+    ];
+    let console = machine.boot("upgrade");
+    assert_has(&console, &of_both);
+    assert_has(&console, &["RUNNING Mini 1", "TEST plan: exit 0"]);
+    assert_has(
+        &console,
+        &["TEST upgrade: exit 0", "(staged", "UNIT Finalized"],
+    );
+    assert_has(&console, &["\"missingVerityAllowed\": true"]);
+    assert_lacks(&console, &["verity=require"]);
+
+    let console = machine.boot("look");
+    assert_has(&console, &of_both);
+    let told = "TEST arguments: root=LABEL=root rw panic=-1 console=ttyS0 bootroot.demo";
+    assert_has(&console, &[told, "\"missingVerityAllowed\": false"]);
+    // Its command line demands that it is verified.
+    assert_has(&console, &["BOOTROOT-BOOT-OK mini 2", "verity=require"]);
+    assert_has(
+        &console,
+        &["TEST files: mine", "TEST files: new in version 2"],
+    );
+    assert_has(&console, &["TEST kargs: exit 6", "TEST rollback: exit 0"]);
+
+    let console = machine.boot("back");
+    assert_has(
+        &console,
+        &["BOOTROOT-BOOT-OK mini 1", "TEST status: exit 0"],
+    );
+    assert_has(&console, &["TEST undeploy: exit 0", "TEST files: exit 0"]);
+    let left = console.matches("TEST files: bootc_composefs-").count();
+    assert_eq!(left, 1, "{console}");
 }

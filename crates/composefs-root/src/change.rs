@@ -13,7 +13,7 @@ use rustix::io::Errno;
 use crate::deploy::naming;
 use crate::layout::{ENTRIES, STAGED_ENTRIES};
 use crate::roots::Locked;
-use crate::{RootEntry, RootError, Roots};
+use crate::{RootArgument, RootEntry, RootError, Roots};
 
 /// A change of what boots.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -131,6 +131,22 @@ impl Roots {
         Ok(plan)
     }
 
+    /// Whether what boots next, staged or not, is this image, and its entry does not demand that the kernel verifies it,
+    /// although it could: it was sealed since.
+    ///
+    /// # Errors
+    /// What the system said.
+    pub fn may_demand_verity(&self, id: &Digest) -> Result<bool, RootError> {
+        let mut entries = self.waiting()?.into_iter().chain(self.menu()?);
+        let next = entries.find(|entry| entry.id.is_some());
+        let Some(next) = next.filter(|entry| entry.id == Some(*id) && !entry.is_unified()) else {
+            return Ok(false);
+        };
+        let told = RootArgument::find(&next.kernel_args(), None)?;
+        let is_marked = told.is_some_and(|told| told.unverified);
+        Ok(is_marked && !self.argument_for(id).unverified)
+    }
+
     /// The entry of what is staged, until it takes its place.
     fn waiting(&self) -> Result<Option<RootEntry>, RootError> {
         let Some(staged) = self.staged()? else {
@@ -179,7 +195,7 @@ impl Roots {
         let Some(id) = entry.id else {
             return Ok(entry);
         };
-        if entry.bls.get("linux").is_none() {
+        if entry.is_unified() {
             return Err(RootError::UnifiedArguments(Box::new(id)));
         }
         let args = naming(args, &self.argument_for(&id).to_string());

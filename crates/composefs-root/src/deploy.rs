@@ -11,7 +11,7 @@ use crate::reset::FIRST;
 use crate::roots::Locked;
 use crate::tree::ImageRoot;
 use crate::uki::Uki;
-use crate::{BootType, RootEntry, RootError, RootOrigin, Roots, StagedRoot};
+use crate::{BootType, RootArgument, RootEntry, RootError, RootOrigin, Roots, StagedRoot};
 
 /// What is to boot.
 #[derive(Debug)]
@@ -122,7 +122,7 @@ impl Roots {
     ) -> Result<KernelArgs, RootError> {
         let before = self.before(menu, &request.id).or(Some(request.id));
         let inherited = menu.iter().find(|entry| entry.id == before);
-        // Those of a unified kernel image are in it.
+        // Those of a unified kernel image that is gone are not known.
         let inherited = inherited.filter(|entry| !entry.kernel_args().is_empty());
         let args = match (&request.kernel_args, inherited) {
             (Some(args), _) => args.clone(),
@@ -210,9 +210,11 @@ impl Roots {
     ) -> Result<RootEntry, RootError> {
         let id = &request.id;
         let mut bls = described(image, id)?;
-        if source.is_unified() {
+        if let BootSource::Unified(uki) = source {
             bls.set("efi", &format!("/{}", uki_path(id)));
-            return Ok(RootEntry::new(*id, bls));
+            let mut entry = RootEntry::new(*id, bls);
+            entry.unified = Some(uki.arguments.clone());
+            return Ok(entry);
         }
         let args = self.arguments(request, menu)?;
         let (linux, initrd) = self.entry_paths(installed);
@@ -237,6 +239,7 @@ impl Locked<'_> {
         let entry = self.roots.entry(request, image, menu, &source, id)?;
         match source {
             BootSource::Unified(uki) => {
+                self.check_verifiable(id, &uki)?;
                 let checksum = uki.checksum.clone();
                 self.install_uki(id, uki)?;
                 Ok((entry, BootType::Uki, checksum))
@@ -250,6 +253,16 @@ impl Locked<'_> {
                     .entry(request, image, menu, &source, &installed)?;
                 Ok((entry, BootType::Bls, checksum))
             }
+        }
+    }
+
+    /// Nobody can tell a unified kernel image at boot that its root need not be verified.
+    fn check_verifiable(&self, id: &Digest, uki: &Uki) -> Result<(), RootError> {
+        let told = RootArgument::find(&uki.arguments, Some(id.algorithm()))?;
+        let demanded = told.is_some_and(|told| !told.unverified);
+        match demanded && self.roots.argument_for(id).unverified {
+            true => Err(RootError::NotVerifiable(Box::new(*id))),
+            false => Ok(()),
         }
     }
 

@@ -16,6 +16,8 @@ pub struct RootEntry {
     pub(crate) bls: BlsEntry,
     /// The image that is its root; `None` of entries that are none of ours.
     pub(crate) id: Option<Digest>,
+    /// The arguments in the unified kernel image that it boots.
+    pub(crate) unified: Option<KernelArgs>,
     /// As it stands in its file.
     read: String,
 }
@@ -30,6 +32,7 @@ impl RootEntry {
             file_name: file_name.to_owned(),
             bls,
             id,
+            unified: None,
             read: text.to_owned(),
         }
     }
@@ -40,6 +43,7 @@ impl RootEntry {
             file_name: String::new(),
             bls,
             id: Some(id),
+            unified: None,
             read: String::new(),
         }
     }
@@ -58,10 +62,16 @@ impl RootEntry {
         self.id.as_ref()
     }
 
-    /// Its kernel arguments; those of unified kernel images are in the image.
+    /// Its kernel arguments; those of a unified kernel image are in that.
     #[must_use]
     pub fn kernel_args(&self) -> KernelArgs {
-        self.bls.kernel_args()
+        let unified = self.unified.clone();
+        unified.unwrap_or_else(|| self.bls.kernel_args())
+    }
+
+    /// Whether it boots a unified kernel image.
+    pub(crate) fn is_unified(&self) -> bool {
+        self.bls.get("linux").is_none()
     }
 
     /// The same without those that name its image.

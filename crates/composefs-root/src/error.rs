@@ -45,6 +45,12 @@ pub enum RootError {
         /// The image.
         expected: Box<Digest>,
     },
+    /// A unified kernel image demands what this system has not.
+    #[error(
+        "the unified kernel image of {0} demands that the kernel verifies the root, and this file system has no fs-verity: \
+         switch it on (ext4: tune2fs -O verity), or build the image with composefs=?"
+    )]
+    NotVerifiable(Box<Digest>),
     /// A unified kernel image needs an EFI system partition.
     #[error(
         "the image boots by a unified kernel image, but no EFI system partition is mounted at /efi, /boot/efi or /boot"
@@ -118,7 +124,9 @@ impl Classified for RootError {
             }
             Self::Running(_) => ErrorClass::InvalidInput,
             Self::NoOrigin(_) => ErrorClass::Corrupt,
-            Self::NoEsp | Self::UnifiedArguments(_) => ErrorClass::Unsupported,
+            Self::NoEsp | Self::NotVerifiable(_) | Self::UnifiedArguments(_) => {
+                ErrorClass::Unsupported
+            }
             Self::NoSpace { .. } => ErrorClass::NoSpace,
             Self::SoftReboot(block) => block.class(),
             Self::LeftOut(_) => ErrorClass::Unsupported,

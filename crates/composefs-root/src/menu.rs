@@ -39,7 +39,11 @@ impl Roots {
             let path = format!("{dir}/{name}");
             let text = durable::read_optional(self.boot.dir.as_fd(), Path::new(&path), MAX_ENTRY)?;
             let text = text.unwrap_or_default();
-            entries.push(RootEntry::parse(&name, &String::from_utf8_lossy(&text)));
+            let mut entry = RootEntry::parse(&name, &String::from_utf8_lossy(&text));
+            if let Some(id) = entry.id.filter(|_| entry.is_unified()) {
+                entry.unified = Some(self.uki_arguments(&id)?);
+            }
+            entries.push(entry);
         }
         in_menu_order(&mut entries);
         Ok(entries)

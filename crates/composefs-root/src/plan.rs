@@ -71,7 +71,7 @@ impl Roots {
     pub fn space_like_first(&self) -> Result<BootSpace, RootError> {
         let menu = self.menu()?;
         let first = menu.iter().find(|entry| entry.id.is_some());
-        let unified = first.is_some_and(|entry| entry.bls.get("linux").is_none());
+        let unified = first.is_some_and(RootEntry::is_unified);
         let needed = match first.and_then(RootEntry::boot_files) {
             Some(digest) => self.size_of(&digest, unified)?,
             None => 0,

@@ -34,6 +34,8 @@ pub(crate) struct Uki {
     file: OwnedFd,
     /// The SHA-256 of its kernel and initramfs.
     pub(crate) checksum: String,
+    /// Its kernel arguments.
+    pub(crate) arguments: KernelArgs,
 }
 
 impl Uki {
@@ -46,9 +48,14 @@ impl Uki {
             let Some(sections) = read_sections(&file).during("read", &path)? else {
                 continue;
             };
-            check_root(&file, &sections, &path, id)?;
+            let arguments = arguments(&file, &sections).during("read", &path)?;
+            check_root(&arguments, &path, id)?;
             let checksum = checksum(&file, &sections).during("read", &path)?;
-            return Ok(Some(Self { file, checksum }));
+            return Ok(Some(Self {
+                file,
+                checksum,
+                arguments,
+            }));
         }
         Ok(None)
     }
@@ -86,14 +93,8 @@ fn read_sections(file: &OwnedFd) -> std::io::Result<Option<Vec<Section>>> {
 }
 
 /// A command line that names another root, or none, would boot something else.
-fn check_root(
-    file: &OwnedFd,
-    sections: &[Section],
-    name: &str,
-    id: &Digest,
-) -> Result<(), RootError> {
-    let args = arguments(file, sections).during("read", name)?;
-    let found = RootArgument::find(&args, Some(id.algorithm()))?;
+fn check_root(args: &KernelArgs, name: &str, id: &Digest) -> Result<(), RootError> {
+    let found = RootArgument::find(args, Some(id.algorithm()))?;
     match found {
         Some(found) if found.digest == *id => Ok(()),
         other => Err(RootError::OtherRoot {

@@ -116,11 +116,23 @@ pub fn add_bootroot_to_initramfs(image: &Path, binary: &Path, out: &Path) {
     run(add.arg(image).arg(binary).arg(out).arg("--initramfs"));
 }
 
+/// As [`add_bootroot`], to [`demo_composefs_image`]: its dracut makes an initramfs that mounts with the program what
+/// `composefs=` names.
+pub fn add_bootroot_by_dracut(image: &Path, binary: &Path, out: &Path) {
+    let mut add = script("add-bootroot");
+    run(add.arg(image).arg(binary).arg(out).arg("--dracut"));
+}
+
 /// As [`add_bootroot_to_initramfs`], with the files in the directory `more` in the initramfs, too, for example keys.
 pub fn add_bootroot_and_more_to_initramfs(image: &Path, binary: &Path, more: &Path, out: &Path) {
     let mut add = script("add-bootroot");
     add.arg(image).arg(binary).arg(out);
     run(add.arg("--initramfs").arg(more));
+}
+
+/// Adds to a tag of an image a unified kernel image that boots it with these kernel arguments.
+pub fn add_uki(image: &Path, tag: &str, arguments: &str) {
+    run(script("add-uki").arg(image).arg(tag).arg(arguments));
 }
 
 /// Adds the real `ostree` to what [`add_bootroot`] has made, as `libostree`: this machine's, or that of a Debian release.

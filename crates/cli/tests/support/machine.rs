@@ -5,8 +5,8 @@ use std::path::Path;
 use serde_json::Value;
 use tempfile::TempDir;
 use testkit::boot::{
-    Guest, add_bootroot, add_bootroot_and_more_to_initramfs, add_bootroot_to_initramfs,
-    add_libostree,
+    Guest, add_bootroot, add_bootroot_and_more_to_initramfs, add_bootroot_by_dracut,
+    add_bootroot_to_initramfs, add_libostree, add_uki,
 };
 use testkit::{Registry, golden, scratch_dir};
 
@@ -114,6 +114,29 @@ impl Machine {
         Self::install_as(&of_composefs, image, script)
     }
 
+    /// As [`Self::install_root`], of an image with systemd whose dracut makes the initramfs.
+    pub(crate) fn install_root_of_dracut(image: &Path, script: &str) -> Self {
+        let by_dracut = Kind {
+            add_bootroot: add_bootroot_by_dracut,
+            deploy: deploy_root,
+            var: "state/os/default/var",
+            install: Guest::install,
+        };
+        Self::install_as(&by_dracut, image, script)
+    }
+
+    /// As [`Self::install_root`], by unified kernel images that the image has, booted by the real systemd-boot from the EFI
+    /// system partition.
+    pub(crate) fn install_unified(image: &Path, script: &str) -> Self {
+        let unified = Kind {
+            add_bootroot: add_bootroot_and_seal,
+            deploy: deploy_unified,
+            var: "state/os/default/var",
+            install: |sysroot, disk| Guest::install_loader("systemd-boot-esp", sysroot, disk),
+        };
+        Self::install_as(&unified, image, script)
+    }
+
     /// As [`Self::install`], from an image whose commits are signed. The initramfs has the key, and another one in
     /// `/other.key`.
     pub(crate) fn install_signed(image: &Path, script: &str) -> Self {
@@ -210,6 +233,23 @@ fn add_bootroot_and_sign(image: &Path, binary: &Path, out: &Path) {
     }
 }
 
+/// Each version has a unified kernel image that names its root. That of the second one is to be verified.
+fn add_bootroot_and_seal(image: &Path, binary: &Path, out: &Path) {
+    add_bootroot_to_initramfs(image, binary, out);
+    let store = ScratchSysroot::empty();
+    for (tag, mark) in [("v1", "?"), ("v2", "")] {
+        let pulled = answer(&mut bootroot(&format!(
+            "-q --sysroot {} composefs pull --bootable oci:{}:{tag}",
+            store.path().display(),
+            out.display()
+        )));
+        let (_, root) = pulled.split_once("boot root: ").unwrap();
+        let root = root.lines().next().unwrap();
+        let arguments = "root=LABEL=root rw panic=-1 console=ttyS0 bootroot.demo";
+        add_uki(out, tag, &format!("{arguments} composefs={mark}{root}"));
+    }
+}
+
 fn deploy(sysroot: &ScratchSysroot, here: &str, there: &str) {
     let path = sysroot.path().display();
     answer(&mut bootroot(&format!(
@@ -258,6 +298,16 @@ fn deploy_root(sysroot: &ScratchSysroot, here: &str, there: &str) {
         "-q --sysroot {path} deploy --composefs ostree-unverified-registry:{here} \
          --target-imgref ostree-unverified-registry:{there} \
          --karg root=LABEL=root --karg rw --karg panic=-1"
+    )));
+}
+
+/// The EFI system partition will be mounted at `/boot/efi`.
+fn deploy_unified(sysroot: &ScratchSysroot, here: &str, there: &str) {
+    std::fs::create_dir_all(sysroot.join("boot/efi/EFI/systemd")).unwrap();
+    let path = sysroot.path().display();
+    answer(&mut bootroot(&format!(
+        "-q --sysroot {path} deploy --composefs ostree-unverified-registry:{here} \
+         --target-imgref ostree-unverified-registry:{there}"
     )));
 }
 

@@ -3,11 +3,9 @@
 use std::collections::BTreeSet;
 use std::os::fd::AsFd as _;
 
-use boot_format::KernelArgs;
 use composefs_format::Digest;
 use error_class::{Classified, ErrorClass};
 
-use crate::entry::without_root;
 use crate::mount::is_verified;
 use crate::{RootDeployment, RootEntry, RootError, RootOrigin, Roots, RunningRoot};
 
@@ -113,9 +111,7 @@ impl Roots {
         let Some(next) = &next.entry else {
             return Ok(Some("it has no boot entry".to_owned()));
         };
-        let own =
-            |entry| Ok::<_, RootError>(without_root(&self.all_arguments(entry)?).to_strings());
-        let (old, new) = (own(entry)?, own(next)?);
+        let (old, new) = (entry.own_args().to_strings(), next.own_args().to_strings());
         let differing: BTreeSet<_> = [
             only_in(&new, &old),
             only_in(&old, &new),
@@ -128,14 +124,6 @@ impl Roots {
             (true, true) => Ok(None),
             (true, false) => Ok(Some("in another order".to_owned())),
             (false, _) => Ok(Some(Vec::from_iter(differing).join(" "))),
-        }
-    }
-
-    /// The arguments of an entry; those of a unified kernel image are in it.
-    pub(super) fn all_arguments(&self, entry: &RootEntry) -> Result<KernelArgs, RootError> {
-        match entry.id.filter(|_| entry.bls.get("linux").is_none()) {
-            Some(id) => self.uki_arguments(&id),
-            None => Ok(entry.kernel_args()),
         }
     }
 }

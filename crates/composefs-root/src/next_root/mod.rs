@@ -64,8 +64,8 @@ impl Roots {
             true => locked.renew_etc(id, &image, &running.argument.digest)?,
             false => locked.give_up_stage()?,
         }
-        let told = next.entry.map(|entry| self.all_arguments(&entry));
-        let told = RootArgument::find(&told.transpose()?.unwrap_or_default(), None)?;
+        let told = next.entry.map(|entry| entry.kernel_args());
+        let told = RootArgument::find(&told.unwrap_or_default(), None)?;
         let argument = RootArgument {
             digest: *id,
             unverified: running.argument.unverified && told.is_none_or(|told| told.unverified),

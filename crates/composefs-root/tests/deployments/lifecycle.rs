@@ -206,10 +206,17 @@ fn a_unified_kernel_image_boots_its_root_and_no_other() {
         system.image("1", "kernel", "conf"),
         system.image("2", "kernel", "x"),
     );
-    let by_uki = |root, id| RootRequest {
-        with_boot: Some(system.image_with_uki("1", &root)),
+    let by_marked = |mark, root, id| RootRequest {
+        with_boot: Some(system.image_with_uki("1", mark, &root)),
         ..request(id, None)
     };
+    let by_uki = |root, id| by_marked("?", root, id);
+    // Nothing is verified here, so that it would not boot.
+    let refused = system.roots().deploy(&by_marked("", one, one));
+    assert!(
+        matches!(refused, Err(RootError::NotVerifiable(_))),
+        "{refused:?}"
+    );
     let refused = system.roots().deploy(&by_uki(one, two));
     assert!(
         matches!(refused, Err(RootError::OtherRoot { .. })),
@@ -227,6 +234,7 @@ fn a_unified_kernel_image_boots_its_root_and_no_other() {
     );
     let menu = system.roots().menu().unwrap();
     assert_eq!((menu[0].id(), menu[0].title()), (Some(&one), Some("OS 1")));
+    assert_eq!(menu[0].own_args().to_strings(), ["rw", "quiet"]);
     let entries = fs::read_dir(system.path("efi/loader/entries")).unwrap();
     let entry = read(&entries.into_iter().next().unwrap().unwrap().path());
     assert!(entry.contains(&format!("efi /{uki}\n")), "{entry}");

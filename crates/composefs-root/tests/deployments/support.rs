@@ -108,10 +108,10 @@ impl System {
         self.store_tree(&tree(version, kernel, conf))
     }
 
-    /// The same, with a unified kernel image that boots `root`.
-    pub(crate) fn image_with_uki(&self, version: &str, root: &Digest) -> Digest {
+    /// The same, with a unified kernel image that boots `root`, which need not be verified where `mark` says so.
+    pub(crate) fn image_with_uki(&self, version: &str, mark: &str, root: &Digest) -> Digest {
         let mut tree = tree(version, "kernel", "conf");
-        let uki = unified(&format!("rw composefs=?{root}"));
+        let uki = unified(&format!("rw quiet composefs={mark}{root}"));
         put(&mut tree, "boot/EFI/Linux/os.efi", &uki);
         self.store_tree(&tree)
     }
