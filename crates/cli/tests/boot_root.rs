@@ -91,6 +91,12 @@ upgrade)
     done
     run upgrade bootroot -q upgrade
     run fsck bootroot -q fsck
+    next=$(grep -l ' composefs=[0-9a-f]' /boot/loader/entries.staged/*.conf)
+    sed -i 's/ composefs=/ composefs=?/' $next
+    BOOTROOT_CRASH_AT=roots:entry-replaced bootroot -q upgrade > /dev/null
+    echo "TEST killed at entry-replaced: $?"
+    run once bootroot -q upgrade
+    grep -q ' composefs=[0-9a-f]' $next && echo "TEST the next root has to be verified again"
     mkdir /sysroot/other
     other="bootroot -q --sysroot /sysroot/other composefs"
     run init $other init --fs-verity
@@ -109,7 +115,10 @@ verity)
     cat $kernel > /dev/null || echo "TEST the kernel cannot be read"
     run repair bootroot -q fsck --repair
     echo 2 > /proc/sys/vm/drop_caches
-    cmp $kernel /tmp/object && echo "TEST the kernel can be read";;
+    cmp $kernel /tmp/object && echo "TEST the kernel can be read"
+    image=$(readlink -f /sysroot/composefs/images/$(sed 's/.* composefs=\([0-9a-f]*\).*/\1/' /proc/cmdline))
+    cp $image /tmp/object; rm $image; cp /tmp/object $image
+    run seal bootroot -q fsck --repair;;
 esac
 "#;
 
@@ -120,11 +129,19 @@ fn a_machine_verifies_its_root() {
     // As it was installed, from a file system that does not verify anything.
     let console = machine.boot("upgrade");
     assert_has(&console, &["RUNNING Mini 1", "UNVERIFIED"]);
-    for point in ["object-sealed:9", "objects-sealed", "image-sealed"] {
+    for point in [
+        "object-sealed:9",
+        "objects-sealed",
+        "image-sealed",
+        "entry-replaced",
+    ] {
         // By SIGABRT.
         assert_has(&console, &[&format!("TEST killed at {point}: 134")]);
     }
     assert_has(&console, &["TEST upgrade: exit 0", "TEST fsck: exit 0"]);
+    // What was deployed before it was sealed.
+    let demanded = "TEST the next root has to be verified again";
+    assert_has(&console, &["TEST once: exit 0", demanded]);
     // Here everything is verified from the beginning.
     assert_has(&console, &["TEST init: exit 0", "TEST pull: exit 0"]);
     assert_has(
@@ -149,4 +166,7 @@ fn a_machine_verifies_its_root() {
     let mended = "TEST repair: mended: composefs: object";
     assert_has(&console, &["TEST repair: exit 0", mended]);
     assert_has(&console, &["TEST the kernel can be read"]);
+    let strict = "is not verified by the kernel; its boot entry demands that";
+    assert_has(&console, &["TEST seal: exit 0", strict]);
+    assert_has(&console, &["TEST seal: mended: composefs: root "]);
 }

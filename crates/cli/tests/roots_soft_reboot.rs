@@ -249,6 +249,18 @@ fn what_waits_for_a_release_is_not_changed_to() {
     );
 }
 
+/// A system that runs uses what a reset has left until it boots again.
+#[test]
+fn what_the_running_system_uses_is_not_cleaned_up() {
+    let machine = Machine::usual();
+    let text = machine.booted.shell(&format!(
+        "{PROLOGUE} bootroot -q reset > /dev/null; bootroot -q cleanup | grep state/os || :
+        cat /etc/version; ls /sysroot/state/os; rm /run/composefs/left-stateroot
+        bootroot -q cleanup | grep state/os"
+    ));
+    assert_eq!(text, "1\ndefault\ndefault-1\nremoved: state/os/default\n");
+}
+
 /// What its image says of `/etc` and `/var` holds as it would after a boot, and the old system's changes do not get lost.
 #[test]
 fn the_next_root_is_set_up_as_its_image_says() {

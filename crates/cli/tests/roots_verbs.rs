@@ -319,3 +319,42 @@ fn a_reset_goes_back_to_how_the_image_came() {
     let refused = refusal(&mut bootroot(&system.line("reset --stateroot default")), 5);
     assert!(refused.contains("is there already"), "{refused}");
 }
+
+#[test]
+fn what_a_reset_has_left_goes_when_nothing_uses_it() {
+    let system = System::new();
+    let kept = system.root.join("state/os/default/var/kept");
+    fs::write(&kept, "kept").unwrap();
+    system.run("reset");
+    let left = json!(["state/os/default"]);
+    let before = facts(&system);
+    let planned = system.json("cleanup", "cleanup --dry-run");
+    assert_eq!(planned["strays"], left, "{planned}");
+    assert_eq!(facts(&system), before);
+
+    // A deployment from before the reset still has it.
+    system.publish("2", "quiet");
+    system.run("upgrade");
+    let [two, one] = system.roots().try_into().unwrap();
+    let link = |id: &str| system.root.join(&format!("state/deploy/{id}/var"));
+    fs::remove_file(link(&one)).unwrap();
+    std::os::unix::fs::symlink("../../os/default/var", link(&one)).unwrap();
+    let planned = system.json("cleanup", "cleanup");
+    assert_eq!(planned["strays"], json!([]), "{planned}");
+    assert!(kept.exists());
+    system.run("undeploy 1");
+    let mut killed = bootroot(&system.line("cleanup"));
+    let killed = killed.env("BOOTROOT_CRASH_AT", "roots:stateroot-removed");
+    assert!(!killed.output().unwrap().status.success());
+    assert!(!system.root.join("state/os/default").exists());
+    assert_eq!(system.json("cleanup", "cleanup")["strays"], json!([]));
+    assert_eq!(
+        fs::read_link(link(&two)).unwrap(),
+        std::path::Path::new("../../os/default-1/var")
+    );
+
+    // Where nothing is deployed, nobody can tell what is left.
+    system.run("undeploy --all");
+    assert_eq!(system.json("cleanup", "cleanup")["strays"], json!([]));
+    assert!(system.root.join("state/os/default-1/var").exists());
+}

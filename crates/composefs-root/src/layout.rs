@@ -41,5 +41,8 @@ pub(crate) const NEXT_ROOT: &str = "composefs/next-root";
 /// How the root of an image is set up, in the image.
 pub(crate) const SETUP_CONFIG: &str = "usr/lib/composefs/setup-root-conf.toml";
 
+/// The stateroot that the running system has, when it is not that of its deployment any more, below `/run`.
+pub(crate) const LEFT_STATEROOT: &str = "composefs/left-stateroot";
+
 /// What is staged, below `/run`.
 pub(crate) const STAGED: &str = "composefs/staged-deployment";

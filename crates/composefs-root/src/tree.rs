@@ -1,5 +1,6 @@
 //! The tree of an image, mounted for reading.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::Read as _;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
@@ -12,7 +13,7 @@ use rustix::io::Errno;
 
 use crate::directory::names_in;
 use crate::mount::{Layers, is_verified};
-use crate::{RootArgument, RootError, Roots};
+use crate::{RootArgument, RootEntry, RootError, Roots};
 
 /// Largest text that is read whole.
 const MAX_TEXT: u64 = 1024 * 1024;
@@ -59,6 +60,23 @@ impl Roots {
             Ok((name, text))
         });
         texts.collect()
+    }
+
+    /// The images that the kernel has to verify, as boot entries say, or else they do not boot; and the running one, when it
+    /// has to.
+    ///
+    /// # Errors
+    /// What the system said.
+    pub fn strict_images(&self) -> Result<BTreeSet<Digest>, RootError> {
+        let told = |entry: RootEntry| {
+            RootArgument::find(&entry.kernel_args(), None)
+                .ok()
+                .flatten()
+        };
+        let menu = self.menu()?.into_iter().filter_map(told);
+        let all = menu.chain(self.booted().copied());
+        let strict = all.filter(|argument| !argument.unverified);
+        Ok(strict.map(|argument| argument.digest).collect())
     }
 
     /// What the kernel is told to mount this image.

@@ -1,8 +1,10 @@
 //! The deployments of a system, whatever makes its roots. Which it is is decided once, when the system is opened.
 
+use std::collections::BTreeSet;
 use std::os::fd::OwnedFd;
 
 use boot_format::KernelArgs;
+use composefs_format::Digest;
 use composefs_root::FinalizedRoot;
 use durable::IoContext as _;
 use oci::reference::OstreeImageReference;
@@ -144,6 +146,12 @@ pub trait Backend {
     /// # Errors
     /// [`ChangeError`] when that cannot be told of one.
     fn bound_roots(&self) -> Result<Vec<BoundRoot>, ChangeError>;
+
+    /// The images of composefs that the kernel has to verify so that deployments boot.
+    ///
+    /// # Errors
+    /// [`ChangeError`] when that cannot be told.
+    fn strict_images(&self) -> Result<BTreeSet<Digest>, ChangeError>;
 
     /// What was changed in the `/etc` of the running deployment, or of the first one, and which that is.
     ///
@@ -376,6 +384,10 @@ impl Backend for BootedOstree {
 
     fn bound_roots(&self) -> Result<Vec<BoundRoot>, ChangeError> {
         Ok(crate::bound_roots(&self.0).map_err(Box::new)?)
+    }
+
+    fn strict_images(&self) -> Result<BTreeSet<Digest>, ChangeError> {
+        Ok(BTreeSet::new())
     }
 
     fn etc_changes(

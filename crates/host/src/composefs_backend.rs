@@ -1,6 +1,7 @@
 //! Deployments whose roots are images of composefs.
 
 use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::Path;
 
@@ -120,6 +121,10 @@ impl BootedComposefs {
             return Ok(upgraded);
         }
         if let Some(held) = self.is_next(&id, image)? {
+            if self.roots.may_demand_verity(&id)? {
+                let demand = MenuChange::Arguments(self.first_arguments()?);
+                upgraded.change = Some(self.change(&demand, &ChangeOptions::default())?);
+            }
             upgraded.staged = self.roots.staged()?.is_some();
             upgraded.held = held && options.download_only;
             upgraded.deployed = held && !options.download_only;
@@ -400,6 +405,10 @@ impl Backend for BootedComposefs {
 
     fn bound_roots(&self) -> Result<Vec<BoundRoot>, ChangeError> {
         self.all_bound()
+    }
+
+    fn strict_images(&self) -> Result<BTreeSet<Digest>, ChangeError> {
+        Ok(self.roots.strict_images()?)
     }
 
     fn etc_changes(

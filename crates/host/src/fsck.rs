@@ -67,6 +67,8 @@ pub struct Stores<'s> {
     pub composefs: Option<&'s Store>,
     /// The store of bound images, and the roots that need them.
     pub bound: Option<(BoundPlace<'s>, &'s [BoundRoot])>,
+    /// Images of composefs that the kernel has to verify so that deployments boot.
+    pub strict: Option<&'s BTreeSet<Digest>>,
 }
 
 impl<'s> Stores<'s> {
@@ -77,6 +79,16 @@ impl<'s> Stores<'s> {
             repo,
             composefs,
             bound: None,
+            strict: None,
+        }
+    }
+
+    /// With images of composefs that the kernel has to verify.
+    #[must_use]
+    pub const fn with_strict(self, strict: &'s BTreeSet<Digest>) -> Self {
+        Self {
+            strict: Some(strict),
+            ..self
         }
     }
 
@@ -132,6 +144,8 @@ struct Found {
     objects: u64,
     commits: Vec<String>,
     composefs: Vec<Damage>,
+    /// Images that would not boot.
+    unsealed: Vec<Digest>,
     bound: BoundDamage,
 }
 
@@ -145,6 +159,7 @@ impl Found {
             objects: 0,
             commits: Vec::new(),
             composefs: Vec::new(),
+            unsealed: Vec::new(),
             bound: BoundDamage::default(),
         };
         if let Some(repo) = stores.repo {
@@ -156,6 +171,10 @@ impl Found {
             let report = store.check(progress, interrupt)?;
             found.objects += report.objects;
             found.composefs = report.damage;
+            let strict = stores.strict.into_iter().flatten();
+            // One that is not there at all is told as missing.
+            let is_open = |digest: &&Digest| store.is_sealed(digest).is_ok_and(|sealed| !sealed);
+            found.unsealed = strict.filter(is_open).copied().collect();
         }
         if let Some((place, roots)) = stores.bound {
             found.bound = BoundDamage::look(place, roots, interrupt)?;
@@ -171,9 +190,16 @@ impl Found {
             .map(|damage| format!("ostree: {damage}"));
         let composefs = self.composefs.iter();
         let composefs = composefs.map(|damage| format!("composefs: {damage}"));
+        let unsealed = self.unsealed.iter().map(|digest| {
+            format!("composefs: root {digest} is not verified by the kernel; its boot entry demands that")
+        });
         let bound = self.bound.all();
         let bound = bound.map(|damage| format!("containers: {damage}"));
-        commits.chain(composefs).chain(bound).collect()
+        commits
+            .chain(composefs)
+            .chain(unsealed)
+            .chain(bound)
+            .collect()
     }
 }
 
@@ -195,7 +221,7 @@ impl Mender<'_> {
         let Some(store) = self
             .stores
             .composefs
-            .filter(|_| !found.composefs.is_empty())
+            .filter(|_| !found.composefs.is_empty() || !found.unsealed.is_empty())
         else {
             return Ok(());
         };
@@ -204,14 +230,20 @@ impl Mender<'_> {
             self.share(repo, store, &lost)?;
         }
         self.fetch(store)?;
-        self.seal(store, &lost)
+        self.seal(store, &lost, &found.unsealed)
     }
 
     /// What came back is verified where its image is, and so are images that came back themselves: the entries of those that
     /// were verified demand it. An image that is not whole is told as such.
-    fn seal(&self, store: &Store, lost: &HashSet<Digest>) -> Result<(), FsckError> {
+    fn seal(
+        &self,
+        store: &Store,
+        lost: &HashSet<Digest>,
+        unsealed: &[Digest],
+    ) -> Result<(), FsckError> {
         for digest in store.entries(Category::Images)?.into_values().flatten() {
-            if lost.contains(&digest) || store.is_sealed(&digest).unwrap_or_default() {
+            let is_wanted = lost.contains(&digest) || unsealed.contains(&digest);
+            if is_wanted || store.is_sealed(&digest).unwrap_or_default() {
                 let sealed = store.seal_image(&digest, self.progress, self.interrupt);
                 self.interrupt.check()?;
                 self.note(&digest.to_string(), sealed.err());

@@ -38,10 +38,14 @@ impl Fsck {
         let store = host::composefs_store(root.as_fd())?;
         // A system that cannot be read needs nothing that could be told.
         let backend = context.place().backend().ok();
+        let backend = backend.as_ref();
         let roots = backend.and_then(|backend| backend.bound_roots().ok());
         let roots = roots.unwrap_or_default();
+        let strict = backend.and_then(|backend| backend.strict_images().ok());
+        let strict = strict.unwrap_or_default();
         let place = BoundPlace::new(root.as_fd(), None);
         let stores = Stores::new(repo.as_ref(), store.as_ref()).with_bound(place, &roots);
+        let stores = stores.with_strict(&strict);
         let access = self.source.access()?;
         let mend = self.repair.then(|| (&access, environment::now()));
         let checked = host::fsck(stores, mend, context.progress(), context.interrupt())?;
