@@ -29,12 +29,14 @@ impl Classified for MountError {
     }
 }
 
-/// Makes those of `places` writable that are there and read-only. Call it before descriptors to them are
+/// Makes those of `places` writable that are mounted, and read-only. Call it before descriptors to them are
 /// opened; only the calling thread, and what it starts, sees them writable. What it mounts anew is seen
 /// everywhere, as far as the system shares its mounts.
 pub(crate) fn make_writable(places: &[&'static str]) -> Result<(), MountError> {
     let mut entered = false;
-    for place in places.iter().filter(|place| is_read_only(place)) {
+    // A directory of a read-only root is none of the places that are written to.
+    let needs_it = |place: &&&'static str| is_read_only(place) && is_mounted(Path::new(place));
+    for place in places.iter().filter(needs_it) {
         let failed = |errno: nix::Error| MountError::Remount {
             place,
             source: errno.into(),
@@ -57,6 +59,10 @@ pub(crate) fn make_writable(places: &[&'static str]) -> Result<(), MountError> {
 
 fn is_read_only(place: &str) -> bool {
     statvfs(place).is_ok_and(|stat| stat.f_flag.contains(StatVfsMountFlags::RDONLY))
+}
+
+fn is_mounted(place: &Path) -> bool {
+    medium_of(place, 0).is_some()
 }
 
 /// Whether what is mounted at `place` takes no writes, however it is mounted.
@@ -121,6 +127,17 @@ mod tests {
         assert!(std::fs::write(format!("{place}/x"), "").is_err());
         make_writable(&[place, "/no/such"]).unwrap();
         std::fs::write(format!("{place}/x"), "").unwrap();
+    }
+
+    #[test]
+    fn a_directory_that_is_no_mount_is_left_alone() {
+        let place = mounted(MsFlags::empty());
+        let inside: &'static str = Box::leak(format!("{place}/boot").into_boxed_str());
+        std::fs::create_dir(inside).unwrap();
+        let flags = MsFlags::MS_REMOUNT | MsFlags::MS_BIND | MsFlags::MS_RDONLY;
+        mount(Some(place), place, None::<&str>, flags, None::<&str>).unwrap();
+        make_writable(&[inside]).unwrap();
+        assert!(std::fs::write(format!("{inside}/x"), "").is_err());
     }
 
     #[test]
