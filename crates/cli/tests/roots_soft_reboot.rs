@@ -162,7 +162,7 @@ fn what_is_prepared_is_taken_back_by_a_reset_and_by_whatever_comes_after() {
          {prepared}{nothing}{prepared}{nothing}"
     );
     assert_eq!(text, expected);
-    assert_eq!(machine.system.roots(), [machine.one.clone()]);
+    assert_eq!(machine.system.roots(), std::slice::from_ref(&machine.one));
 }
 
 /// What was finalized before is changed to as it is; and a stage of something else goes.

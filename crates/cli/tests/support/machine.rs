@@ -120,7 +120,7 @@ impl Machine {
             add_bootroot: add_bootroot_by_dracut,
             deploy: deploy_root,
             var: "state/os/default/var",
-            install: Guest::install,
+            install: Guest::install_slow,
         };
         Self::install_as(&by_dracut, image, script)
     }
