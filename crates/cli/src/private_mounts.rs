@@ -5,7 +5,7 @@ use std::path::Path;
 use error_class::{Classified, ErrorClass};
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
-use rustix::fs::{StatVfsMountFlags, statvfs};
+use rustix::fs::{AtFlags, CWD, StatVfsMountFlags, StatxAttributes, StatxFlags, statvfs, statx};
 
 /// The mounts could not be changed.
 #[derive(Debug, thiserror::Error)]
@@ -35,7 +35,7 @@ impl Classified for MountError {
 pub(crate) fn make_writable(places: &[&'static str]) -> Result<(), MountError> {
     let mut entered = false;
     // A directory of a read-only root is none of the places that are written to.
-    let needs_it = |place: &&&'static str| is_read_only(place) && is_mounted(Path::new(place));
+    let needs_it = |place: &&&'static str| is_read_only(place) && is_mounted(place);
     for place in places.iter().filter(needs_it) {
         let failed = |errno: nix::Error| MountError::Remount {
             place,
@@ -61,8 +61,10 @@ fn is_read_only(place: &str) -> bool {
     statvfs(place).is_ok_and(|stat| stat.f_flag.contains(StatVfsMountFlags::RDONLY))
 }
 
-fn is_mounted(place: &Path) -> bool {
-    medium_of(place, 0).is_some()
+/// Whether something is mounted at `place` itself.
+fn is_mounted(place: &str) -> bool {
+    let stat = statx(CWD, place, AtFlags::empty(), StatxFlags::empty());
+    stat.is_ok_and(|stat| stat.stx_attributes.contains(StatxAttributes::MOUNT_ROOT))
 }
 
 /// Whether what is mounted at `place` takes no writes, however it is mounted.
