@@ -111,7 +111,8 @@ impl ContainerStore {
     #[must_use]
     pub fn new(dir: OwnedFd, root: PathBuf, run: PathBuf) -> Self {
         Self {
-            dir,
+            // Programs mount a directory in there over itself while they run.
+            dir: durable::reach_bare(dir.as_fd()).unwrap_or(dir),
             root,
             run,
             labeler: None,

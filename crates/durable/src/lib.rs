@@ -7,6 +7,7 @@ pub mod crash;
 mod error;
 mod lock;
 mod publish;
+mod reach;
 mod tree;
 mod verity;
 
@@ -17,5 +18,6 @@ pub use publish::{
     publish, publish_no_sync, read_optional, replace_symlink, sync_dir, sync_file, sync_filesystem,
     write_all,
 };
+pub use reach::reach_bare;
 pub use tree::{create_dir_all, remove_all};
 pub use verity::{NoVerity, Seal, VerityHash, enable_verity, seal, seal_of, verity_digest};
