@@ -17,5 +17,5 @@ pub use image::{
     Attributes, File, ImageError, ImageTree, ReadImageError, Special, Timestamp, Version, image,
     image_objects, read_image,
 };
-pub use stream::{Piece, Stream, StreamError, StreamWriter};
+pub use stream::{Piece, Stream, StreamError, StreamPart, StreamParts, StreamWriter};
 pub use verity::VerityHasher;

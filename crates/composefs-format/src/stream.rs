@@ -12,7 +12,7 @@ use std::io::{self, Write as _};
 
 use crate::{Algorithm, Digest};
 
-pub use read::{Piece, Stream, StreamError};
+pub use read::{Piece, Stream, StreamError, StreamPart, StreamParts};
 
 /// At the beginning.
 const MAGIC: &[u8; 11] = b"SplitStream";

@@ -1,13 +1,13 @@
 //! Bringing an image into the repository, straight from where it comes from.
 
 use std::num::NonZeroUsize;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use composefs::{Category, Store};
 use layer::{LayerBlob, LayerError};
-use oci::digest::{Algorithm, Digest as OciDigest, DigestReader};
-use oci::manifest::{RawConfig, RawManifest};
-use oci::source::{Error as SourceError, ImageSource, fetch_part};
+use oci::digest::{Algorithm, Digest as OciDigest};
+use oci::manifest::{Layer, RawConfig, RawManifest};
+use oci::source::{Error as SourceError, ImageSource, LayerBytes, LayerOrigin, fetch_layer};
 use progress::{Interrupt, Progress, Share, Silent, Task, TaskKind};
 
 use crate::documents::{Stored, store_image};
@@ -33,6 +33,8 @@ pub struct Pulled {
     pub layers: usize,
     /// Layers that were fetched.
     pub layers_fetched: usize,
+    /// Layers that came from another store of this machine.
+    pub layers_local: usize,
     /// Compressed bytes that were fetched.
     pub bytes_fetched: u64,
 }
@@ -58,14 +60,17 @@ pub fn pull(
         progress,
         interrupt,
         bytes: AtomicU64::new(0),
+        fetched: AtomicUsize::new(0),
     };
     fetcher.fetch_all(&missing)?;
     let name = options.name.as_deref();
     let stored = store_image(store, manifest, config, name, options.bootable)?;
+    let layers_fetched = fetcher.fetched.into_inner();
     Ok(Pulled {
         stored,
         layers: manifest.layers().len(),
-        layers_fetched: missing.len(),
+        layers_fetched,
+        layers_local: missing.len().saturating_sub(layers_fetched),
         bytes_fetched: fetcher.bytes.into_inner(),
     })
 }
@@ -115,6 +120,7 @@ pub(crate) struct Fetcher<'a> {
     pub(crate) progress: &'a dyn Progress,
     pub(crate) interrupt: &'a Interrupt,
     pub(crate) bytes: AtomicU64,
+    pub(crate) fetched: AtomicUsize,
 }
 
 impl Fetcher<'_> {
@@ -135,38 +141,48 @@ impl Fetcher<'_> {
         Ok(())
     }
 
-    /// Fetch a layer. What an earlier try left of its blob may be damaged; then it is fetched anew.
+    /// Take a layer from another store of this machine, or fetch it.
     pub(crate) fn fetch(&self, index: usize, diff_id: &OciDigest) -> Result<(), ImageError> {
-        let descriptors = self.manifest.manifest().layers();
-        let Some(descriptor) = descriptors.get(index) else {
+        let Some(layer) = self.manifest.layers().get(index) else {
             return Ok(());
         };
-        fetch_part(self.source, descriptor, || self.fetch_once(index, diff_id))
+        let tell = |text: &str| self.progress.note(text);
+        let take_in = |bytes: LayerBytes<'_>| self.take_in(bytes, index, layer, diff_id);
+        let fetched = fetch_layer(self.source, &layer.descriptor, diff_id, &tell, take_in);
+        if let ((), LayerOrigin::Fetched) = fetched? {
+            self.fetched.fetch_add(1, Ordering::Relaxed);
+            self.bytes.fetch_add(layer.size, Ordering::Relaxed);
+        }
+        Ok(())
     }
 
-    fn fetch_once(&self, index: usize, diff_id: &OciDigest) -> Result<(), ImageError> {
-        let layers = self.manifest.layers();
-        let descriptors = self.manifest.manifest().layers();
-        let (Some(layer), Some(descriptor)) = (layers.get(index), descriptors.get(index)) else {
-            return Ok(());
-        };
-        let kind = TaskKind::FetchLayer {
-            digest: layer.digest.to_string(),
-            index,
-            of: layers.len(),
+    fn take_in(
+        &self,
+        bytes: LayerBytes<'_>,
+        index: usize,
+        layer: &Layer,
+        diff_id: &OciDigest,
+    ) -> Result<(), ImageError> {
+        let is_local = bytes.files.is_some();
+        let (digest, of) = (layer.digest.to_string(), self.manifest.layers().len());
+        let kind = match is_local {
+            true => TaskKind::LayerPresent { digest, index, of },
+            false => TaskKind::FetchLayer { digest, index, of },
         };
         let task = Task::begin(self.progress, kind, Some(layer.size));
-        let raw = self.source.open_blob(descriptor, 0).map_err(Box::new)?;
-        let verified = DigestReader::new(raw, layer.digest.clone(), layer.size);
         let blob = LayerBlob {
-            bytes: Box::new(self.interrupt.reader(task.reader(verified))),
-            size: layer.size,
+            bytes: match is_local {
+                true => Box::new(self.interrupt.reader(bytes.bytes)),
+                false => Box::new(self.interrupt.reader(task.reader(bytes.bytes))),
+            },
+            size: bytes.size,
             diff_id: match diff_id.algorithm() {
                 Algorithm::Sha256 => diff_id.hex().parse().ok(),
                 Algorithm::Sha512 => None,
             },
         };
-        let mut splitter = LayerSplitter::begin(self.store, None)?;
+        let splitter = LayerSplitter::begin(self.store, None)?;
+        let mut splitter = splitter.made_of(bytes.files);
         let passed = layer::pass(blob, &mut splitter, self.interrupt);
         passed.map_err(|error| match error {
             LayerError::Read(error) => {
@@ -179,8 +195,10 @@ impl Fetcher<'_> {
             },
         })?;
         splitter.finish(diff_id)?;
-        self.bytes.fetch_add(layer.size, Ordering::Relaxed);
-        task.done();
+        match is_local {
+            true => task.skipped(),
+            false => task.done(),
+        }
         Ok(())
     }
 }

@@ -1,6 +1,6 @@
 //! Layers of which something was lost.
 
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, AtomicUsize};
 
 use composefs::{Category, Store};
 use composefs_format::Digest;
@@ -59,6 +59,7 @@ pub fn restore_layer(
         progress,
         interrupt,
         bytes: AtomicU64::new(0),
+        fetched: AtomicUsize::new(0),
     };
     let mut restored = Restored::default();
     for (index, (diff_id, digest)) in image.layers.iter().enumerate() {

@@ -1,10 +1,13 @@
 //! From the archive of a layer to a split stream and objects.
 
+use std::sync::Arc;
+
 use composefs::{Batch, ObjectWriter, Store, StoreError};
 use composefs_format::{Digest, StreamWriter, VerityHasher};
 use error_class::{Classified, ErrorClass};
 use layer::{Companion, CompanionLayer, Tap, TapContent, TapError};
 use oci::digest::Digest as OciDigest;
+use oci::source::ArchiveFiles;
 use ostree::Repo;
 use ostree_format::{Checksum, ObjectKind, ObjectName, RepoMode};
 
@@ -28,6 +31,11 @@ pub struct LayerSplitter<'s> {
     stream: WaitingStream,
     /// Where files are stored that need not be stored again.
     shared: Option<&'s Repo>,
+    /// Where files are that are stored as those of another store, and need not be stored again.
+    files: Option<Arc<dyn ArchiveFiles>>,
+    /// Those of them that are objects, by where they stand in the archive.
+    found: Vec<(u64, Digest)>,
+    position: u64,
     current: Current,
     buffer: Vec<u8>,
 }
@@ -39,6 +47,8 @@ enum Current {
     Stays,
     /// Somebody else stores it.
     Hashed(VerityHasher, u64),
+    /// It is stored as a file of another store; where it stands.
+    Found(VerityHasher, u64, u64),
     /// Somebody else stores it, and it is small.
     Waits(Vec<u8>),
     /// It is gathered.
@@ -94,9 +104,19 @@ impl<'s> LayerSplitter<'s> {
             batch: store.begin()?,
             stream: WaitingStream::new(algorithm, stream),
             shared: repo.filter(is_plain),
+            files: None,
+            found: Vec::new(),
+            position: 0,
             current: Current::Stays,
             buffer: Vec::new(),
         })
+    }
+
+    /// The archive is made of these files, which become objects as well where that is possible.
+    #[must_use]
+    pub fn made_of(mut self, files: Option<Arc<dyn ArchiveFiles>>) -> Self {
+        self.files = files.filter(|files| !files.are_contents());
+        self
     }
 
     /// The layer is complete, and whatever was stored elsewhere is on disk. The digest of its stream.
@@ -108,6 +128,9 @@ impl<'s> LayerSplitter<'s> {
         let (stream, shared) = finished.map_err(ImageError::Compress)?;
         for (checksum, digest) in shared {
             share(&mut self.batch, self.shared, &checksum, digest)?;
+        }
+        if let Some(files) = self.files {
+            share_found(&mut self.batch, files.as_ref(), self.found)?;
         }
         let digest = self.batch.add_stream(&layer_name(diff_id), &stream)?;
         self.batch.commit()?;
@@ -121,6 +144,7 @@ impl<'s> LayerSplitter<'s> {
 
 impl Tap for LayerSplitter<'_> {
     fn header(&mut self, bytes: &[u8]) -> Result<(), Box<TapError>> {
+        self.position += bytes.len() as u64;
         Self::split(self.stream.next_entry())?;
         self.stream.bytes(bytes);
         Ok(())
@@ -132,7 +156,11 @@ impl Tap for LayerSplitter<'_> {
             TapContent::Sparse => return Self::split(Err(SplitError::Sparse)),
             TapContent::File { is_stored } if size > INLINE => {
                 let is_shared = is_stored && self.shared.is_some();
-                if is_shared && size <= SMALL {
+                let files = self.files.as_ref().filter(|_| !is_shared);
+                if files.is_some_and(|files| files.file_at(self.position).is_some()) {
+                    let hasher = VerityHasher::new(self.batch.store().algorithm());
+                    Current::Found(hasher, size, self.position)
+                } else if is_shared && size <= SMALL {
                     Current::Waits(Vec::with_capacity(size as usize))
                 } else if is_shared {
                     Current::Hashed(VerityHasher::new(self.batch.store().algorithm()), size)
@@ -148,9 +176,10 @@ impl Tap for LayerSplitter<'_> {
     }
 
     fn content(&mut self, bytes: &[u8]) -> Result<(), Box<TapError>> {
+        self.position += bytes.len() as u64;
         match &mut self.current {
             Current::Stays => self.stream.bytes(bytes),
-            Current::Hashed(hasher, _) => hasher.update(bytes),
+            Current::Hashed(hasher, _) | Current::Found(hasher, ..) => hasher.update(bytes),
             Current::Waits(content) => content.extend_from_slice(bytes),
             Current::Small => self.buffer.extend_from_slice(bytes),
             Current::Large(writer) => Self::split(writer.write_bytes(bytes))?,
@@ -166,6 +195,11 @@ impl Tap for LayerSplitter<'_> {
                 return Ok(());
             }
             Current::Hashed(hasher, size) => (hasher.finish(), size),
+            Current::Found(hasher, size, position) => {
+                let digest = hasher.finish();
+                self.found.push((position, digest));
+                (digest, size)
+            }
             Current::Small => {
                 let digest = Self::split(self.batch.add_object(&self.buffer))?;
                 (digest, self.buffer.len() as u64)
@@ -176,6 +210,7 @@ impl Tap for LayerSplitter<'_> {
     }
 
     fn padding(&mut self, bytes: &[u8]) -> Result<(), Box<TapError>> {
+        self.position += bytes.len() as u64;
         self.stream.bytes(bytes);
         Ok(())
     }
@@ -185,6 +220,27 @@ impl Tap for LayerSplitter<'_> {
             self.stream.is_shared(object);
         }
     }
+}
+
+/// Lets files of another store be objects, too.
+fn share_found(
+    batch: &mut Batch<'_>,
+    files: &dyn ArchiveFiles,
+    found: Vec<(u64, Digest)>,
+) -> Result<(), ImageError> {
+    let lost = |digest: &Digest| StoreError::Missing {
+        digest: digest.to_string(),
+    };
+    let mut error = None;
+    let opened = found.into_iter().map_while(|(position, digest)| {
+        let file = files.file_at(position);
+        if file.is_none() {
+            error = Some(lost(&digest));
+        }
+        file.map(|file| (file, digest))
+    });
+    batch.share(opened)?;
+    error.map_or(Ok(()), |error| Err(error.into()))
 }
 
 /// Lets an object of the other repository be one of the batch, too.

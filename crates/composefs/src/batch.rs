@@ -32,6 +32,12 @@ pub struct Batch<'s> {
     entries: Vec<(Category, String, Digest)>,
     references: Vec<(Category, String, String)>,
     files: u64,
+    /// Staged files that are to take the place of objects.
+    pub(crate) replacements: Vec<Digest>,
+    /// The file system does not let files share their bytes, or they are on another one.
+    pub(crate) cannot_clone: bool,
+    /// The staging directory, where files of other stores can be linked to.
+    pub(crate) bare_staging: Option<OwnedFd>,
 }
 
 /// A file on its way to become an object.
@@ -59,6 +65,9 @@ impl Store {
             entries: Vec::new(),
             references: Vec::new(),
             files: 0,
+            replacements: Vec::new(),
+            cannot_clone: false,
+            bare_staging: None,
         })
     }
 
@@ -152,32 +161,51 @@ impl<'s> Batch<'s> {
         let digest = std::mem::replace(&mut writer.hasher, hasher).finish();
         let size = writer.size;
         if self.is_there(&digest)? {
-            rustix::fs::unlinkat(&self.staging, &writer.name, AtFlags::empty())
-                .during("remove", &writer.name)?;
+            self.discard(&writer)?;
         } else {
             self.keep(&writer, digest)?;
         }
         Ok((digest, size))
     }
 
+    /// Nothing becomes of a file.
+    pub(crate) fn discard(&self, writer: &ObjectWriter) -> Result<(), StoreError> {
+        let removed = rustix::fs::unlinkat(&self.staging, &writer.name, AtFlags::empty());
+        Ok(removed.during("remove", &writer.name)?)
+    }
+
     pub(crate) fn is_there(&self, digest: &Digest) -> Result<bool, StoreError> {
+        Ok(self.is_there_in_staging(digest)? || self.store.has_object(digest)?)
+    }
+
+    pub(crate) fn is_there_in_staging(&self, digest: &Digest) -> Result<bool, StoreError> {
         match rustix::fs::statat(&self.staging, digest.to_string(), AtFlags::SYMLINK_NOFOLLOW) {
             Ok(_) => Ok(true),
-            Err(Errno::NOENT) => self.store.has_object(digest),
+            Err(Errno::NOENT) => Ok(false),
             Err(error) => Ok(Err(error).during("look for object", digest.to_string())?),
         }
     }
 
     pub(crate) fn keep(&mut self, writer: &ObjectWriter, digest: Digest) -> Result<(), StoreError> {
-        let renamed = rustix::fs::renameat(
-            &self.staging,
-            &writer.name,
-            &self.staging,
-            digest.to_string(),
-        );
-        renamed.during("name object", digest.to_string())?;
-        self.objects.push(digest);
+        self.name_staged(writer, &digest)?;
+        self.add_staged(digest);
         Ok(())
+    }
+
+    /// The file is what is to be an object.
+    pub(crate) fn name_staged(
+        &self,
+        writer: &ObjectWriter,
+        digest: &Digest,
+    ) -> Result<(), StoreError> {
+        let (staging, name) = (&self.staging, digest.to_string());
+        let renamed = rustix::fs::renameat(staging, &writer.name, staging, &name);
+        Ok(renamed.during("name object", name)?)
+    }
+
+    /// What is staged becomes an object.
+    pub(crate) fn add_staged(&mut self, digest: Digest) {
+        self.objects.push(digest);
     }
 
     /// Keep a stream under its name.
@@ -221,8 +249,10 @@ impl<'s> Batch<'s> {
     /// [`StoreError`]; references are what they were, or what they were to be.
     pub fn commit(self) -> Result<(), StoreError> {
         crash_point("composefs:staged");
-        if !self.objects.is_empty() {
+        if !self.objects.is_empty() || !self.replacements.is_empty() {
             durable::sync_filesystem(self.store.dir())?;
+        }
+        if !self.objects.is_empty() {
             if self.store.demands_verity() {
                 self.objects
                     .iter()
@@ -234,6 +264,7 @@ impl<'s> Batch<'s> {
             }
             crash_point("composefs:published");
         }
+        self.replace_shared()?;
         let dir = self.store.dir();
         if !self.entries.is_empty() {
             durable::sync_filesystem(dir)?;

@@ -13,6 +13,7 @@ mod lock;
 mod meta;
 mod names;
 mod seal;
+mod share;
 mod store;
 
 pub use adopt::Adopted;

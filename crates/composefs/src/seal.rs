@@ -196,7 +196,7 @@ impl Batch<'_> {
         }
     }
 
-    fn replace(&self, digest: &Digest) -> Result<(), StoreError> {
+    pub(crate) fn replace(&self, digest: &Digest) -> Result<(), StoreError> {
         let (name, path) = (digest.to_string(), digest.object_path());
         let renamed = rustix::fs::renameat(self.staging(), &name, self.store().objects(), &path);
         Ok(renamed.during("name object", path)?)

@@ -85,6 +85,20 @@ impl Store {
         })
     }
 
+    /// The same repository once more, with the same lock.
+    ///
+    /// # Errors
+    /// There are no descriptors left.
+    pub fn try_clone(&self) -> std::io::Result<Self> {
+        Ok(Self {
+            dir: self.dir.try_clone()?,
+            objects: self.objects.try_clone()?,
+            algorithm: self.algorithm,
+            versions: self.versions.clone(),
+            demands_verity: self.demands_verity,
+        })
+    }
+
     /// What its digests are made with.
     #[must_use]
     pub const fn algorithm(&self) -> Algorithm {
@@ -134,6 +148,14 @@ impl Store {
     #[must_use]
     pub fn objects(&self) -> BorrowedFd<'_> {
         self.objects.as_fd()
+    }
+
+    /// The directory of objects, reached so that they can be linked to and from other stores of the file system.
+    ///
+    /// # Errors
+    /// There are no descriptors left.
+    pub fn bare_objects(&self) -> std::io::Result<OwnedFd> {
+        durable::reach_bare(self.objects())
     }
 
     /// Whether there is an object with this digest.

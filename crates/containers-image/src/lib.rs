@@ -7,3 +7,4 @@ mod splitter;
 
 pub use error::ImageError;
 pub use pull::{Pulled, WantedImage, image_id, layer_ids, missing, pull};
+pub use splitter::FilesOfImage;

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroUsize;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use containers::{
@@ -10,14 +10,16 @@ use containers::{
     StoreSession,
 };
 use layer::{LayerBlob, LayerError};
-use oci::digest::{Algorithm, Digest, DigestReader};
+use oci::digest::{Algorithm, Digest};
 use oci::manifest::{Layer, RawConfig, RawManifest};
 use oci::media_type::Compression;
-use oci::source::{Error as SourceError, ImageSource, fetch_part};
+use oci::source::{
+    self, Error as SourceError, ImageSource, LayerBytes, StorageLayers, fetch_layer,
+};
 use progress::{Interrupt, Progress, Share, Silent, Task, TaskKind};
 
 use crate::ImageError;
-use crate::splitter::Splitter;
+use crate::splitter::{FilesOfImage, Splitter};
 
 /// An image that is to be stored.
 #[derive(Debug, Clone)]
@@ -31,6 +33,8 @@ pub struct WantedImage<'a> {
     pub config: &'a RawConfig,
     /// The names it gets, with registry and tag or digest; no other image has them afterwards.
     pub names: Vec<String>,
+    /// A store that has its files as they are, which need not stand on disk twice then.
+    pub files: Option<&'a dyn FilesOfImage>,
 }
 
 /// What a pull did.
@@ -39,8 +43,12 @@ pub struct WantedImage<'a> {
 pub struct Pulled {
     /// Layers that were not there.
     pub layers: usize,
+    /// Those of them that were fetched: the others were on this machine.
+    pub fetched: usize,
     /// Compressed bytes that were fetched.
     pub bytes: u64,
+    /// Bytes of new files that other stores have as well, and that stand on disk once.
+    pub shared: u64,
 }
 
 /// A layer that is not there.
@@ -110,7 +118,9 @@ pub fn pull(
     let fetcher = Fetcher {
         session,
         shelf,
+        fetched: AtomicUsize::new(0),
         bytes: AtomicU64::new(0),
+        shared: AtomicU64::new(0),
         progress,
         interrupt,
     };
@@ -119,7 +129,9 @@ pub fn pull(
     session.publish_images(&new?)?;
     Ok(Pulled {
         layers: missing.len(),
+        fetched: fetcher.fetched.into_inner(),
         bytes: fetcher.bytes.into_inner(),
+        shared: fetcher.shared.into_inner(),
     })
 }
 
@@ -228,7 +240,9 @@ impl Waiting {
 struct Fetcher<'a> {
     session: &'a StoreSession<'a>,
     shelf: Shelf,
+    fetched: AtomicUsize,
     bytes: AtomicU64,
+    shared: AtomicU64,
     progress: &'a dyn Progress,
     interrupt: &'a Interrupt,
 }
@@ -256,10 +270,9 @@ impl Fetcher<'_> {
         };
         let staged = match self.another_copy(missing, layer) {
             Some(staged) => staged,
-            None => fetch_part(missing.image.source, &layer.descriptor, || {
-                self.fetch_once(missing, layer)
-            })?,
+            None => self.from_source(missing, layer)?,
         };
+        self.shared.fetch_add(staged.1.shared(), Ordering::Relaxed);
         self.shelf.add(self.session, missing, staged)
     }
 
@@ -267,70 +280,69 @@ impl Fetcher<'_> {
     fn another_copy(&self, missing: &Missing<'_>, layer: &Layer) -> Option<(Staged, StagedLayer)> {
         let store = self.session.store();
         let stored = store.layer_with(&missing.diff_id.to_string()).ok()??;
-        let blob = LayerBlob {
-            bytes: Box::new(self.interrupt.reader(stored.archive().ok()?)),
-            size: stored.size,
-            diff_id: missing.diff_id.hex().parse().ok(),
-        };
-        self.take_in(blob, missing, layer).ok()
+        let stored = StorageLayers::of_layer(&stored).ok()?;
+        let bytes = LayerBytes::of_local(stored);
+        self.take_in(bytes, missing, layer).ok()
     }
 
-    fn fetch_once(
+    fn from_source(
         &self,
         missing: &Missing<'_>,
         layer: &Layer,
     ) -> Result<(Staged, StagedLayer), ImageError> {
-        let source = missing.image.source;
-        let kind = TaskKind::FetchLayer {
-            digest: layer.digest.to_string(),
-            index: missing.index,
-            of: missing.image.manifest.layers().len(),
-        };
-        let task = Task::begin(self.progress, kind, Some(layer.size));
-        let raw = source.open_blob(&layer.descriptor, 0).map_err(Box::new)?;
-        let verified = DigestReader::new(raw, layer.digest.clone(), layer.size);
-        let blob = LayerBlob {
-            bytes: Box::new(self.interrupt.reader(task.reader(verified))),
-            size: layer.size,
-            diff_id: match missing.diff_id.algorithm() {
-                Algorithm::Sha256 => missing.diff_id.hex().parse().ok(),
-                Algorithm::Sha512 => None,
-            },
-        };
-        let staged = self.take_in(blob, missing, layer)?;
-        self.bytes.fetch_add(layer.size, Ordering::Relaxed);
-        task.done();
+        let (source, descriptor) = (missing.image.source, &layer.descriptor);
+        let tell = |text: &str| self.progress.note(text);
+        let take_in = |bytes: LayerBytes<'_>| self.take_in(bytes, missing, layer);
+        let fetched = fetch_layer(source, descriptor, &missing.diff_id, &tell, take_in);
+        let (staged, origin) = fetched?;
+        if origin == source::LayerOrigin::Fetched {
+            self.fetched.fetch_add(1, Ordering::Relaxed);
+            self.bytes.fetch_add(layer.size, Ordering::Relaxed);
+        }
         Ok(staged)
     }
 
     fn take_in(
         &self,
-        blob: LayerBlob<'_>,
+        bytes: LayerBytes<'_>,
         missing: &Missing<'_>,
         layer: &Layer,
     ) -> Result<(Staged, StagedLayer), ImageError> {
-        let origin = LayerOrigin {
-            blob_digest: layer.digest.to_string(),
-            blob_size: layer.size,
-            compression: match layer.compression {
-                Compression::None => BlobCompression::None,
-                Compression::Gzip => BlobCompression::Gzip,
-                Compression::Zstd => BlobCompression::Zstd,
+        let is_local = bytes.files.is_some();
+        let task = Task::begin(
+            self.progress,
+            kind(missing, layer, is_local),
+            Some(layer.size),
+        );
+        let blob = LayerBlob {
+            bytes: match is_local {
+                true => Box::new(self.interrupt.reader(bytes.bytes)),
+                false => Box::new(self.interrupt.reader(task.reader(bytes.bytes))),
             },
-            diff_id: missing.diff_id.to_string(),
+            size: bytes.size,
+            diff_id: match missing.diff_id.algorithm() {
+                Algorithm::Sha256 => missing.diff_id.hex().parse().ok(),
+                Algorithm::Sha512 => None,
+            },
         };
-        let begun = self
-            .session
-            .layer(&missing.id, missing.parent.as_ref(), &origin);
-        let (staged, writer) = begun?;
-        let mut splitter = Splitter(writer);
+        let (id, parent) = (&missing.id, missing.parent.as_ref());
+        let (staged, writer) = self.session.layer(id, parent, &origin(missing, layer))?;
+        let mut splitter = Splitter {
+            writer,
+            files: bytes.files,
+            image: missing.image.files,
+        };
         let passed = layer::pass(blob, &mut splitter, self.interrupt);
         passed.map_err(|error| self.failed(error, missing, layer))?;
-        let finished = splitter.0.finish();
+        let finished = splitter.writer.finish();
         let complete = finished.map_err(|source| ImageError::Entry {
             digest: layer.digest.clone(),
             source,
         })?;
+        match is_local {
+            true => task.skipped(),
+            false => task.done(),
+        }
         Ok((staged, complete))
     }
 
@@ -348,5 +360,29 @@ impl Fetcher<'_> {
                 source: Box::new(other),
             },
         }
+    }
+}
+
+/// How a layer is told of.
+fn kind(missing: &Missing<'_>, layer: &Layer, is_local: bool) -> TaskKind {
+    let (digest, index) = (layer.digest.to_string(), missing.index);
+    let of = missing.image.manifest.layers().len();
+    match is_local {
+        true => TaskKind::LayerPresent { digest, index, of },
+        false => TaskKind::FetchLayer { digest, index, of },
+    }
+}
+
+/// What lists say of where a layer comes from.
+fn origin(missing: &Missing<'_>, layer: &Layer) -> LayerOrigin {
+    LayerOrigin {
+        blob_digest: layer.digest.to_string(),
+        blob_size: layer.size,
+        compression: match layer.compression {
+            Compression::None => BlobCompression::None,
+            Compression::Gzip => BlobCompression::Gzip,
+            Compression::Zstd => BlobCompression::Zstd,
+        },
+        diff_id: missing.diff_id.to_string(),
     }
 }

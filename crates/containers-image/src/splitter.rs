@@ -1,19 +1,54 @@
 //! From the archive of a layer to the files of one.
 
-use containers::{EntryProblem, LayerWriter, NodeAttributes, NodeKind};
+use std::fmt;
+use std::fs::File;
+use std::sync::Arc;
+
+use containers::{Elsewhere, EntryProblem, LayerWriter, NodeAttributes, NodeKind};
 use layer::{Entry, EntryKind, Special, Tap, TapContent, TapError};
+use oci::source::ArchiveFiles;
 use ostree_format::Checksum;
 
+/// A store that has files of an image as they are in its layers.
+pub trait FilesOfImage: fmt::Debug + Sync {
+    /// The file that may have the content of an entry, by the path and the size that the archive tells.
+    fn file_of(&self, path: &[u8], size: u64) -> Option<File>;
+}
+
 /// Takes in the archive of a layer.
-pub(crate) struct Splitter(pub(crate) LayerWriter);
+pub(crate) struct Splitter<'a> {
+    pub(crate) writer: LayerWriter,
+    /// What the archive is made of.
+    pub(crate) files: Option<Arc<dyn ArchiveFiles>>,
+    pub(crate) image: Option<&'a dyn FilesOfImage>,
+}
+
+impl Splitter<'_> {
+    /// Another file with the content that comes now.
+    fn elsewhere(&self, entry: &Entry) -> Option<Elsewhere> {
+        if !matches!(entry.kind, EntryKind::File) || entry.size == 0 {
+            return None;
+        }
+        let of_archive = self.files.as_ref().and_then(|files| {
+            let file = files.file_at(self.writer.position())?;
+            let is_content = files.are_contents();
+            Some(Elsewhere { file, is_content })
+        });
+        of_archive.or_else(|| {
+            let file = self.image?.file_of(&entry.path, entry.size)?;
+            let is_content = false;
+            Some(Elsewhere { file, is_content })
+        })
+    }
+}
 
 fn told<T>(result: Result<T, EntryProblem>) -> Result<T, Box<TapError>> {
     result.map_err(TapError::new)
 }
 
-impl Tap for Splitter {
+impl Tap for Splitter<'_> {
     fn header(&mut self, bytes: &[u8]) -> Result<(), Box<TapError>> {
-        told(self.0.bytes(bytes))
+        told(self.writer.bytes(bytes))
     }
 
     fn entry(&mut self, entry: &Entry) -> Result<(), Box<TapError>> {
@@ -28,7 +63,9 @@ impl Tap for Splitter {
             mtime: entry.mtime,
             xattrs: &xattrs,
         };
-        told(self.0.entry(&entry.path, kind(entry), &attributes))
+        let elsewhere = self.elsewhere(entry);
+        let (path, kind) = (&entry.path, kind(entry));
+        told(self.writer.entry(path, kind, &attributes, elsewhere))
     }
 
     fn begin(&mut self, _: TapContent, _: u64) -> Result<(), Box<TapError>> {
@@ -36,15 +73,15 @@ impl Tap for Splitter {
     }
 
     fn content(&mut self, bytes: &[u8]) -> Result<(), Box<TapError>> {
-        told(self.0.content(bytes))
+        told(self.writer.content(bytes))
     }
 
     fn end(&mut self) -> Result<(), Box<TapError>> {
-        told(self.0.end_content())
+        told(self.writer.end_content())
     }
 
     fn padding(&mut self, bytes: &[u8]) -> Result<(), Box<TapError>> {
-        told(self.0.bytes(bytes))
+        told(self.writer.bytes(bytes))
     }
 
     fn stored(&mut self, _: Checksum) {}

@@ -72,6 +72,7 @@ impl Scene {
             manifest: &manifest,
             config: &config,
             names: names.iter().map(ToString::to_string).collect(),
+            files: None,
         };
         let again = BTreeSet::new();
         pull(&session, &[wanted], &again, &Silent, &Interrupt::default())

@@ -21,5 +21,6 @@ pub use id::{ImageId, InvalidId, LayerId};
 pub use session::{NewImage, Staged, StoreSession};
 pub use store::{ContainerStore, Labeler, StoreError, StoredContainerImage};
 pub use write::{
-    BlobCompression, EntryProblem, LayerOrigin, LayerWriter, NodeAttributes, NodeKind, StagedLayer,
+    BlobCompression, Elsewhere, EntryProblem, LayerOrigin, LayerWriter, NodeAttributes, NodeKind,
+    StagedLayer,
 };

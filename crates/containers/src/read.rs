@@ -11,6 +11,7 @@ use serde::de::DeserializeOwned;
 
 mod tar_split;
 
+pub use tar_split::LayerFiles;
 use tar_split::TarSplit;
 
 use crate::session::file_of;
@@ -90,7 +91,10 @@ impl Storages {
         let mut found = Vec::new();
         for path in paths {
             match directory(base, path) {
-                Ok(root) => found.push(Storage::read(root)?),
+                Ok(root) => {
+                    let root = durable::reach_bare(root.as_fd())?;
+                    found.push(Storage::read(root)?);
+                }
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 Err(error) => return Err(error),
             }
@@ -117,6 +121,22 @@ impl Storages {
     /// As [`by_name`](Self::by_name).
     pub fn by_id(&self, id: &str) -> io::Result<Option<StoredImage>> {
         self.find(|image| image.id == id)
+    }
+
+    /// A layer whose archive has this digest, with the algorithm in front.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub fn layer_with(&self, diff_id: &str) -> io::Result<Option<StoredLayer>> {
+        for storage in &self.0 {
+            let mut layers = storage.layers.iter();
+            if let Some(layer) = layers.find(|layer| layer.diff_digest == diff_id)
+                && let Some(opened) = storage.layer(layer)?
+            {
+                return Ok(Some(opened));
+            }
+        }
+        Ok(None)
     }
 
     fn find(&self, is_it: impl Fn(&ListedImage) -> bool) -> io::Result<Option<StoredImage>> {
@@ -236,6 +256,20 @@ impl StoredLayer {
     /// # Errors
     /// It cannot be read. The reader fails when a file of the layer is not there any more, or shorter.
     pub fn archive(&self) -> io::Result<impl io::Read + Send + use<>> {
+        self.tar_split()
+    }
+
+    /// The same, and the files that it is made of while it is read.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn archive_and_files(&self) -> io::Result<(impl io::Read + Send + use<>, LayerFiles)> {
+        let archive = self.tar_split()?;
+        let files = archive.files()?;
+        Ok((archive, files))
+    }
+
+    fn tar_split(&self) -> io::Result<TarSplit> {
         let headers = regular_file(self.storage.as_fd(), &self.headers)?;
         TarSplit::new(headers, self.files.try_clone()?)
     }

@@ -12,10 +12,13 @@ use rustix::fs::FileType;
 use crate::lists::LayerRecord;
 
 mod crc64;
+mod elsewhere;
 mod split;
 mod tree;
 
 use crc64::Crc64;
+use elsewhere::Comparison;
+pub use elsewhere::Elsewhere;
 use split::SplitWriter;
 use tree::{Place, TreeWriter};
 
@@ -103,6 +106,7 @@ pub struct LayerWriter {
     split: SplitWriter,
     current: Option<Current>,
     archive_size: u64,
+    shared: u64,
     uids: BTreeSet<u32>,
     gids: BTreeSet<u32>,
     record: LayerRecord,
@@ -112,6 +116,8 @@ pub struct LayerWriter {
 #[derive(Debug)]
 struct Current {
     file: File,
+    /// Nothing is written as long as another file has the same.
+    comparison: Option<Comparison>,
     place: Place,
     name: Vec<u8>,
     /// The content's checksum, where that is all that the archive needs.
@@ -136,6 +142,7 @@ struct Owned {
 #[derive(Debug)]
 pub struct StagedLayer {
     pub(crate) record: LayerRecord,
+    shared: u64,
 }
 
 /// What is known of a layer before it is there.
@@ -188,6 +195,7 @@ impl LayerWriter {
             split: SplitWriter::new(split),
             current: None,
             archive_size: 0,
+            shared: 0,
             uids: BTreeSet::new(),
             gids: BTreeSet::new(),
             record: LayerRecord {
@@ -210,7 +218,15 @@ impl LayerWriter {
         self.split.bytes(bytes).map_err(EntryProblem::Split)
     }
 
-    /// The entry whose header has passed by.
+    /// Bytes of the archive that have passed by.
+    #[must_use]
+    pub const fn position(&self) -> u64 {
+        self.archive_size
+    }
+
+    /// The entry whose header has passed by. Of a file, `elsewhere` is one that may have the same content; then its bytes are
+    /// shared, if that is possible: cloned where the file system can do that, or else by another name, if it has the very
+    /// attributes of this one or those of a mere content, which become those of this one.
     ///
     /// # Errors
     /// [`EntryProblem`].
@@ -219,6 +235,7 @@ impl LayerWriter {
         path: &[u8],
         kind: NodeKind<'_>,
         attributes: &NodeAttributes<'_>,
+        elsewhere: Option<Elsewhere>,
     ) -> Result<(), EntryProblem> {
         self.split.end_line().map_err(EntryProblem::Split)?;
         let place = Place::new(path)?;
@@ -257,10 +274,12 @@ impl LayerWriter {
                 regions,
             } => {
                 let file = self.tree.file(&place)?;
+                let elsewhere = elsewhere.filter(|_| is_whole);
                 let mut regions = regions.to_vec();
                 regions.reverse();
                 self.current = Some(Current {
                     file,
+                    comparison: elsewhere.and_then(|file| Comparison::begin(file, size)),
                     place,
                     name: path.to_vec(),
                     checksum: is_whole.then(Crc64::new),
@@ -305,8 +324,17 @@ impl LayerWriter {
             let set = current.file.set_len(current.size);
             set.during("set the size of", current.path())?;
         }
+        let (place, file) = (&current.place, &current.file);
         let attributes = current.attributes.borrowed();
-        self.tree.seal(&current.place, &current.file, &attributes)
+        let Some(same) = &current.comparison else {
+            return self.tree.seal(place, file, &attributes);
+        };
+        if self.tree.share(place, file, &same.elsewhere, &attributes)? {
+            self.shared += current.size;
+            return Ok(());
+        }
+        same.copy_to(file).during("write", current.path())?;
+        self.tree.seal(place, file, &attributes)
     }
 
     /// The archive has passed by, and its digest is right.
@@ -321,6 +349,7 @@ impl LayerWriter {
         self.record.gidset = self.gids.into_iter().collect();
         Ok(StagedLayer {
             record: self.record,
+            shared: self.shared,
         })
     }
 }
@@ -332,6 +361,14 @@ impl Current {
 
     /// Of a file with holes, each piece goes where it belongs.
     fn write(&mut self, mut bytes: &[u8]) -> Result<(), EntryProblem> {
+        if let Some(comparison) = &mut self.comparison {
+            if comparison.goes_on(bytes) {
+                return Ok(());
+            }
+            let copied = comparison.copy_to(&self.file);
+            self.comparison = None;
+            copied.during("write", self.path())?;
+        }
         while let Some((offset, length)) = self.regions.pop() {
             let here = usize::try_from(length)
                 .unwrap_or(usize::MAX)
@@ -379,5 +416,11 @@ impl StagedLayer {
     #[must_use]
     pub fn size(&self) -> u64 {
         self.record.diff_size
+    }
+
+    /// Bytes of files that another store has as well, and that stand on disk once.
+    #[must_use]
+    pub const fn shared(&self) -> u64 {
+        self.shared
     }
 }

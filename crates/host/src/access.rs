@@ -60,6 +60,8 @@ pub struct Access {
     pub reads_storage: bool,
     /// The only storage.conf to read.
     pub storage_conf: Option<PathBuf>,
+    /// The physical root whose stores may have layers that need not be fetched; podman's storage may, too, then.
+    pub stores: Option<OwnedFd>,
     /// Spreads retries of many machines over time; any number of this machine's own.
     pub seed: u64,
 }
@@ -135,6 +137,7 @@ impl Access {
         if image.transport == Transport::ContainersStorage && self.reads_storage {
             context.storage = self.storage()?;
         }
+        context.stores = self.local_layers();
         if image.transport != Transport::Registry {
             return Ok(context);
         }
@@ -167,6 +170,7 @@ impl Access {
             lookaside_dir: self.lookaside_dir.clone(),
             proxies: self.proxies.clone(),
             storage_conf: self.storage_conf.clone(),
+            stores: self.stores.as_ref().map(copy).transpose()?,
             ..*self
         })
     }
@@ -384,6 +388,7 @@ mod tests {
             proxies: Proxies::default(),
             reads_storage: false,
             storage_conf: None,
+            stores: None,
             seed: 0,
         }
     }

@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use containers::{ContainerStore, StoreSession};
-use containers_image::WantedImage;
+use containers_image::{Pulled, WantedImage};
 use oci::digest::Digest;
-use oci::manifest::{RawConfig, RawManifest};
+use oci::manifest::{Layer, RawConfig, RawManifest};
 use oci::reference::{ImageReference, OstreeImageReference, Transport};
 use oci::source::{ImageSource, open};
 use ostree_format::Checksum;
@@ -18,6 +18,7 @@ use sysroot::Sysroot;
 use crate::bound_root::{Bound, BoundRoot, parse};
 use crate::bound_store::{BoundPlace, BoundRecord, Shelf};
 use crate::image_explain::enforce;
+use crate::pull::LayerCount;
 use crate::space::{USUAL_RATIO, unpacked};
 use crate::{Access, BoundError};
 
@@ -45,14 +46,16 @@ pub struct BoundPlan {
     pub bytes_needed: u64,
     /// Whether that is an estimate.
     pub estimate: bool,
+    /// Layers that are, or were, new in the store.
+    pub layers: LayerCount,
 }
 
 /// An image whose documents are known.
 pub(crate) struct Resolved {
-    name: String,
-    source: Box<dyn ImageSource>,
-    manifest: RawManifest,
-    config: RawConfig,
+    pub(crate) name: String,
+    pub(crate) source: Box<dyn ImageSource>,
+    pub(crate) manifest: RawManifest,
+    pub(crate) config: RawConfig,
 }
 
 /// Fetch the images that a root binds. All are found, and there is room for them, before any layer is fetched; layers are
@@ -78,7 +81,7 @@ pub fn fetch_bound_images(
     let session = store.begin(now, LOCK_TIMEOUT)?;
     let mut record = BoundRecord::read(&store)?;
     let (digests, wanted) = asked.settle_all(&Shelf::new(&store)?, &record, root)?;
-    let plan = plan(Some(&store), &digests, &wanted)?;
+    let mut plan = plan(Some(&store), &digests, &wanted)?;
     plan.has_room(&store, progress)?;
     let images: Vec<WantedImage<'_>> = wanted.iter().map(Resolved::wanted).collect();
     for one in &wanted {
@@ -87,7 +90,7 @@ pub fn fetch_bound_images(
     if !images.is_empty() {
         let pulled =
             containers_image::pull(&session, &images, &BTreeSet::new(), progress, interrupt);
-        pulled.map_err(|error| BoundError::Fetch(Box::new(error)))?;
+        plan.carried_out(&pulled.map_err(|error| BoundError::Fetch(Box::new(error)))?);
     }
     durable::crash_point("bound:fetched");
     record.set(root, digests);
@@ -260,7 +263,25 @@ impl Resolved {
             manifest: &self.manifest,
             config: &self.config,
             names,
+            files: None,
         }
+    }
+}
+
+impl Resolved {
+    /// Its layers that the store has not, with the digests of their archives.
+    fn missing(&self, store: Option<&ContainerStore>) -> Result<Vec<(&Layer, Digest)>, BoundError> {
+        let fetch = |error| BoundError::Fetch(Box::new(error));
+        let all = self.manifest.layers();
+        let missing = match store {
+            Some(store) => containers_image::missing(store, &self.manifest, &self.config),
+            None => Ok((0..all.len()).collect()),
+        };
+        let diff_ids = self.config.diff_ids(&self.manifest);
+        let diff_ids = diff_ids.map_err(|error| fetch(error.into()))?;
+        let missing = missing.map_err(fetch)?.into_iter();
+        let found = missing.filter_map(|index| all.get(index).zip(diff_ids.get(index).cloned()));
+        Ok(found.collect())
     }
 }
 
@@ -269,16 +290,17 @@ pub(crate) fn plan(
     digests: &BTreeMap<String, String>,
     wanted: &[Resolved],
 ) -> Result<BoundPlan, BoundError> {
-    let mut layers = BTreeMap::new();
+    let (mut layers, mut local) = (BTreeMap::new(), BTreeSet::new());
     for one in wanted {
-        let all = one.manifest.layers();
-        let missing =
-            store.map(|store| containers_image::missing(store, &one.manifest, &one.config));
-        let missing = missing.unwrap_or_else(|| Ok((0..all.len()).collect()));
-        let missing = missing.map_err(|error| BoundError::Fetch(Box::new(error)))?;
-        let missing = missing.into_iter().filter_map(|index| all.get(index));
-        layers.extend(missing.map(|layer| (layer.digest.to_string(), layer)));
+        for (layer, diff_id) in one.missing(store)? {
+            if !one.source.local_layers(&diff_id).is_empty() {
+                local.insert(layer.digest.to_string());
+            }
+            layers.insert(layer.digest.to_string(), layer);
+        }
     }
+    let to_fetch = layers.iter().filter(|(digest, _)| !local.contains(*digest));
+    let bytes_to_fetch = to_fetch.map(|(_, layer)| layer.size).sum();
     let sum = unpacked(layers.values().copied(), || USUAL_RATIO);
     let images = digests.iter().map(|(image, digest)| BoundImageStatus {
         image: image.clone(),
@@ -286,13 +308,28 @@ pub(crate) fn plan(
     });
     Ok(BoundPlan {
         images: images.collect(),
-        bytes_to_fetch: layers.values().map(|layer| layer.size).sum(),
+        bytes_to_fetch,
         bytes_needed: sum.likely,
         estimate: sum.estimate,
+        layers: LayerCount {
+            total: layers.len(),
+            fetched: layers.len() - local.len(),
+            local: Some(local.len()),
+        },
     })
 }
 
 impl BoundPlan {
+    /// What was planned was done, and this is what it was.
+    pub(crate) fn carried_out(&mut self, pulled: &Pulled) {
+        self.bytes_to_fetch = pulled.bytes;
+        self.layers = LayerCount {
+            total: pulled.layers,
+            fetched: pulled.fetched,
+            local: Some(pulled.layers.saturating_sub(pulled.fetched)),
+        };
+    }
+
     /// Nothing when nothing is bound.
     pub(crate) fn unless_empty(self) -> Option<Self> {
         (!self.images.is_empty()).then_some(self)

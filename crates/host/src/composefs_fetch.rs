@@ -49,7 +49,7 @@ pub(crate) fn fetch(
     if job.options.from_downloaded {
         let stored = composefs_image::find(store, &name)?;
         check_label(&stored, image)?;
-        return made(store, &stored, 0, 0);
+        return made(store, &stored, (0, 0), 0);
     }
     let choices = ComposefsPullOptions {
         name: Some(name),
@@ -61,13 +61,14 @@ pub(crate) fn fetch(
     let pulled = composefs_pull_if(store, image, access, &choices, progress, interrupt, agree)?;
     let stored = composefs_image::find(store, &pulled.stored.manifest.to_string())?;
     check_label(&stored, image)?;
-    made(store, &stored, pulled.layers_fetched, pulled.bytes_fetched)
+    let layers = (pulled.layers_fetched, pulled.layers_local);
+    made(store, &stored, layers, pulled.bytes_fetched)
 }
 
 pub(crate) fn made(
     store: &Store,
     stored: &StoredImage,
-    layers_fetched: usize,
+    (fetched, local): (usize, usize),
     bytes_fetched: u64,
 ) -> Result<Made, ChangeError> {
     let image = |kind| {
@@ -84,7 +85,8 @@ pub(crate) fn made(
             root: root.to_string(),
             layers: LayerCount {
                 total: stored.layers.len(),
-                fetched: layers_fetched,
+                fetched,
+                local: Some(local),
             },
             bytes_fetched,
         },
@@ -126,6 +128,7 @@ pub(crate) fn check(
     let layers = LayerCount {
         total: all.len(),
         fetched: new.len(),
+        local: None,
     };
     let stored = deployed.and_then(|digest| digest.parse().ok());
     let digest = found.manifest.digest();

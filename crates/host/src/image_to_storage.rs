@@ -4,20 +4,22 @@ use std::collections::BTreeSet;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::{Path, PathBuf};
 
-use containers::config::OVERLAY;
-use containers::{ContainerStore, StoreError};
-use containers_image::{ImageError, WantedImage};
+use composefs::Store;
+use containers::config::{Config, OVERLAY};
+use containers::{ContainerStore, Labeler, StoreError};
+use containers_image::{FilesOfImage, ImageError, Pulled, WantedImage};
 use durable::IoContext as _;
 use error_class::{Classified, ErrorClass};
-use image::{ExportToOCIOpts, WrittenImage};
+use image::ExportToOCIOpts;
 use oci::reference::ImageReference;
-use oci::source::{Error as SourceError, open};
+use oci::source::{Error as SourceError, open, open_here};
 use ostree::Repo;
 use progress::{Interrupt, Progress};
 use rustix::fs::{Mode, OFlags};
 
 use crate::bound_images::LOCK_TIMEOUT;
 use crate::bound_root::{full_name, labeler};
+use crate::files_of_commit::FilesOfCommit;
 use crate::{Access, AccessError, BoundError, ContainerError, image_export};
 
 /// Why podman was not given an image.
@@ -61,55 +63,136 @@ impl Classified for ToStorageError {
     }
 }
 
-/// Give podman a stored image by this name, on the way through an OCI directory. Whether podman's storage is one that is
-/// written here; if not, the image is in the directory only.
-///
-/// # Errors
-/// [`ToStorageError`]; podman has the name as before then.
-#[expect(
-    clippy::too_many_arguments,
-    reason = "two places, two names, and what all take"
-)]
-pub fn copy_to_storage(
-    repo: &Repo,
-    source: &ImageReference,
-    scratch: &ImageReference,
-    name: &str,
-    access: &Access,
-    now: u64,
-    progress: &dyn Progress,
-    interrupt: &Interrupt,
-) -> Result<(WrittenImage, bool), ToStorageError> {
-    let options = ExportToOCIOpts::default();
-    let written = image_export(repo, source, scratch, access, &options, progress, interrupt)?;
-    let config = match access.reads_storage {
-        true => access.storage()?.filter(|config| config.driver == OVERLAY),
-        false => None,
-    };
-    let Some(config) = config else {
-        return Ok((written, false));
-    };
-    let name = full_name(name).map_err(Box::new)?;
-    let context = access.context(scratch, interrupt)?;
-    let copy = open(scratch, &context).map_err(Box::new)?;
-    let manifest = copy.manifest().map_err(Box::new)?.manifest;
-    let documents = copy.config(&manifest).map_err(Box::new)?;
-    // Labels are those of the system that the image is, which may be the one that runs.
-    let policy = image::query_image(repo, source).ok().flatten();
-    let policy =
-        policy.and_then(|state| image::policy_of_commit(repo, &state.merge_commit).ok()?);
-    let store = open_storage(access, &config.graph_root)?.labelled(policy.map(labeler));
-    let session = store.begin(now, LOCK_TIMEOUT)?;
-    let wanted = [WantedImage {
-        source: copy.as_ref(),
-        manifest: &manifest,
-        config: &documents,
-        names: vec![name],
-    }];
-    let none = BTreeSet::new();
-    let pulled = containers_image::pull(&session, &wanted, &none, progress, interrupt);
-    pulled.map_err(Box::new)?;
-    Ok((written, true))
+/// How podman is given an image: by which name, and where its storage is.
+#[derive(Clone, Copy)]
+#[expect(missing_debug_implementations, reason = "who is told has no form")]
+#[expect(clippy::exhaustive_structs, reason = "what all ways to do it need")]
+pub struct ForPodman<'a> {
+    /// The name that the image has then.
+    pub name: &'a str,
+    /// Where podman's storage is.
+    pub access: &'a Access,
+    /// Seconds since 1970.
+    pub now: u64,
+    /// Who is told.
+    pub progress: &'a dyn Progress,
+    /// What stops it.
+    pub interrupt: &'a Interrupt,
+}
+
+/// What podman was given.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct GivenToPodman {
+    /// The digest of its manifest.
+    pub digest: String,
+    /// What was done to podman's storage; nothing when that is one that is not written here.
+    pub stored: Option<Pulled>,
+}
+
+impl ForPodman<'_> {
+    /// Give podman an image of the repository of commits, on the way through the OCI directory `scratch`. Where podman's
+    /// storage is none that is written here, it is in the directory only.
+    ///
+    /// # Errors
+    /// [`ToStorageError`]; podman has the name as before then.
+    pub fn give_commit(
+        &self,
+        repo: &Repo,
+        source: &ImageReference,
+        scratch: &ImageReference,
+    ) -> Result<GivenToPodman, ToStorageError> {
+        let (access, options) = (self.access, ExportToOCIOpts::default());
+        let (progress, interrupt) = (self.progress, self.interrupt);
+        let written = image_export(repo, source, scratch, access, &options, progress, interrupt)?;
+        let digest = written.digest;
+        let Some(config) = self.storage()? else {
+            let stored = None;
+            return Ok(GivenToPodman { digest, stored });
+        };
+        let context = access.context(scratch, interrupt)?;
+        let copy = open(scratch, &context).map_err(Box::new)?;
+        let manifest = copy.manifest().map_err(Box::new)?.manifest;
+        let documents = copy.config(&manifest).map_err(Box::new)?;
+        let commit = image::query_image(repo, source).ok().flatten();
+        let files = commit.and_then(|image| FilesOfCommit::new(repo, image.merge_commit));
+        let wanted = WantedImage {
+            source: copy.as_ref(),
+            manifest: &manifest,
+            config: &documents,
+            names: Vec::new(),
+            files: files.as_ref().map(|files| -> &dyn FilesOfImage { files }),
+        };
+        let stored = Some(self.store(&config, wanted, labels(repo, source))?);
+        Ok(GivenToPodman { digest, stored })
+    }
+
+    /// Give podman an image of the composefs repository, layer for layer as it was fetched; nothing when it is not there, or
+    /// podman's storage is none that is written here. Labels are those that the policy of the same image in `repo` has.
+    ///
+    /// # Errors
+    /// [`ToStorageError`]; podman has the name as before then.
+    pub fn give_composefs(
+        &self,
+        store: &Store,
+        repo: Option<&Repo>,
+        source: &ImageReference,
+    ) -> Result<Option<GivenToPodman>, ToStorageError> {
+        let state = repo.and_then(|repo| image::query_image(repo, source).ok()?);
+        // The name may stand for another image there.
+        let digest = state.map(|state| state.manifest_digest.to_string());
+        let name = digest.unwrap_or_else(|| source.to_string());
+        let found = composefs_image::find(store, &name).ok();
+        let Some((image, config)) = found.zip(self.storage()?) else {
+            return Ok(None);
+        };
+        let context = self.access.context(source, self.interrupt)?;
+        let here = open_here(source, &context);
+        let wanted = WantedImage {
+            source: here.as_ref(),
+            manifest: &image.manifest,
+            config: &image.config,
+            names: Vec::new(),
+            files: None,
+        };
+        let labels = repo.and_then(|repo| labels(repo, source));
+        Ok(Some(GivenToPodman {
+            digest: image.manifest.digest().to_string(),
+            stored: Some(self.store(&config, wanted, labels)?),
+        }))
+    }
+
+    /// podman's storage, where that is one that is written here.
+    fn storage(&self) -> Result<Option<Config>, ToStorageError> {
+        if !self.access.reads_storage {
+            return Ok(None);
+        }
+        let config = self.access.storage()?;
+        Ok(config.filter(|config| config.driver == OVERLAY))
+    }
+
+    fn store(
+        &self,
+        config: &Config,
+        wanted: WantedImage<'_>,
+        labels: Option<Labeler>,
+    ) -> Result<Pulled, ToStorageError> {
+        let names = vec![full_name(self.name).map_err(Box::new)?];
+        let store = open_storage(self.access, &config.graph_root)?.labelled(labels);
+        let session = store.begin(self.now, LOCK_TIMEOUT)?;
+        let wanted = [WantedImage { names, ..wanted }];
+        let none = BTreeSet::new();
+        let (progress, interrupt) = (self.progress, self.interrupt);
+        let pulled = containers_image::pull(&session, &wanted, &none, progress, interrupt);
+        Ok(pulled.map_err(Box::new)?)
+    }
+}
+
+/// Labels are those of the system that the image is, which may be the one that runs.
+fn labels(repo: &Repo, source: &ImageReference) -> Option<Labeler> {
+    let state = image::query_image(repo, source).ok().flatten()?;
+    let policy = image::policy_of_commit(repo, &state.merge_commit).ok()?;
+    policy.map(labeler)
 }
 
 /// The storage in a directory, which is made when it is not there.

@@ -91,12 +91,26 @@ pub struct Pulled {
 }
 
 /// The layers of an image.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct LayerCount {
     /// How many there are.
     pub total: usize,
     /// How many of them were fetched, or would have to be.
     pub fetched: usize,
+    /// How many of them came from another store of this machine; nothing where that is not known yet.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub local: Option<usize>,
+}
+
+impl LayerCount {
+    /// How many were fetched, and how many were on this machine.
+    #[must_use]
+    pub fn words(&self) -> String {
+        match self.local {
+            None | Some(0) => format!("{} fetched", self.fetched),
+            Some(local) => format!("{} fetched, {local} from this machine", self.fetched),
+        }
+    }
 }
 
 /// Whether a pull would change anything (`docs/image-check.schema.json`).
@@ -441,7 +455,7 @@ pub(crate) fn already_present(
     stored_as: Option<ImageReference>,
     state: &LayeredImageState,
 ) -> Pulled {
-    let imported = (0, 0, BTreeMap::new());
+    let imported = ((0, 0), 0, BTreeMap::new());
     describe(image, stored_as, state, false, imported)
 }
 
@@ -451,19 +465,22 @@ fn fetched(
     imported: Imported,
 ) -> Pulled {
     let what = (
-        imported.layers_fetched,
+        (imported.layers_fetched, imported.layers_local),
         imported.bytes_fetched,
         imported.filtered,
     );
     describe(image, stored_as, &imported.state, true, what)
 }
 
+/// Layers that were fetched and that came from other stores, bytes that were fetched, and what was not kept.
+type Imports = ((usize, usize), u64, BTreeMap<String, BTreeMap<String, u32>>);
+
 fn describe(
     image: &OstreeImageReference,
     stored_as: Option<ImageReference>,
     state: &LayeredImageState,
     changed: bool,
-    (fetched, bytes_fetched, filtered): (usize, u64, BTreeMap<String, BTreeMap<String, u32>>),
+    ((fetched, local), bytes_fetched, filtered): Imports,
 ) -> Pulled {
     Pulled {
         schema: "bootroot.image-pull/1",
@@ -477,6 +494,7 @@ fn describe(
         layers: LayerCount {
             total: state.manifest.layers().len(),
             fetched,
+            local: Some(local),
         },
         bytes_fetched,
         filtered,
@@ -495,6 +513,7 @@ fn up_to_date(image: &OstreeImageReference, state: &LayeredImageState) -> Check 
         layers: LayerCount {
             total: state.manifest.layers().len(),
             fetched: 0,
+            local: None,
         },
         bytes_to_fetch: 0,
     }
@@ -515,6 +534,7 @@ fn available(image: &OstreeImageReference, plan: &ImportPlan) -> Check {
         layers: LayerCount {
             total: plan.layers.len(),
             fetched: plan.to_fetch().count(),
+            local: None,
         },
         bytes_to_fetch: plan.bytes_to_fetch(),
     }

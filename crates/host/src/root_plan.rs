@@ -46,7 +46,7 @@ impl BootedComposefs {
                 }
             }
         };
-        let made = made(store, &found, 0, 0)?;
+        let made = made(store, &found, (0, 0), 0)?;
         let mut upgraded = Upgraded::nothing(wanted.follows);
         upgraded.root = Some(made.fetched.clone());
         if let Some(held) = self.is_next(&made.root, wanted.follows)? {
@@ -122,6 +122,7 @@ impl BootedComposefs {
             layers: LayerCount {
                 total: layers.len(),
                 fetched: missing.len(),
+                local: None,
             },
             bytes_to_fetch: missing.iter().map(|layer| layer.size).sum(),
             space: vec![root, boot_space(boot, true)],

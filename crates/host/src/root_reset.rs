@@ -87,11 +87,13 @@ impl BootedComposefs {
         match (&options.image, digest) {
             (None, Some(digest)) => {
                 let stored = composefs_image::find(store, &digest)?;
-                Ok(Some(made(store, &stored, 0, 0)?))
+                Ok(Some(made(store, &stored, (0, 0), 0)?))
             }
             _ if options.dry_run => {
                 let stored = composefs_image::find(store, &image.imgref.to_string()).ok();
-                stored.map(|stored| made(store, &stored, 0, 0)).transpose()
+                stored
+                    .map(|stored| made(store, &stored, (0, 0), 0))
+                    .transpose()
             }
             _ => {
                 let agree = |documents: &_| self.require_space(store, documents, job).map(drop);

@@ -3,18 +3,22 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use containers_image::{FilesOfImage, WantedImage};
 use error_class::{Classified, ErrorClass};
 use image::{QueryError, query_image_commit};
 use oci::digest::Digest;
-use oci::reference::{OstreeImageReference, Transport};
+use oci::reference::{ImageReference, OstreeImageReference, Transport};
+use oci::source::open;
+use ostree_format::Checksum;
 use progress::{Interrupt, Progress};
 use sysroot::{LoadError, Sysroot};
 
-use crate::bound_images::{Asked, LOCK_TIMEOUT, plan};
-use crate::bound_root::{Bound, BoundRoot, full_name, parse};
+use crate::bound_images::{Asked, LOCK_TIMEOUT, Resolved, plan};
+use crate::bound_root::{Bound, full_name, parse};
 use crate::bound_store::{BoundPlace, BoundRecord};
+use crate::files_of_commit::FilesOfCommit;
 use crate::upgrade::image_of;
-use crate::{Access, BoundError, BoundPlan, ChangeError};
+use crate::{Access, BoundError, BoundPlan, ChangeError, composefs_store};
 
 /// The system's image is not in the store of bound images.
 #[derive(Debug, thiserror::Error)]
@@ -73,23 +77,16 @@ pub fn set_unified(
     let name = registry_name(&image)?.ok_or_else(|| UnifyError::NoRegistry(Box::new(image)))?;
     let commit = &deployment.id.commit;
     let stored = query_image_commit(sysroot.repo(), commit).map_err(Box::new)?;
-    let root = crate::bound_images::labelled(sysroot, commit)?;
     let asked = Asked::new(access, now, progress, interrupt);
-    let digest = &stored.manifest_digest;
-    Ok(fetch_image(
-        BoundPlace::of(sysroot),
-        &root,
-        &name,
-        digest,
-        &asked,
-    )?)
+    let image = (commit, &stored.manifest_digest);
+    Ok(fetch_image(sysroot, &name, image, &asked)?)
 }
 
 /// As [`set_unified`] for a newer image, if the store has the one before.
 pub(crate) fn keep_unified(
     sysroot: &Sysroot,
     image: &OstreeImageReference,
-    (commit, digest): (&ostree_format::Checksum, &Digest),
+    (commit, digest): (&Checksum, &Digest),
     asked: &Asked<'_>,
 ) -> Result<(), BoundError> {
     let place = BoundPlace::of(sysroot);
@@ -99,8 +96,7 @@ pub(crate) fn keep_unified(
     if !BoundRecord::read(&store)?.has_name(&name) {
         return Ok(());
     }
-    let root = crate::bound_images::labelled(sysroot, commit)?;
-    fetch_image(place, &root, &name, digest, asked).map(drop)
+    fetch_image(sysroot, &name, (commit, digest), asked).map(drop)
 }
 
 /// The name that podman has an image of a registry by.
@@ -110,31 +106,71 @@ fn registry_name(image: &OstreeImageReference) -> Result<Option<String>, BoundEr
 }
 
 fn fetch_image(
-    place: BoundPlace<'_>,
-    root: &BoundRoot,
+    sysroot: &Sysroot,
     name: &str,
-    digest: &Digest,
+    (commit, digest): (&Checksum, &Digest),
     asked: &Asked<'_>,
 ) -> Result<BoundPlan, BoundError> {
-    let found = asked.resolve(&Bound {
-        name: parse(name)?.pinned(digest).to_string(),
-        auth_file: None,
-    })?;
-    let store = place.make()?.labelled(root.labeler.clone());
+    let pinned = parse(name)?.pinned(digest).to_string();
+    let found = match stored(sysroot, &pinned, (commit, digest), asked)? {
+        Some(found) => found,
+        None => asked.resolve(&Bound {
+            name: pinned,
+            auth_file: None,
+        })?,
+    };
+    let root = crate::bound_images::labelled(sysroot, commit)?;
+    let store = BoundPlace::of(sysroot)
+        .make()?
+        .labelled(root.labeler.clone());
     let session = store.begin(asked.now, LOCK_TIMEOUT)?;
     let digests = BTreeMap::from([(name.to_owned(), digest.to_string())]);
     let found = [found];
-    let plan = plan(Some(&store), &digests, &found)?;
+    let mut plan = plan(Some(&store), &digests, &found)?;
     plan.has_room(&store, asked.progress)?;
-    let wanted: Vec<_> = found
-        .iter()
-        .map(|found| found.wanted_as(vec![name.to_owned()]))
-        .collect();
-    let none = BTreeSet::new();
+    let files = FilesOfCommit::new(sysroot.repo(), *commit);
+    let wanted = found.iter().map(|found| WantedImage {
+        files: files.as_ref().map(|files| -> &dyn FilesOfImage { files }),
+        ..found.wanted_as(vec![name.to_owned()])
+    });
+    let (wanted, none) = (wanted.collect::<Vec<_>>(), BTreeSet::new());
     let pulled = containers_image::pull(&session, &wanted, &none, asked.progress, asked.interrupt);
-    pulled.map_err(|error| BoundError::Fetch(Box::new(error)))?;
+    plan.carried_out(&pulled.map_err(|error| BoundError::Fetch(Box::new(error)))?);
     let mut record = BoundRecord::read(&store)?;
-    record.set(root, digests);
+    record.set(&root, digests);
     record.write(&store)?;
     Ok(plan)
+}
+
+/// The image, whose documents another store has: no registry is asked for what is deployed, unless layers are missing. Who
+/// vouches for it was asked when it was pulled.
+fn stored(
+    sysroot: &Sysroot,
+    name: &str,
+    (commit, digest): (&Checksum, &Digest),
+    asked: &Asked<'_>,
+) -> Result<Option<Resolved>, BoundError> {
+    let composefs = composefs_store(sysroot.dir()).ok().flatten();
+    let image = composefs.and_then(|store| composefs_image::find(&store, &digest.to_string()).ok());
+    let documents = match image {
+        Some(image) => Some((image.manifest, image.config)),
+        None => image::stored_documents(sysroot.repo(), commit)
+            .ok()
+            .flatten(),
+    };
+    let Some((manifest, config)) = documents else {
+        return Ok(None);
+    };
+    let reference = ImageReference::new(Transport::Registry, name.to_owned());
+    let context = asked.access.context(&reference, asked.interrupt)?;
+    let source = open(&reference, &context).map_err(|source| BoundError::Resolve {
+        image: name.to_owned(),
+        source: Box::new(source),
+    })?;
+    Ok(Some(Resolved {
+        name: name.to_owned(),
+        source,
+        manifest,
+        config,
+    }))
 }

@@ -101,6 +101,7 @@ impl UpgradePlan {
             layers: LayerCount {
                 total: layers.len(),
                 fetched: plan.to_fetch().count(),
+                local: None,
             },
             bytes_to_fetch: plan.bytes_to_fetch(),
             space: file_systems(sysroot, root, like_before, true)?,
@@ -140,6 +141,7 @@ impl UpgradePlan {
             layers: LayerCount {
                 total: stored.manifest.layers().len(),
                 fetched: 0,
+                local: None,
             },
             bytes_to_fetch: 0,
             space: file_systems(sysroot, root, plan.space, false)?,

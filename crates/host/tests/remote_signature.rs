@@ -35,6 +35,7 @@ fn access() -> Access {
         proxies: Proxies::default(),
         reads_storage: false,
         storage_conf: None,
+        stores: None,
         seed: 0,
     }
 }

@@ -1,8 +1,7 @@
 //! Fetching one layer: from its blob to a commit.
 
 use layer::{Companion, LayerBlob, LayerError, PathPolicy, Tap, TreeOptions};
-use oci::digest::DigestReader;
-use oci::source::{Error as SourceError, ImageSource, fetch_part};
+use oci::source::{Error as SourceError, ImageSource, LayerBytes, LayerOrigin, fetch_layer};
 use oci::spec::Descriptor;
 use ostree::{Expect, Repo, Transaction, TransactionOptions};
 use ostree_format::Checksum;
@@ -37,6 +36,8 @@ pub(crate) struct Fetched {
     /// Entries that were not kept, by top-level directory.
     pub(crate) filtered: std::collections::BTreeMap<String, u32>,
     pub(crate) stats: ostree::Stats,
+    /// Where it came from.
+    pub(crate) origin: LayerOrigin,
 }
 
 impl Fetcher<'_> {
@@ -50,13 +51,15 @@ impl Fetcher<'_> {
         policy: Option<&file_contexts::Policy>,
     ) -> Result<Fetched, ImportError> {
         let descriptor = self.descriptors.get(index).ok_or(ImportError::Planless)?;
-        fetch_part(self.source, descriptor, || {
-            self.fetch_once(index, layer, paths, policy)
-        })
+        let tell = |text: &str| self.progress.note(text);
+        let take_in = |bytes: LayerBytes<'_>| self.take_in(bytes, index, layer, paths, policy);
+        let fetched = fetch_layer(self.source, descriptor, &layer.diff_id, &tell, take_in);
+        fetched.map(|(fetched, origin)| Fetched { origin, ..fetched })
     }
 
-    fn fetch_once(
+    fn take_in(
         &self,
+        bytes: LayerBytes<'_>,
         index: usize,
         layer: &LayerState,
         paths: PathPolicy,
@@ -73,8 +76,10 @@ impl Fetcher<'_> {
             .as_deref_mut()
             .map(|beside| -> &mut dyn Tap { beside });
         let fetched = match layer.role {
-            LayerRole::Derived => self.tree_layer(&txn, index, layer, tap, paths, policy)?,
-            LayerRole::Chunk | LayerRole::Commit => self.object_layer(&txn, index, layer, tap)?,
+            LayerRole::Derived => self.tree_layer(&txn, bytes, index, layer, tap, paths, policy)?,
+            LayerRole::Chunk | LayerRole::Commit => {
+                self.object_layer(&txn, bytes, index, layer, tap)?
+            }
         };
         let refspec = Refspec::local(ref_for_digest(&layer.digest)?);
         txn.set_ref(refspec, Expect::Any, Some(fetched.commit));
@@ -85,9 +90,14 @@ impl Fetcher<'_> {
         Ok(Fetched { stats, ..fetched })
     }
 
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "a layer, and all that it depends on"
+    )]
     fn tree_layer(
         &self,
         txn: &Transaction<'_>,
+        bytes: LayerBytes<'_>,
         index: usize,
         layer: &LayerState,
         tap: Option<&mut dyn Tap>,
@@ -101,7 +111,7 @@ impl Fetcher<'_> {
             .as_ref()
             .map(|labeler| labeler as layer::Labeler<'_>);
         let options = TreeOptions { paths, labeler };
-        let imported = self.streamed(index, layer, |blob| {
+        let imported = self.streamed(bytes, index, layer, |blob| {
             layer::import_tree(txn, blob, options, tap, &self.stop)
         })?;
         let stored = StoredLayer {
@@ -115,17 +125,19 @@ impl Fetcher<'_> {
             tree: Some(stored),
             filtered,
             stats: ostree::Stats::default(),
+            origin: LayerOrigin::Fetched,
         })
     }
 
     fn object_layer(
         &self,
         txn: &Transaction<'_>,
+        bytes: LayerBytes<'_>,
         index: usize,
         layer: &LayerState,
         tap: Option<&mut dyn Tap>,
     ) -> Result<Fetched, ImportError> {
-        let set = self.streamed(index, layer, |blob| match layer.role {
+        let set = self.streamed(bytes, index, layer, |blob| match layer.role {
             LayerRole::Commit => layer::import_commit_objects(txn, blob, tap, &self.stop),
             _ => layer::import_object_set(txn, blob, tap, &self.stop),
         })?;
@@ -139,35 +151,33 @@ impl Fetcher<'_> {
             tree: None,
             filtered,
             stats,
+            origin: LayerOrigin::Fetched,
         })
     }
 
-    /// Open the blob and let `import` read it, verified, counted and interruptible.
+    /// Let `import` read the bytes, counted and interruptible.
     fn streamed<T>(
         &self,
+        bytes: LayerBytes<'_>,
         index: usize,
         layer: &LayerState,
         import: impl FnOnce(LayerBlob<'_>) -> Result<T, LayerError>,
     ) -> Result<T, ImportError> {
-        let kind = TaskKind::FetchLayer {
-            digest: layer.digest.to_string(),
-            index,
-            of: self.descriptors.len(),
+        let is_local = bytes.files.is_some();
+        let (digest, of) = (layer.digest.to_string(), self.descriptors.len());
+        let kind = match is_local {
+            true => TaskKind::LayerPresent { digest, index, of },
+            false => TaskKind::FetchLayer { digest, index, of },
         };
         let task = Task::begin(self.progress, kind, Some(layer.size));
         let failed = |source| ImportError::layer(&layer.digest, source);
-        let descriptor = self.descriptors.get(index).ok_or(ImportError::Planless)?;
-        let raw = self
-            .source
-            .open_blob(descriptor, 0)
-            .map_err(|e| ImportError::Source(Box::new(e)))?;
-        let verified = DigestReader::new(raw, layer.digest.clone(), layer.size);
-        let bytes = self
-            .interrupt
-            .reader(self.stop.reader(task.reader(verified)));
+        let stoppable = |reader| self.interrupt.reader(self.stop.reader(reader));
         let blob = LayerBlob {
-            bytes: Box::new(bytes),
-            size: layer.size,
+            bytes: match is_local {
+                true => Box::new(stoppable(bytes.bytes)),
+                false => Box::new(stoppable(Box::new(task.reader(bytes.bytes)))),
+            },
+            size: bytes.size,
             diff_id: sha256_of(&layer.diff_id),
         };
         let result = import(blob).map_err(|error| match error {
@@ -177,7 +187,10 @@ impl Fetcher<'_> {
             ),
             other => failed(other),
         })?;
-        task.done();
+        match is_local {
+            true => task.skipped(),
+            false => task.done(),
+        }
         Ok(result)
     }
 }

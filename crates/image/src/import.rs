@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use error_class::{Classified as _, ErrorClass};
 use file_contexts::Policy;
 use layer::{Companion, PathPolicy};
-use oci::source::ImageSource;
+use oci::source::{ImageSource, LayerOrigin};
 use ostree::{Repo, Stats, Tree, WriteError};
 use ostree_format::Checksum;
 use progress::{Interrupt, Progress, Task, TaskKind};
@@ -29,6 +29,8 @@ pub struct Imported {
     pub state: LayeredImageState,
     /// Layers that were fetched.
     pub layers_fetched: usize,
+    /// Layers that came from another store of this machine.
+    pub layers_local: usize,
     /// Compressed bytes that were fetched.
     pub bytes_fetched: u64,
     /// What was written, over all layers and the merge.
@@ -88,6 +90,7 @@ impl ImportPlan {
         Ok(Imported {
             state: query_image_commit(repo, &commit)?,
             layers_fetched: done.layers_fetched,
+            layers_local: done.layers_local,
             bytes_fetched: done.bytes_fetched,
             stats: done.stats,
             filtered: done.filtered,
@@ -136,6 +139,7 @@ pub(crate) struct Outcome {
     /// Trees of layers that were fetched just now.
     pub(crate) trees: HashMap<usize, StoredLayer>,
     layers_fetched: usize,
+    layers_local: usize,
     bytes_fetched: u64,
     pub(crate) stats: Stats,
     filtered: BTreeMap<String, BTreeMap<String, u32>>,
@@ -147,6 +151,7 @@ impl Outcome {
             commits: plan.layers.iter().map(|layer| layer.commit).collect(),
             trees: HashMap::new(),
             layers_fetched: 0,
+            layers_local: 0,
             bytes_fetched: 0,
             stats: Stats::default(),
             filtered: BTreeMap::new(),
@@ -324,8 +329,13 @@ impl<'a> Import<'a> {
         let Some(layer) = self.plan.layers.get(index) else {
             return;
         };
-        self.done.layers_fetched += 1;
-        self.done.bytes_fetched += layer.size;
+        match fetched.origin {
+            LayerOrigin::Local => self.done.layers_local += 1,
+            LayerOrigin::Fetched => {
+                self.done.layers_fetched += 1;
+                self.done.bytes_fetched += layer.size;
+            }
+        }
         self.done.stats.add(&fetched.stats);
         self.done
             .filtered

@@ -61,7 +61,9 @@ pub use manifest_diff::{LayerTotal, ManifestDiff};
 pub use merge::MergeError;
 pub use options::ImportOptions;
 pub use plan::{ImportPlan, LayerState, PlanError, Prepared, prepare, prepare_beside};
-pub use query::{LayeredImageState, QueryError, query_image, query_image_commit, version_of};
+pub use query::{
+    LayeredImageState, QueryError, query_image, query_image_commit, stored_documents, version_of,
+};
 pub use refs::{RefNameError, ref_for_digest, ref_for_image};
 pub use unencapsulate::{UnencapsulateError, Unencapsulated, unencapsulate};
 pub use verdict::{record_verdict, recorded_verdict};

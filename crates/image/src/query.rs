@@ -2,6 +2,7 @@
 
 use error_class::{Classified, ErrorClass};
 use oci::digest::Digest;
+use oci::manifest::{Document, Manifest, RawConfig, RawManifest};
 use oci::reference::ImageReference;
 use oci::spec::{ImageConfiguration, ImageManifest};
 use ostree::{ReadError, RefError, Repo};
@@ -197,4 +198,31 @@ fn parse<T: serde::de::DeserializeOwned>(
         key,
         reason: error.to_string(),
     })
+}
+
+/// The documents of the image that a merge commit is, byte for byte; `None` when they are kept in another form than they
+/// were fetched in, which has another digest.
+///
+/// # Errors
+/// [`QueryError`].
+pub fn stored_documents(
+    repo: &Repo,
+    checksum: &Checksum,
+) -> Result<Option<(RawManifest, RawConfig)>, QueryError> {
+    let commit = repo.load_commit(checksum)?;
+    let (digest, _) = manifest_of(checksum, &commit)?;
+    let manifest = text(checksum, &commit, META_MANIFEST)?.as_bytes().to_vec();
+    let config = text(checksum, &commit, META_CONFIG)?.as_bytes().to_vec();
+    let Ok(document) = Document::pinned(manifest, None, &digest) else {
+        return Ok(None);
+    };
+    let Ok(Manifest::Image(manifest)) = document.parse() else {
+        return Ok(None);
+    };
+    let wanted = manifest.manifest().config().digest().to_string().parse();
+    let config = wanted.ok().and_then(|wanted: Digest| {
+        let is_it = Digest::of(wanted.algorithm(), &config) == wanted;
+        is_it.then(|| RawConfig::from_bytes(wanted, config).ok())?
+    });
+    Ok(config.map(|config| (*manifest, config)))
 }

@@ -14,6 +14,7 @@ use crate::platform::Platform;
 use crate::proxies::Proxies;
 use crate::registries::Registries;
 use crate::registry::CaRoots;
+use crate::source::LocalLayers;
 
 /// Everything from outside that fetching an image depends on. Cloning is cheap.
 #[derive(Debug, Clone)]
@@ -48,6 +49,8 @@ pub struct Context {
     pub scratch: Option<Arc<OwnedFd>>,
     /// The storage of podman and its kin, if it may be read at once; without, `skopeo` reads it.
     pub storage: Option<containers::config::Config>,
+    /// Stores of this machine whose layers need not be fetched, the one before the other.
+    pub stores: Vec<Arc<dyn LocalLayers>>,
     /// Stops waiting and fetching once it is raised.
     pub interrupt: Interrupt,
 }
@@ -74,6 +77,7 @@ impl Context {
             parts: None,
             scratch: None,
             storage: None,
+            stores: Vec::new(),
             interrupt: Interrupt::default(),
         }
     }

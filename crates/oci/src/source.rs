@@ -15,8 +15,15 @@ use crate::registry;
 use crate::{archive, dir, layout, limits, skopeo, storage};
 
 mod error;
+mod local;
 
 pub use error::Error;
+pub use local::{
+    ArchiveFiles, LayerBytes, LayerOrigin, LocalLayer, LocalLayers, fetch_layer, layers_in,
+    open_here,
+};
+
+pub use crate::storage::StorageLayers;
 
 /// An image that can be fetched. All methods block; all may be called from several threads at once.
 pub trait ImageSource: fmt::Debug + Send + Sync {
@@ -59,6 +66,12 @@ pub trait ImageSource: fmt::Debug + Send + Sync {
     fn forget_part(&self, descriptor: &Descriptor) -> bool {
         let _nothing_kept = descriptor;
         false
+    }
+
+    /// The layer whose unpacked archive has this digest, from every store of this machine that has it.
+    fn local_layers(&self, diff_id: &Digest) -> Vec<LocalLayer> {
+        let _nowhere = diff_id;
+        Vec::new()
     }
 
     /// The manifest of the image for [`ImageSource::platform`], found through indexes if need be.
@@ -163,6 +176,20 @@ fn resolve<S: ImageSource + ?Sized>(source: &S) -> Result<Resolved, Error> {
 /// The name is not valid for the transport, the file or directory cannot be opened or is not an
 /// image, or `skopeo` does not bring it.
 pub fn open(reference: &ImageReference, context: &Context) -> Result<Box<dyn ImageSource>, Error> {
+    let image = open_there(reference, context)?;
+    if context.stores.is_empty() {
+        return Ok(image);
+    }
+    Ok(Box::new(local::LocalFirst::new(
+        image,
+        context.stores.clone(),
+    )))
+}
+
+fn open_there(
+    reference: &ImageReference,
+    context: &Context,
+) -> Result<Box<dyn ImageSource>, Error> {
     match reference.transport {
         Transport::Registry => registry::open(reference, context),
         Transport::OciDir => layout::open_dir(reference, context),

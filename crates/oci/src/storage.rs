@@ -5,10 +5,12 @@
 //! it copies the image.
 
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::io::{self, Read};
+use std::sync::Arc;
 
 use containers::config::{Config, OVERLAY};
-use containers::read::{Storages, StoredImage, StoredLayer};
+use containers::read::{LayerFiles, Storages, StoredImage, StoredLayer};
 use oci_spec::image::Descriptor;
 use serde::{Deserialize, Serialize};
 
@@ -19,7 +21,7 @@ use crate::manifest::Document;
 use crate::platform::Platform;
 use crate::reference::{ImageReference, RegistryReference};
 use crate::skopeo;
-use crate::source::{self, ImageSource, blob_digest};
+use crate::source::{self, ArchiveFiles, ImageSource, LocalLayer, LocalLayers, blob_digest};
 
 const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 const CONFIG: &str = "application/vnd.oci.image.config.v1+json";
@@ -267,6 +269,54 @@ impl ImageSource for Stored {
         let mut archive = layer.archive().map_err(unreadable)?;
         io::copy(&mut archive.by_ref().take(offset), &mut io::sink()).map_err(unreadable)?;
         Ok(Box::new(archive))
+    }
+}
+
+/// The layers of storages, whose files are those of layers as they are.
+#[derive(Debug)]
+pub struct StorageLayers(Storages);
+
+impl StorageLayers {
+    /// Those of these.
+    #[must_use]
+    pub const fn new(storages: Storages) -> Self {
+        Self(storages)
+    }
+
+    /// A layer that was found.
+    ///
+    /// # Errors
+    /// What is kept of its archive cannot be read.
+    pub fn of_layer(layer: &StoredLayer) -> io::Result<LocalLayer> {
+        let (archive, files) = layer.archive_and_files()?;
+        Ok(LocalLayer {
+            archive: Box::new(archive),
+            size: layer.size,
+            files: Arc::new(FilesOfLayer(files)),
+            store: "podman's storage",
+        })
+    }
+}
+
+impl LocalLayers for StorageLayers {
+    fn layer(&self, diff_id: &Digest) -> io::Result<Option<LocalLayer>> {
+        let Some(layer) = self.0.layer_with(&diff_id.to_string())? else {
+            return Ok(None);
+        };
+        Self::of_layer(&layer).map(Some)
+    }
+}
+
+#[derive(Debug)]
+struct FilesOfLayer(LayerFiles);
+
+impl ArchiveFiles for FilesOfLayer {
+    fn file_at(&self, offset: u64) -> Option<File> {
+        self.0.file_at(offset)
+    }
+
+    fn are_contents(&self) -> bool {
+        false
     }
 }
 

@@ -53,7 +53,7 @@ pub(crate) struct Deploy {
 
 impl Deploy {
     pub(crate) fn run(self, context: &Context) -> Result<Exit, Failure> {
-        let access = self.source.access()?;
+        let access = self.source.access_at(context.place())?;
         let Some(stateroot) = self.stateroot.clone() else {
             return self.deploy_root(context, &access);
         };
@@ -135,8 +135,9 @@ pub(crate) fn report(context: &Context, deployed: &Deployed) -> Result<Exit, Fai
     let (layers, bytes) = (pull.layers, HumanBytes(pull.bytes_fetched));
     writeln!(
         out,
-        "  layers:     {}, {} fetched ({bytes})",
-        layers.total, layers.fetched
+        "  layers:     {}, {} ({bytes})",
+        layers.total,
+        layers.words()
     )?;
     for removed in &deployed.removed {
         writeln!(out, "  removed:    {removed}")?;

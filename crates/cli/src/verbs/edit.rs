@@ -77,7 +77,7 @@ impl Edit {
             } => {
                 let mut options = self.follow.options(backend.is_running());
                 options.drop_signature = drop_signature;
-                let access = self.follow.source.access()?;
+                let access = self.follow.source.access_at(context.place())?;
                 let upgraded = backend.switch(
                     &image,
                     &Job {

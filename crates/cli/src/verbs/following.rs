@@ -124,9 +124,16 @@ fn print(out: &mut dyn Write, upgraded: &Upgraded) -> std::io::Result<()> {
     let fetched = upgraded.pull.as_ref().map(|pull| pull.bytes_fetched);
     let fetched = fetched.or(root.map(|root| root.bytes_fetched));
     let fetched = fetched.unwrap_or_default();
+    let layers = upgraded.pull.as_ref().map(|pull| pull.layers);
+    let layers = layers.or(root.map(|root| root.layers));
+    let local = layers.and_then(|layers| layers.local).unwrap_or_default();
+    let local = match local {
+        0 => String::new(),
+        local => format!(", {local} layers from this machine"),
+    };
     writeln!(
         out,
-        "{}: {} ({} fetched)",
+        "{}: {} ({} fetched{local})",
         upgraded.image,
         digest.as_deref().unwrap_or("what is staged"),
         HumanBytes(fetched)

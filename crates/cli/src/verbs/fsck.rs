@@ -46,7 +46,7 @@ impl Fsck {
         let place = BoundPlace::new(root.as_fd(), None);
         let stores = Stores::new(repo.as_ref(), store.as_ref()).with_bound(place, &roots);
         let stores = stores.with_strict(&strict);
-        let access = self.source.access()?;
+        let access = self.source.access_at(context.place())?;
         let mend = self.repair.then(|| (&access, environment::now()));
         let checked = host::fsck(stores, mend, context.progress(), context.interrupt())?;
         let mut out = context.results();

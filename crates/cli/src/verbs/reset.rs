@@ -47,7 +47,7 @@ pub(crate) struct Reset {
 impl Reset {
     pub(crate) fn run(self, context: &Context) -> Result<Exit, Failure> {
         let backend = self.change.backend(context)?;
-        let access = self.source.access()?;
+        let access = self.source.access_at(context.place())?;
         let mut options = ResetOptions::new(std::env::consts::ARCH);
         options.stateroot.clone_from(&self.stateroot);
         options.image.clone_from(&self.image);

@@ -7,7 +7,7 @@ use host::Access;
 
 use crate::environment;
 use crate::outcome::Failure;
-use crate::place::open_dir;
+use crate::place::{Place, open_dir};
 
 /// How images are reached.
 #[derive(Debug, Default, Args)]
@@ -39,6 +39,15 @@ pub(crate) struct SourceOptions {
 }
 
 impl SourceOptions {
+    /// As [`access`](Self::access); layers that the stores of a place have are not fetched.
+    pub(crate) fn access_at(&self, place: &Place) -> Result<Access, Failure> {
+        Ok(Access {
+            // A repository alone has no other stores beside it.
+            stores: place.root().ok(),
+            ..self.access()?
+        })
+    }
+
     pub(crate) fn access(&self) -> Result<Access, Failure> {
         let of_user = environment::credentials();
         let configuration = environment::containers_configuration();
@@ -61,6 +70,7 @@ impl SourceOptions {
             proxies: environment::proxies(),
             reads_storage: configuration.reads_storage,
             storage_conf: configuration.storage,
+            stores: None,
             seed: u64::from(std::process::id()),
         })
     }

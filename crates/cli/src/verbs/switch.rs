@@ -57,7 +57,7 @@ impl Switch {
         let mut options = self.follow.options(backend.is_running());
         options.retain = self.retain;
         options.drop_signature = self.drop_signature_requirement;
-        let access = self.follow.source.access()?;
+        let access = self.follow.source.access_at(context.place())?;
         let job = Job {
             access: &access,
             options: &options,

@@ -33,7 +33,7 @@ impl Upgrade {
         let mut options = self.follow.options(backend.is_running());
         options.from_downloaded = self.from_downloaded;
         options.tag.clone_from(&self.tag);
-        let access = self.follow.source.access()?;
+        let access = self.follow.source.access_at(context.place())?;
         let job = Job {
             access: &access,
             options: &options,

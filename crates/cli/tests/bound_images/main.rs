@@ -5,5 +5,6 @@ mod damage;
 mod killed;
 mod roots;
 mod scene;
+mod shared;
 #[path = "../support/mod.rs"]
 mod support;

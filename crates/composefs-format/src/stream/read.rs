@@ -1,7 +1,7 @@
 //! Reading a split stream. Nothing of it is trusted.
 
 use std::collections::BTreeMap;
-use std::io::{self, BufReader, Read};
+use std::io::{self, BufReader, Cursor, Read};
 use std::ops::Range;
 
 use error_class::{Classified, ErrorClass};
@@ -99,26 +99,117 @@ impl Stream {
         mut take: impl FnMut(Piece<'_>) -> Result<(), E>,
     ) -> Result<(), E> {
         let body = self.bytes.get(self.body.clone()).unwrap_or_default();
-        let mut body = BufReader::new(decoder(body)?);
+        let mut steps = Steps::new(decoder(body)?);
         let mut buffer = vec![0; PIECE];
-        while let Some(number) = next_number(&mut body)? {
-            if let Ok(index) = usize::try_from(number) {
-                let object = self.objects.get(index);
-                let object = object.ok_or(StreamError::Damaged("it lacks an object's digest"))?;
-                take(Piece::Object(object))?;
-                continue;
-            }
-            let mut left = number.unsigned_abs();
-            while left > 0 {
-                let length = usize::try_from(left).map_or(PIECE, |left| left.min(PIECE));
-                let piece = &mut buffer[..length];
-                body.read_exact(piece).map_err(unpacking)?;
-                take(Piece::Bytes(piece))?;
-                left -= length as u64;
+        while let Some(step) = steps.next(&mut buffer)? {
+            match step {
+                Step::Object(index) => take(Piece::Object(object_at(&self.objects, index)?))?,
+                Step::Bytes(length) => take(Piece::Bytes(&buffer[..length]))?,
             }
         }
         Ok(())
     }
+
+    /// Hand it out to somebody who asks for one piece after the other.
+    ///
+    /// # Errors
+    /// [`StreamError::Damaged`].
+    pub fn into_parts(self) -> Result<StreamParts, StreamError> {
+        let mut body = self.bytes;
+        body.truncate(self.body.end);
+        body.drain(..self.body.start.min(body.len()));
+        let body = zstd::Decoder::with_buffer(Cursor::new(body)).map_err(unpacking)?;
+        Ok(StreamParts {
+            steps: Steps::new(body),
+            objects: self.objects,
+        })
+    }
+}
+
+/// A split stream on its way, piece by piece.
+pub struct StreamParts {
+    steps: Steps<zstd::Decoder<'static, Cursor<Vec<u8>>>>,
+    objects: Vec<Digest>,
+}
+
+/// What comes next of [`StreamParts`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StreamPart {
+    /// Bytes.
+    Bytes(Vec<u8>),
+    /// The content of an object.
+    Object(Digest),
+}
+
+impl std::fmt::Debug for StreamParts {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("StreamParts").finish_non_exhaustive()
+    }
+}
+
+impl StreamParts {
+    /// What comes next; none at the end.
+    ///
+    /// # Errors
+    /// [`StreamError::Damaged`].
+    pub fn next_part(&mut self) -> Result<Option<StreamPart>, StreamError> {
+        let mut buffer = vec![0; PIECE];
+        let Some(step) = self.steps.next(&mut buffer)? else {
+            return Ok(None);
+        };
+        Ok(Some(match step {
+            Step::Object(index) => StreamPart::Object(*object_at(&self.objects, index)?),
+            Step::Bytes(length) => {
+                buffer.truncate(length);
+                StreamPart::Bytes(buffer)
+            }
+        }))
+    }
+}
+
+/// The body of a stream.
+struct Steps<R: Read> {
+    body: BufReader<R>,
+    /// Bytes that were announced and have not come.
+    left: u64,
+}
+
+/// What comes next of it: so many bytes, or the object with this number.
+enum Step {
+    Bytes(usize),
+    Object(usize),
+}
+
+impl<R: Read> Steps<R> {
+    fn new(body: R) -> Self {
+        Self {
+            body: BufReader::new(body),
+            left: 0,
+        }
+    }
+
+    fn next(&mut self, buffer: &mut [u8]) -> Result<Option<Step>, StreamError> {
+        while self.left == 0 {
+            let Some(number) = next_number(&mut self.body)? else {
+                return Ok(None);
+            };
+            if let Ok(index) = usize::try_from(number) {
+                return Ok(Some(Step::Object(index)));
+            }
+            self.left = number.unsigned_abs();
+        }
+        let length = usize::try_from(self.left).map_or(buffer.len(), |left| left.min(buffer.len()));
+        self.body
+            .read_exact(&mut buffer[..length])
+            .map_err(unpacking)?;
+        self.left -= length as u64;
+        Ok(Some(Step::Bytes(length)))
+    }
+}
+
+fn object_at(objects: &[Digest], index: usize) -> Result<&Digest, StreamError> {
+    let object = objects.get(index);
+    object.ok_or(StreamError::Damaged("it lacks an object's digest"))
 }
 
 /// Where the table of sections stands. Writers before composefs-rs 0.4 laid the header out another way.

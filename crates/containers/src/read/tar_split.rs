@@ -3,9 +3,11 @@
 //! The headers are kept in the form of `tar-split`: JSON, one object a line, of type 1 (the content of a
 //! file, by name and size) or 2 (bytes of the archive itself), gzip-compressed.
 
+use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Cursor, Read};
 use std::os::fd::OwnedFd;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -33,11 +35,35 @@ struct Line {
     payload: Option<String>,
 }
 
+/// The names of the files whose content was come to, by where it stands in the archive.
+type Passed = Arc<Mutex<HashMap<u64, Vec<u8>>>>;
+
 /// The archive, as a reader.
 pub(super) struct TarSplit {
     lines: BufReader<MultiGzDecoder<BufReader<File>>>,
     files: OwnedFd,
     part: Part,
+    /// Bytes of the archive that were handed out.
+    position: u64,
+    passed: Passed,
+}
+
+/// The files of a layer whose archive is read, as far as that was.
+#[derive(Debug)]
+pub struct LayerFiles {
+    files: OwnedFd,
+    passed: Passed,
+}
+
+impl LayerFiles {
+    /// The file whose content stands in the archive from `offset` on.
+    #[must_use]
+    pub fn file_at(&self, offset: u64) -> Option<File> {
+        let passed = self.passed.lock().unwrap_or_else(PoisonError::into_inner);
+        let name = passed.get(&offset).cloned()?;
+        drop(passed);
+        open_below(&self.files, &name).ok()
+    }
 }
 
 enum Part {
@@ -59,6 +85,16 @@ impl TarSplit {
             lines: BufReader::new(MultiGzDecoder::new(headers)),
             files,
             part: Part::Bytes(Cursor::default()),
+            position: 0,
+            passed: Passed::default(),
+        })
+    }
+
+    /// The files, by where they stand.
+    pub(super) fn files(&self) -> io::Result<LayerFiles> {
+        Ok(LayerFiles {
+            files: self.files.try_clone()?,
+            passed: Arc::clone(&self.passed),
         })
     }
 
@@ -84,8 +120,11 @@ impl TarSplit {
                 if name.is_empty() {
                     name = line.name.into_bytes();
                 }
-                let content = self.open(&name)?;
+                let content = open_below(&self.files, &name)?;
                 let missing = line.size;
+                let mut passed = self.passed.lock().unwrap_or_else(PoisonError::into_inner);
+                passed.insert(self.position, name.clone());
+                drop(passed);
                 Ok(Some(Part::File {
                     content,
                     missing,
@@ -95,25 +134,25 @@ impl TarSplit {
             other => Err(malformed(&format!("there is no type {other}"))),
         }
     }
+}
 
-    /// Links on the way to a file stay inside of the layer.
-    fn open(&self, name: &[u8]) -> io::Result<File> {
-        let failed = |error: rustix::io::Errno| {
-            let name = String::from_utf8_lossy(name);
-            io::Error::new(
-                error.kind(),
-                format!("cannot open {name:?} of the layer: {error}"),
-            )
-        };
-        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        let inside = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
-        let file = rustix::fs::openat2(&self.files, name, flags, Mode::empty(), inside);
-        let file = File::from(file.map_err(failed)?);
-        if !file.metadata()?.is_file() {
-            return Err(failed(rustix::io::Errno::INVAL));
-        }
-        Ok(file)
+/// Links on the way to a file stay inside of the layer.
+fn open_below(files: &OwnedFd, name: &[u8]) -> io::Result<File> {
+    let failed = |error: rustix::io::Errno| {
+        let name = String::from_utf8_lossy(name);
+        io::Error::new(
+            error.kind(),
+            format!("cannot open {name:?} of the layer: {error}"),
+        )
+    };
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let inside = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
+    let file = rustix::fs::openat2(files, name, flags, Mode::empty(), inside);
+    let file = File::from(file.map_err(failed)?);
+    if !file.metadata()?.is_file() {
+        return Err(failed(rustix::io::Errno::INVAL));
     }
+    Ok(file)
 }
 
 impl Read for TarSplit {
@@ -124,6 +163,7 @@ impl Read for TarSplit {
         loop {
             let count = self.part.read(buffer)?;
             if count > 0 {
+                self.position += count as u64;
                 return Ok(count);
             }
             match self.next()? {

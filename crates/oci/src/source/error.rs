@@ -23,6 +23,9 @@ pub enum Error {
     /// The image must be verified by the container policy, which is not implemented.
     #[error("image {0}: verification by container policy is not supported")]
     PolicyUnsupported(Box<OstreeImageReference>),
+    /// What this machine has of the image is not whole, and nothing is to be fetched.
+    #[error("image {0} is not whole on this machine any more; pull it again")]
+    OnlyHere(ImageReference),
     /// The name is not a registry reference.
     #[error(transparent)]
     Name(#[from] RegistryReferenceError),
@@ -154,6 +157,7 @@ impl Classified for Error {
         match self {
             Self::Skopeo(cause) => cause.class(),
             Self::PolicyUnsupported(_) => ErrorClass::Unsupported,
+            Self::OnlyHere(_) => ErrorClass::NotFound,
             Self::Name(cause) => cause.class(),
             Self::Registries(cause) => cause.class(),
             Self::Registry(cause) => cause.class(),

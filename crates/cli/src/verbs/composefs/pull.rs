@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use clap::Args;
-use host::ComposefsPullOptions;
+use host::{ComposefsPullOptions, LayerCount};
 use indicatif::HumanBytes;
 use oci::reference::OstreeImageReference;
 
@@ -34,7 +34,7 @@ pub(crate) struct Pull {
 impl Pull {
     pub(crate) fn run(self, context: &Context) -> Result<Exit, Failure> {
         let store = super::for_change(context)?;
-        let access = self.source.access()?;
+        let access = self.source.access_at(context.place())?;
         let mut options = ComposefsPullOptions::default();
         options.name = self.name;
         options.bootable = self.bootable;
@@ -50,8 +50,13 @@ impl Pull {
             writeln!(out, "  boot root: {root}")?;
         }
         let bytes = HumanBytes(pulled.bytes_fetched);
-        let (layers, fetched) = (pulled.layers, pulled.layers_fetched);
-        writeln!(out, "  layers:    {layers}, {fetched} fetched ({bytes})")?;
+        let layers = LayerCount {
+            total: pulled.layers,
+            fetched: pulled.layers_fetched,
+            local: Some(pulled.layers_local),
+        };
+        let (total, words) = (layers.total, layers.words());
+        writeln!(out, "  layers:    {total}, {words} ({bytes})")?;
         Ok(out.finish().map(|()| Exit::Done)?)
     }
 }

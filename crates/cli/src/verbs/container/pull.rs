@@ -37,7 +37,7 @@ pub(crate) struct Pull {
 impl Pull {
     pub(crate) fn run(self, context: &Context) -> Result<Exit, Failure> {
         let repo = repository_at(&self.dir)?;
-        let access = self.source.access()?;
+        let access = self.source.access_at(context.place())?;
         let mut options = PullOptions::default();
         options.now = environment::now();
         let (progress, interrupt) = (context.progress(), context.interrupt());

@@ -44,7 +44,7 @@ impl Check {
         let storage = context.storage()?;
         let (progress, interrupt) = (context.progress(), context.interrupt());
         let verified = if self.repair {
-            let access = self.source.access()?;
+            let access = self.source.access_at(context.place())?;
             host::image_repair(
                 storage.repo(),
                 &self.image,

@@ -1,10 +1,13 @@
 //! `bootroot image copy-to-storage`
 
 use std::io::Write;
+use std::os::fd::AsFd as _;
 use std::path::PathBuf;
 
 use clap::Args;
 use error_class::{Classified, ErrorClass};
+use host::{ForPodman, GivenToPodman, Storage};
+use indicatif::HumanBytes;
 use oci::reference::{ImageReference, OstreeImageReference, Transport};
 
 use crate::context::Context;
@@ -55,36 +58,70 @@ impl Drop for Scratch {
 
 impl CopyToStorage {
     pub(crate) fn run(self, context: &Context) -> Result<Exit, Failure> {
+        // Files get more names there.
+        context.place().make_writable()?;
         let source = match &self.source {
             Some(source) => source.clone(),
             None => followed(context)?,
         };
-        let place = environment::temporary_directory();
-        let scratch = Scratch(place.join(format!("bootroot-image-{}", std::process::id())));
-        std::fs::create_dir(&scratch.0)?;
-        let name = format!("{}/oci:image", scratch.0.display());
-        let copy = ImageReference::new(Transport::OciDir, name);
-        let storage = context.storage()?;
-        let (written, is_stored) = host::copy_to_storage(
-            storage.repo(),
-            &source,
-            &copy,
-            &self.target,
-            &self.access.access()?,
-            environment::now(),
-            context.progress(),
-            context.interrupt(),
-        )?;
-        if !is_stored
-            && let Some(said) = environment::copy_to_podman(&copy.to_string(), &self.target)?
-        {
-            return Err(CopyError::Skopeo(said).into());
-        }
+        let access = self.access.access_at(context.place())?;
+        let podman = ForPodman {
+            name: &self.target,
+            access: &access,
+            now: environment::now(),
+            progress: context.progress(),
+            interrupt: context.interrupt(),
+        };
+        let given = match from_composefs(context, &podman, &source)? {
+            Some(given) => given,
+            None => from_commit(context, &podman, &source)?,
+        };
         let mut out = context.results();
-        writeln!(out, "{}: {} for podman", self.target, written.digest)?;
+        writeln!(out, "{}: {} for podman", self.target, given.digest)?;
+        if let Some(stored) = given.stored {
+            let shared = HumanBytes(stored.shared);
+            writeln!(out, "shared with other stores: {shared}")?;
+        }
         out.finish()?;
         Ok(Exit::Done)
     }
+}
+
+/// The image as the composefs repository has it, if it does.
+fn from_composefs(
+    context: &Context,
+    podman: &ForPodman<'_>,
+    source: &ImageReference,
+) -> Result<Option<GivenToPodman>, Failure> {
+    let root = context.place().root().ok();
+    let store = root.and_then(|root| host::composefs_store(root.as_fd()).ok().flatten());
+    let Some(store) = store else {
+        return Ok(None);
+    };
+    let storage = context.storage().ok();
+    let repo = storage.as_ref().map(Storage::repo);
+    Ok(podman.give_composefs(&store, repo, source)?)
+}
+
+/// The image as the repository of commits has it.
+fn from_commit(
+    context: &Context,
+    podman: &ForPodman<'_>,
+    source: &ImageReference,
+) -> Result<GivenToPodman, Failure> {
+    let place = environment::temporary_directory();
+    let scratch = Scratch(place.join(format!("bootroot-image-{}", std::process::id())));
+    std::fs::create_dir(&scratch.0)?;
+    let name = format!("{}/oci:image", scratch.0.display());
+    let copy = ImageReference::new(Transport::OciDir, name);
+    let storage = context.storage()?;
+    let given = podman.give_commit(storage.repo(), source, &copy)?;
+    if given.stored.is_none()
+        && let Some(said) = environment::copy_to_podman(&copy.to_string(), podman.name)?
+    {
+        return Err(CopyError::Skopeo(said).into());
+    }
+    Ok(given)
 }
 
 /// The image that runs; what boots first, where nothing runs.

@@ -63,7 +63,7 @@ pub(crate) struct Pull {
 impl Pull {
     pub(crate) fn run(self, context: &Context) -> Result<Exit, Failure> {
         let storage = context.storage()?;
-        let (access, mut options) = (self.source.access()?, self.options());
+        let (access, mut options) = (self.source.access_at(context.place())?, self.options());
         if let Some(rev) = &self.sepolicy_commit {
             options.policy_commit = Some(storage.repo().resolve(rev)?);
         }
@@ -141,8 +141,9 @@ impl Pull {
         let (layers, bytes) = (pulled.layers, HumanBytes(pulled.bytes_fetched));
         writeln!(
             out,
-            "  layers:    {}, {} fetched ({bytes})",
-            layers.total, layers.fetched
+            "  layers:    {}, {} ({bytes})",
+            layers.total,
+            layers.words()
         )?;
         out.finish()?;
         Ok(Exit::Done)

@@ -12,8 +12,8 @@ use crate::verbs::source::SourceOptions;
 
 /// Let podman have the image of the system as well, now and after upgrades
 ///
-/// The image that runs, or boots first, is brought into the store of bound images by its digest, from its registry. It stays
-/// there as long as a deployment has it.
+/// The image that runs, or boots first, is brought into the store of bound images by its digest: from the composefs repository
+/// and podman's storage as far as they have it, else from its registry. It stays there as long as a deployment has it.
 #[derive(Debug, Args)]
 pub(crate) struct SetUnified {
     #[command(flatten)]
@@ -23,7 +23,7 @@ pub(crate) struct SetUnified {
 impl SetUnified {
     pub(crate) fn run(self, context: &Context) -> Result<Exit, Failure> {
         context.place().make_writable()?;
-        let access = self.access.access()?;
+        let access = self.access.access_at(context.place())?;
         let sysroot = context.storage()?.sysroot()?;
         let (progress, interrupt) = (context.progress(), context.interrupt());
         let plan = host::set_unified(&sysroot, &access, environment::now(), progress, interrupt)?;
@@ -32,7 +32,8 @@ impl SetUnified {
             let digest = image.digest.as_deref().unwrap_or_default();
             writeln!(out, "{}: {digest}", image.image)?;
         }
-        writeln!(out, "fetched: {}", HumanBytes(plan.bytes_to_fetch))?;
+        let (layers, bytes) = (plan.layers.words(), HumanBytes(plan.bytes_to_fetch));
+        writeln!(out, "layers: {layers} ({bytes})")?;
         out.finish()?;
         Ok(Exit::Done)
     }
