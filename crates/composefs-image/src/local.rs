@@ -82,7 +82,8 @@ impl ArchiveFiles for Objects {
     }
 
     fn are_contents(&self) -> bool {
-        true
+        // Whom a file belongs to may change it, where he gets to it.
+        self.store.is_private().unwrap_or_default()
     }
 }
 

@@ -24,7 +24,8 @@ impl Store {
 impl Batch<'_> {
     /// Let files whose digests are these share their bytes with objects: an object that is new is a clone where the file
     /// system can do that, else the same inode, else a copy. One that is there with an inode that nobody else has is
-    /// replaced in the same way, unless the bytes would have to be copied. The files are on disk before they count.
+    /// replaced in the same way, unless the bytes would have to be copied. The files are on disk before they count. In a
+    /// repository that is open to others no inode of another store becomes an object: its owner could change it.
     ///
     /// # Errors
     /// What the system said. Nothing is replaced before [`Batch::commit`].
@@ -95,6 +96,9 @@ impl Batch<'_> {
     /// Another name of a file in the staging directory; whether it can have one, and can be verified where that is demanded or
     /// the object that it is to replace is.
     fn linked_for(&mut self, file: &File, digest: &Digest) -> Result<bool, StoreError> {
+        if !self.store().is_private()? {
+            return Ok(false);
+        }
         if self.must_be_sealed(digest)? {
             let copy = rustix::io::dup(file).during("copy", digest.to_string())?;
             if !can_be_sealed(copy, digest)? {

@@ -150,6 +150,15 @@ impl Store {
         self.objects.as_fd()
     }
 
+    /// Whether nobody but its owner gets in: then objects may belong to anybody.
+    ///
+    /// # Errors
+    /// What the system said.
+    pub fn is_private(&self) -> Result<bool, StoreError> {
+        let stat = rustix::fs::fstat(&self.dir).during("look at", ".")?;
+        Ok(stat.st_mode & 0o077 == 0)
+    }
+
     /// The directory of objects, reached so that they can be linked to and from other stores of the file system.
     ///
     /// # Errors

@@ -16,6 +16,9 @@ pub(crate) enum Storage {
 }
 
 /// Show what the stores take on disk, and how much of it no other store has
+///
+/// What several stores have as the same inode is counted once. Files of a file system that lets them share blocks count each for
+/// themselves, though they may share all.
 #[derive(Debug, Args)]
 pub(crate) struct Du {}
 
@@ -53,7 +56,13 @@ impl Du {
                 store.name
             )?;
         }
-        writeln!(out, "together: {}", HumanBytes(found.bytes))?;
+        let each: u64 = found.stores.iter().map(|store| store.bytes).sum();
+        let shared = HumanBytes(each.saturating_sub(found.bytes));
+        let together = HumanBytes(found.bytes);
+        writeln!(
+            out,
+            "together: {together}, with {shared} shared and counted once"
+        )?;
         Ok(out.finish().map(|()| Exit::Done)?)
     }
 }

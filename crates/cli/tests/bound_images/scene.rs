@@ -54,7 +54,7 @@ impl Scene {
         digests
     }
 
-    fn push_image(&self, name: &str, image: &Image) {
+    pub(crate) fn push_image(&self, name: &str, image: &Image) {
         let apps = self.dir.path().join(format!("{name}-image"));
         LayoutBuilder::new(&apps).tag("1", image);
         let source = format!("oci:{}:1", apps.display());

@@ -6,14 +6,14 @@ use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use testkit::Registry;
 use testkit::disk::{ScratchFs, is_mounted, scratch_fs, scratch_xfs};
 use testkit::oci::{Image, Layer, LayoutBuilder};
 use testkit::tar::{Entry, TarWriter};
 
-use crate::scene::Scene;
-use crate::support::{answer, bootroot, ostree};
+use crate::scene::{Scene, image_unit};
+use crate::support::{answer, assert_valid, bootroot, ostree};
 
 /// A machine whose physical root is a directory, with podman's storage in it and images beside it.
 struct Machine {
@@ -293,6 +293,33 @@ fn podman_may_have_its_storage_mounted() {
     machine.run(&line);
     assert!(machine.file("usr/bin/50").nlink() > 1);
     machine.assert_layers(NAME, &layers());
+    let podman = |words: &[&str]| {
+        let global = ["--cgroup-manager", "cgroupfs", "--events-backend", "none"];
+        machine.other("podman", &[&global, words].concat())
+    };
+    let create = [
+        "create",
+        "--network",
+        "none",
+        "--pull",
+        "never",
+        NAME,
+        "/usr/bin/1",
+    ];
+    let container = podman(&create);
+    let root = podman(&["mount", container.trim()]);
+    let root = Path::new(root.trim());
+    assert_eq!(
+        fs::read(root.join("usr/bin/50")).unwrap(),
+        content(50, 50 * 600)
+    );
+    // What a container changes is its own.
+    fs::write(root.join("usr/bin/50"), "changed").unwrap();
+    podman(&["umount", container.trim()]);
+    podman(&["rm", container.trim()]);
+    machine.assert_layers(NAME, &layers());
+    let checked = machine.run("composefs check");
+    assert!(checked.contains("nothing is wrong"), "{checked}");
 }
 
 #[test]
@@ -449,4 +476,60 @@ fn the_system_is_given_to_podman_without_its_registry() {
     scene.run("fsck");
     let list: Value = serde_json::from_str(&scene.run("image list --json")).unwrap();
     assert!(list["images"].is_array(), "{list}");
+}
+
+#[test]
+fn what_two_stores_share_is_mended_in_both() {
+    let scene = Scene::new(Registry::start());
+    let name = scene.name("web");
+    let layer = TarWriter::new()
+        .dir("usr", 0o755)
+        .file("usr/app", 0o755, content(5, 9000));
+    scene.push_image("web", &Image::new().layer(Layer::new(layer.finish())));
+    scene.run(&format!("composefs pull registry:{name}"));
+    scene.publish("2", &[("web.image", image_unit(&name))]);
+    let upgraded: Value = serde_json::from_str(&scene.run("upgrade --json")).unwrap();
+    assert_valid("upgrade", &upgraded);
+    let expected = json!({"total": 1, "fetched": 0, "local": 1});
+    assert_eq!(upgraded["bound"]["layers"], expected);
+    assert_eq!(upgraded["bound"]["bytes_to_fetch"], 0);
+    let mut find = testkit::command("find");
+    find.arg(scene.host.sysroot.join("ostree/bootc/storage/overlay"));
+    let file = answer(find.args(["-path", "*/diff/usr/app"]));
+    let file = Path::new(file.trim_end());
+    assert_eq!(fs::metadata(file).unwrap().nlink(), 2);
+    let mut bytes = fs::read(file).unwrap();
+    bytes[4000] ^= 1;
+    fs::write(file, bytes).unwrap();
+    let found = scene.command("fsck").output().unwrap();
+    assert_eq!(found.status.code(), Some(4), "{found:?}");
+    let told = String::from_utf8(found.stdout).unwrap();
+    for store in ["composefs: object", "containers: layer"] {
+        assert!(told.contains(store), "{told}");
+    }
+    scene.run("fsck --repair");
+    scene.run("fsck");
+}
+
+#[test]
+fn what_podman_has_is_not_fetched_into_the_repository_of_commits() {
+    let place = testkit::scratch_dir();
+    let machine = Machine::with(place.path(), &image());
+    answer(&mut bootroot(&format!(
+        "ostree admin init-fs --modern {}",
+        machine.root.display()
+    )));
+    let to = format!("containers-storage:{NAME}");
+    machine.other("skopeo", &["copy", "--quiet", &machine.image(), &to]);
+    for layer in layers() {
+        fs::remove_file(machine.layout.blob(&layer.digest())).unwrap();
+    }
+    let said = machine.run(&format!("image pull --composefs {}", machine.image()));
+    assert!(
+        said.contains("2, 0 fetched, 2 from this machine (0 B)"),
+        "{said}"
+    );
+    machine.run("fsck");
+    let du = machine.run("storage du");
+    assert!(du.contains("shared and counted once"), "{du}");
 }
