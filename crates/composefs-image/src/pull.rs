@@ -7,7 +7,9 @@ use composefs::{Category, Store};
 use layer::{LayerBlob, LayerError};
 use oci::digest::{Algorithm, Digest as OciDigest};
 use oci::manifest::{Layer, RawConfig, RawManifest};
-use oci::source::{Error as SourceError, ImageSource, LayerBytes, LayerOrigin, fetch_layer};
+use oci::source::{
+    Error as SourceError, ImageSource, LayerBytes, LayerOrigin, LayerTask, fetch_layer,
+};
 use progress::{Interrupt, Progress, Share, Silent, Task, TaskKind};
 
 use crate::documents::{Stored, store_image};
@@ -163,18 +165,11 @@ impl Fetcher<'_> {
         layer: &Layer,
         diff_id: &OciDigest,
     ) -> Result<(), ImageError> {
-        let is_local = bytes.files.is_some();
-        let (digest, of) = (layer.digest.to_string(), self.manifest.layers().len());
-        let kind = match is_local {
-            true => TaskKind::LayerPresent { digest, index, of },
-            false => TaskKind::FetchLayer { digest, index, of },
-        };
-        let task = Task::begin(self.progress, kind, Some(layer.size));
+        let all = self.manifest.layers().len();
+        let blob = (&layer.digest, layer.size);
+        let task = LayerTask::begin(self.progress, &bytes, blob, (index, all));
         let blob = LayerBlob {
-            bytes: match is_local {
-                true => Box::new(self.interrupt.reader(bytes.bytes)),
-                false => Box::new(self.interrupt.reader(task.reader(bytes.bytes))),
-            },
+            bytes: Box::new(self.interrupt.reader(task.reader(bytes.bytes))),
             size: bytes.size,
             diff_id: match diff_id.algorithm() {
                 Algorithm::Sha256 => diff_id.hex().parse().ok(),
@@ -195,10 +190,7 @@ impl Fetcher<'_> {
             },
         })?;
         splitter.finish(diff_id)?;
-        match is_local {
-            true => task.skipped(),
-            false => task.done(),
-        }
+        task.done();
         Ok(())
     }
 }

@@ -14,7 +14,7 @@ use oci::digest::{Algorithm, Digest};
 use oci::manifest::{Layer, RawConfig, RawManifest};
 use oci::media_type::Compression;
 use oci::source::{
-    self, Error as SourceError, ImageSource, LayerBytes, StorageLayers, fetch_layer,
+    self, Error as SourceError, ImageSource, LayerBytes, LayerTask, StorageLayers, fetch_layer,
 };
 use progress::{Interrupt, Progress, Share, Silent, Task, TaskKind};
 
@@ -270,7 +270,7 @@ impl Fetcher<'_> {
         };
         let staged = match self.another_copy(missing, layer) {
             Some(staged) => staged,
-            None => self.from_source(missing, layer)?,
+            None => self.take_or_fetch(missing, layer)?,
         };
         self.shared.fetch_add(staged.1.shared(), Ordering::Relaxed);
         self.shelf.add(self.session, missing, staged)
@@ -285,7 +285,7 @@ impl Fetcher<'_> {
         self.take_in(bytes, missing, layer).ok()
     }
 
-    fn from_source(
+    fn take_or_fetch(
         &self,
         missing: &Missing<'_>,
         layer: &Layer,
@@ -308,17 +308,11 @@ impl Fetcher<'_> {
         missing: &Missing<'_>,
         layer: &Layer,
     ) -> Result<(Staged, StagedLayer), ImageError> {
-        let is_local = bytes.files.is_some();
-        let task = Task::begin(
-            self.progress,
-            kind(missing, layer, is_local),
-            Some(layer.size),
-        );
+        let all = missing.image.manifest.layers().len();
+        let (blob, place) = ((&layer.digest, layer.size), (missing.index, all));
+        let task = LayerTask::begin(self.progress, &bytes, blob, place);
         let blob = LayerBlob {
-            bytes: match is_local {
-                true => Box::new(self.interrupt.reader(bytes.bytes)),
-                false => Box::new(self.interrupt.reader(task.reader(bytes.bytes))),
-            },
+            bytes: Box::new(self.interrupt.reader(task.reader(bytes.bytes))),
             size: bytes.size,
             diff_id: match missing.diff_id.algorithm() {
                 Algorithm::Sha256 => missing.diff_id.hex().parse().ok(),
@@ -339,10 +333,7 @@ impl Fetcher<'_> {
             digest: layer.digest.clone(),
             source,
         })?;
-        match is_local {
-            true => task.skipped(),
-            false => task.done(),
-        }
+        task.done();
         Ok((staged, complete))
     }
 
@@ -360,16 +351,6 @@ impl Fetcher<'_> {
                 source: Box::new(other),
             },
         }
-    }
-}
-
-/// How a layer is told of.
-fn kind(missing: &Missing<'_>, layer: &Layer, is_local: bool) -> TaskKind {
-    let (digest, index) = (layer.digest.to_string(), missing.index);
-    let of = missing.image.manifest.layers().len();
-    match is_local {
-        true => TaskKind::LayerPresent { digest, index, of },
-        false => TaskKind::FetchLayer { digest, index, of },
     }
 }
 

@@ -13,6 +13,7 @@ use crate::lists::LayerRecord;
 
 mod crc64;
 mod elsewhere;
+mod share;
 mod split;
 mod tree;
 

@@ -14,7 +14,10 @@ use rustix::fs::{Mode, OFlags};
 use rustix::mount::OpenTreeFlags;
 
 /// Detached copies of mounts, by device and root.
-static COPIES: Mutex<Option<HashMap<(String, PathBuf), Arc<OwnedFd>>>> = Mutex::new(None);
+type Copies = HashMap<(String, PathBuf), Arc<OwnedFd>>;
+
+/// Those that were made: only what is reached through the same one can be linked.
+static COPIES: Mutex<Option<Copies>> = Mutex::new(None);
 
 /// A line of `/proc/self/mountinfo`.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -18,7 +18,7 @@ use sysroot::Sysroot;
 use crate::bound_root::{Bound, BoundRoot, parse};
 use crate::bound_store::{BoundPlace, BoundRecord, Shelf};
 use crate::image_explain::enforce;
-use crate::pull::LayerCount;
+use crate::layer_count::LayerCount;
 use crate::space::{USUAL_RATIO, unpacked};
 use crate::{Access, BoundError};
 

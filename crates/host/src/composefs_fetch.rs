@@ -10,7 +10,8 @@ use serde::Serialize;
 
 use crate::backend::Job;
 use crate::composefs_pull::{Documents, composefs_pull_if};
-use crate::pull::{Check, LayerCount};
+use crate::layer_count::LayerCount;
+use crate::pull::Check;
 use crate::{ChangeError, ComposefsPullError, ComposefsPullOptions, PullError};
 
 /// An image that was fetched for a root.

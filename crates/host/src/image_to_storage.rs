@@ -123,7 +123,7 @@ impl ForPodman<'_> {
             names: Vec::new(),
             files: files.as_ref().map(|files| -> &dyn FilesOfImage { files }),
         };
-        let stored = Some(self.store(&config, wanted, labels(repo, source))?);
+        let stored = Some(self.store(&config, &wanted, labels(repo, source))?);
         Ok(GivenToPodman { digest, stored })
     }
 
@@ -158,7 +158,7 @@ impl ForPodman<'_> {
         let labels = repo.and_then(|repo| labels(repo, source));
         Ok(Some(GivenToPodman {
             digest: image.manifest.digest().to_string(),
-            stored: Some(self.store(&config, wanted, labels)?),
+            stored: Some(self.store(&config, &wanted, labels)?),
         }))
     }
 
@@ -174,13 +174,16 @@ impl ForPodman<'_> {
     fn store(
         &self,
         config: &Config,
-        wanted: WantedImage<'_>,
+        wanted: &WantedImage<'_>,
         labels: Option<Labeler>,
     ) -> Result<Pulled, ToStorageError> {
         let names = vec![full_name(self.name).map_err(Box::new)?];
         let store = open_storage(self.access, &config.graph_root)?.labelled(labels);
         let session = store.begin(self.now, LOCK_TIMEOUT)?;
-        let wanted = [WantedImage { names, ..wanted }];
+        let wanted = [WantedImage {
+            names,
+            ..wanted.clone()
+        }];
         let none = BTreeSet::new();
         let (progress, interrupt) = (self.progress, self.interrupt);
         let pulled = containers_image::pull(&session, &wanted, &none, progress, interrupt);

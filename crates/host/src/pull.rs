@@ -24,6 +24,7 @@ use progress::{Interrupt, Progress, TaskKind};
 use serde::Serialize;
 
 use crate::image_explain::enforce;
+use crate::layer_count::LayerCount;
 use crate::layer_sum::LayerSum;
 use crate::remote_signature::RemoteSignature;
 use crate::text::{text, text_or_null};
@@ -88,29 +89,6 @@ pub struct Pulled {
     pub bytes_fetched: u64,
     /// Entries that were not kept: by layer, by top-level directory.
     pub filtered: BTreeMap<String, BTreeMap<String, u32>>,
-}
-
-/// The layers of an image.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
-pub struct LayerCount {
-    /// How many there are.
-    pub total: usize,
-    /// How many of them were fetched, or would have to be.
-    pub fetched: usize,
-    /// How many of them came from another store of this machine; nothing where that is not known yet.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub local: Option<usize>,
-}
-
-impl LayerCount {
-    /// How many were fetched, and how many were on this machine.
-    #[must_use]
-    pub fn words(&self) -> String {
-        match self.local {
-            None | Some(0) => format!("{} fetched", self.fetched),
-            Some(local) => format!("{} fetched, {local} from this machine", self.fetched),
-        }
-    }
 }
 
 /// Whether a pull would change anything (`docs/image-check.schema.json`).

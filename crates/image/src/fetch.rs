@@ -1,12 +1,14 @@
 //! Fetching one layer: from its blob to a commit.
 
 use layer::{Companion, LayerBlob, LayerError, PathPolicy, Tap, TreeOptions};
-use oci::source::{Error as SourceError, ImageSource, LayerBytes, LayerOrigin, fetch_layer};
+use oci::source::{
+    Error as SourceError, ImageSource, LayerBytes, LayerOrigin, LayerTask, fetch_layer,
+};
 use oci::spec::Descriptor;
 use ostree::{Expect, Repo, Transaction, TransactionOptions};
 use ostree_format::Checksum;
 use ostree_format::refs::Refspec;
-use progress::{Interrupt, Progress, Task, TaskKind};
+use progress::{Interrupt, Progress};
 
 use crate::ImportError;
 use crate::layout::LayerRole;
@@ -163,20 +165,12 @@ impl Fetcher<'_> {
         layer: &LayerState,
         import: impl FnOnce(LayerBlob<'_>) -> Result<T, LayerError>,
     ) -> Result<T, ImportError> {
-        let is_local = bytes.files.is_some();
-        let (digest, of) = (layer.digest.to_string(), self.descriptors.len());
-        let kind = match is_local {
-            true => TaskKind::LayerPresent { digest, index, of },
-            false => TaskKind::FetchLayer { digest, index, of },
-        };
-        let task = Task::begin(self.progress, kind, Some(layer.size));
+        let (blob, place) = ((&layer.digest, layer.size), (index, self.descriptors.len()));
+        let task = LayerTask::begin(self.progress, &bytes, blob, place);
         let failed = |source| ImportError::layer(&layer.digest, source);
-        let stoppable = |reader| self.interrupt.reader(self.stop.reader(reader));
+        let counted = self.stop.reader(task.reader(bytes.bytes));
         let blob = LayerBlob {
-            bytes: match is_local {
-                true => Box::new(stoppable(bytes.bytes)),
-                false => Box::new(stoppable(Box::new(task.reader(bytes.bytes)))),
-            },
+            bytes: Box::new(self.interrupt.reader(counted)),
             size: bytes.size,
             diff_id: sha256_of(&layer.diff_id),
         };
@@ -187,10 +181,7 @@ impl Fetcher<'_> {
             ),
             other => failed(other),
         })?;
-        match is_local {
-            true => task.skipped(),
-            false => task.done(),
-        }
+        task.done();
         Ok(result)
     }
 }

@@ -19,8 +19,8 @@ mod local;
 
 pub use error::Error;
 pub use local::{
-    ArchiveFiles, LayerBytes, LayerOrigin, LocalLayer, LocalLayers, fetch_layer, layers_in,
-    open_here,
+    ArchiveFiles, LayerBytes, LayerOrigin, LayerTask, LocalLayer, LocalLayers, fetch_layer,
+    layers_in, open_here,
 };
 
 pub use crate::storage::StorageLayers;

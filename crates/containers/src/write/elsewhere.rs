@@ -65,8 +65,11 @@ impl Comparison {
     }
 }
 
+/// Names and values.
+type Attributes = Vec<(Vec<u8>, Vec<u8>)>;
+
 /// All extended attributes of a file, in order.
-pub(super) fn attributes_of(file: &File) -> Result<Vec<(Vec<u8>, Vec<u8>)>, Errno> {
+pub(super) fn attributes_of(file: &File) -> Result<Attributes, Errno> {
     let mut names = vec![0; LONGEST];
     let length = match rustix::fs::flistxattr(file, &mut names) {
         Err(Errno::OPNOTSUPP) => 0,

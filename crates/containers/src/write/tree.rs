@@ -11,14 +11,12 @@ use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
-use durable::{IoContext as _, crash_point, setting_attribute};
+use durable::{IoContext as _, setting_attribute};
 use rustix::fs::{
-    AtFlags, CWD, FileType, FlockOperation, Gid, Mode, OFlags, ResolveFlags, Stat, Timespec,
-    Timestamps, Uid, XattrFlags,
+    AtFlags, FileType, Gid, Mode, OFlags, ResolveFlags, Stat, Timespec, Timestamps, Uid, XattrFlags,
 };
 use rustix::io::Errno;
 
-use super::elsewhere::{Elsewhere, attributes_of};
 use super::{EntryProblem, NodeAttributes};
 
 /// In front of the name that a layer hides.
@@ -27,11 +25,9 @@ const WHITEOUT: &[u8] = b".wh.";
 const OPAQUE: &[u8] = b".wh..wh..opq";
 /// Names that hide nothing, of an older kind of layers.
 const OTHER: &[u8] = b".wh..wh.";
-/// Another name of a file on its way: no entry has it.
-const LINKED: &str = ".wh..bootroot-linked";
 const OPAQUE_XATTR: &str = "trusted.overlay.opaque";
 /// Decided by the policy of the host, not by the image.
-const SELINUX_XATTR: &[u8] = b"security.selinux";
+pub(super) const SELINUX_XATTR: &[u8] = b"security.selinux";
 
 /// Writes the files of a layer.
 #[derive(Debug)]
@@ -43,14 +39,14 @@ pub(super) struct TreeWriter {
     times: Vec<(Vec<u8>, Timestamps)>,
     label: Option<Vec<u8>>,
     /// Files that others have as well, as they are: by device and number.
-    shared: HashSet<(u64, u64)>,
+    pub(super) shared: HashSet<(u64, u64)>,
 }
 
 /// A path in the layer without what says nothing.
 #[derive(Debug, Clone)]
 pub(super) struct Place {
-    parent: Vec<u8>,
-    name: Vec<u8>,
+    pub(super) parent: Vec<u8>,
+    pub(super) name: Vec<u8>,
 }
 
 impl Place {
@@ -173,102 +169,6 @@ impl TreeWriter {
         Ok(set.during("set the time of", shown(&place.name))?)
     }
 
-    /// Lets the new file, which is empty, share the bytes of another; whether that is possible. It is as it is to be then.
-    pub(super) fn share(
-        &mut self,
-        place: &Place,
-        file: &File,
-        elsewhere: &Elsewhere,
-        attributes: &NodeAttributes<'_>,
-    ) -> Result<bool, EntryProblem> {
-        if rustix::fs::ioctl_ficlone(file, &elsewhere.file).is_ok() {
-            self.seal(place, file, attributes)?;
-            return Ok(true);
-        }
-        // Whoever gives a file other attributes is alone with it.
-        let lock = FlockOperation::LockExclusive;
-        if rustix::fs::flock(&elsewhere.file, lock).is_err() {
-            return Ok(false);
-        }
-        let linked = self.link(place, elsewhere, attributes);
-        let _unlocked = rustix::fs::flock(&elsewhere.file, FlockOperation::Unlock);
-        linked
-    }
-
-    fn link(
-        &mut self,
-        place: &Place,
-        elsewhere: &Elsewhere,
-        attributes: &NodeAttributes<'_>,
-    ) -> Result<bool, EntryProblem> {
-        let file = &elsewhere.file;
-        let there = rustix::fs::fstat(file).during("look at", shown(&place.name))?;
-        let is_same = self.is_as(file, &there, elsewhere.is_content, attributes);
-        if !is_same && !(elsewhere.is_content && there.st_nlink == 1) {
-            return Ok(false);
-        }
-        let parent = self.parent(&place.parent)?;
-        let from = format!("/proc/self/fd/{}", file.as_raw_fd());
-        // There are other file systems, and files that have all the names they can have.
-        if rustix::fs::linkat(CWD, from, &parent, LINKED, AtFlags::SYMLINK_FOLLOW).is_err() {
-            return Ok(false);
-        }
-        crash_point("containers:file-linked");
-        match is_same {
-            true => drop(self.shared.insert((there.st_dev, there.st_ino))),
-            false => self.redescribe(place, file, attributes)?,
-        }
-        let renamed = rustix::fs::renameat(&parent, LINKED, &parent, &place.name);
-        renamed.during("rename", shown(&place.name))?;
-        Ok(true)
-    }
-
-    /// Whether a file is just what this one is to be. Labels that the policy may change some day keep two stores apart.
-    fn is_as(
-        &self,
-        file: &File,
-        there: &Stat,
-        is_content: bool,
-        wanted: &NodeAttributes<'_>,
-    ) -> bool {
-        let (seconds, nanoseconds) = wanted.mtime;
-        let times = (i64::try_from(seconds).ok(), u64::from(nanoseconds));
-        if (there.st_uid, there.st_gid) != (wanted.uid, wanted.gid)
-            || there.st_mode & 0o7777 != wanted.permissions
-            || (Some(there.st_mtime), there.st_mtime_nsec) != times
-        {
-            return false;
-        }
-        let Ok(found) = attributes_of(file) else {
-            return false;
-        };
-        let is_labelled = found.iter().any(|(name, _)| name == SELINUX_XATTR);
-        let all = self.attributes(wanted);
-        let mut all: Vec<_> = all
-            .map(|(name, value)| (name.to_vec(), value.to_vec()))
-            .collect();
-        all.sort_unstable();
-        found == all && (is_content || !is_labelled)
-    }
-
-    /// A file that was somebody's content becomes one of the layer.
-    fn redescribe(
-        &self,
-        place: &Place,
-        file: &File,
-        attributes: &NodeAttributes<'_>,
-    ) -> Result<(), EntryProblem> {
-        let name = shown(&place.name);
-        for (attribute, _) in attributes_of(file).during("read attributes of", name)? {
-            // Where the kernel labels by itself, labels cannot go.
-            if attribute != SELINUX_XATTR {
-                let removed = rustix::fs::fremovexattr(file, &attribute);
-                removed.during("remove attributes of", name)?;
-            }
-        }
-        self.seal(place, file, attributes)
-    }
-
     pub(super) fn symlink(
         &mut self,
         place: &Place,
@@ -348,7 +248,7 @@ impl TreeWriter {
     }
 
     /// The directory of that path, which links on the way do not lead out of; made when it is not there.
-    fn parent(&mut self, path: &[u8]) -> Result<OwnedFd, EntryProblem> {
+    pub(super) fn parent(&mut self, path: &[u8]) -> Result<OwnedFd, EntryProblem> {
         if let Some((last, dir)) = &self.parent
             && last == path
         {
@@ -466,7 +366,7 @@ impl TreeWriter {
     }
 
     /// Those of the archive, and the label.
-    fn attributes<'a>(
+    pub(super) fn attributes<'a>(
         &'a self,
         attributes: &NodeAttributes<'a>,
     ) -> impl Iterator<Item = (&'a [u8], &'a [u8])> {
@@ -526,7 +426,7 @@ fn is_whiteout(stat: &Stat) -> bool {
     kind(stat) == FileType::CharacterDevice && stat.st_rdev == 0
 }
 
-fn shown(name: &[u8]) -> &Path {
+pub(super) fn shown(name: &[u8]) -> &Path {
     Path::new(std::ffi::OsStr::from_bytes(name))
 }
 

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use error_class::{Classified, ErrorClass};
 use oci_spec::image::Descriptor;
+use progress::{Progress, Task, TaskKind};
 
 use super::{Error, ImageSource, blob_digest, fetch_part};
 use crate::context::Context;
@@ -54,6 +55,47 @@ pub struct LayerBytes<'a> {
     pub size: u64,
     /// The files that it is made of, when it was here.
     pub files: Option<Arc<dyn ArchiveFiles>>,
+}
+
+/// A layer on its way, for whoever wants to know.
+#[derive(Debug)]
+pub struct LayerTask<'p> {
+    task: Task<'p>,
+    is_local: bool,
+}
+
+impl<'p> LayerTask<'p> {
+    /// Tells of a layer with this blob, at this place among so many; bytes that are fetched count.
+    pub fn begin(
+        progress: &'p dyn Progress,
+        bytes: &LayerBytes<'_>,
+        (digest, size): (&Digest, u64),
+        (index, of): (usize, usize),
+    ) -> Self {
+        let (digest, is_local) = (digest.to_string(), bytes.files.is_some());
+        let kind = match is_local {
+            true => TaskKind::LayerPresent { digest, index, of },
+            false => TaskKind::FetchLayer { digest, index, of },
+        };
+        let task = Task::begin(progress, kind, Some(size));
+        Self { task, is_local }
+    }
+
+    /// The bytes, counted.
+    pub fn reader<'t>(&'t self, bytes: Box<dyn Read + Send + 't>) -> Box<dyn Read + Send + 't> {
+        match self.is_local {
+            true => bytes,
+            false => Box::new(self.task.reader(bytes)),
+        }
+    }
+
+    /// The layer is stored.
+    pub fn done(self) {
+        match self.is_local {
+            true => self.task.skipped(),
+            false => self.task.done(),
+        }
+    }
 }
 
 /// Where a layer came from.
