@@ -1,14 +1,14 @@
 //! Images that roots of composefs bind: there before a root may boot, and removed when none binds them any more.
 
-use std::os::fd::AsFd as _;
+use std::os::fd::{AsFd as _, BorrowedFd};
 
 use composefs_format::Digest;
 use progress::Progress;
 
 use crate::backend::Job;
 use crate::{
-    BootedComposefs, BoundPlace, BoundRoot, ChangeError, check_bound_images, fetch_bound_images,
-    link_bootc, prune_bound_images,
+    BootedComposefs, BoundError, BoundPlace, BoundRoot, ChangeError, check_bound_images,
+    fetch_bound_images, link_bootc, prune_bound_images,
 };
 
 impl BootedComposefs {
@@ -18,7 +18,7 @@ impl BootedComposefs {
 
     fn bound_root(&self, id: &Digest) -> Result<BoundRoot, ChangeError> {
         let root = self.roots.open_root(id)?;
-        let bound = BoundRoot::of_directory(&id.to_string(), root.as_fd());
+        let bound = labelled(&id.to_string(), root.as_fd());
         Ok(bound.map_err(Box::new)?)
     }
 
@@ -58,4 +58,14 @@ impl BootedComposefs {
             progress.note(&format!("bound images could not be removed: {error}"));
         }
     }
+}
+
+/// The root in a directory, with its policy where that is needed.
+fn labelled(key: &str, root: BorrowedFd<'_>) -> Result<BoundRoot, BoundError> {
+    let bound = BoundRoot::of_directory(key, root)?;
+    if bound.is_empty() {
+        return Ok(bound);
+    }
+    let policy = ::image::policy_of_directory(root)?;
+    Ok(bound.labelled(policy))
 }

@@ -1,5 +1,8 @@
 //! The SELinux policy that a tree carries.
 
+use std::os::fd::BorrowedFd;
+use std::path::Path;
+
 use error_class::{Classified, ErrorClass};
 use file_contexts::{Config, ConfigError, ParseError, Policy};
 use ostree::{ReadError, Repo, Tree};
@@ -50,6 +53,29 @@ pub fn policy_of_commit(repo: &Repo, commit: &Checksum) -> Result<Option<Policy>
     };
     let root = repo.load_commit(commit).map_err(failed)?.contents;
     policy(repo, &|path| tree_files::find(repo, root, path))
+}
+
+/// The policy that the root in a directory says its files are labelled by, if any.
+///
+/// # Errors
+/// [`PolicyError`].
+pub fn policy_of_directory(root: BorrowedFd<'_>) -> Result<Option<Policy>, PolicyError> {
+    Policy::of_tree(|path| file_in_directory(root, path))
+}
+
+/// A file of a directory, by its path in the commit that would be made of it.
+fn file_in_directory(root: BorrowedFd<'_>, path: &str) -> Result<Option<Vec<u8>>, PolicyError> {
+    let read = |path: &str| {
+        let read = durable::read_optional(root, Path::new(path), MAX_POLICY_FILE);
+        read.map_err(|error| PolicyError::Read {
+            path: path.to_owned(),
+            source: ReadError::from(error),
+        })
+    };
+    match (read(path)?, path.strip_prefix("usr/")) {
+        (None, Some(plain)) if plain.starts_with("etc/") => read(plain),
+        (found, _) => Ok(found),
+    }
 }
 
 /// The policy that `root` says its files are labelled by, if any.

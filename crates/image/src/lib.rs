@@ -54,7 +54,7 @@ pub use keys::{
     FINAL_DIFFID_LABEL, LEGACY_VERSION_LABEL, LINUX_LABEL, META_CONFIG, OSTREE_COMMIT_LABEL,
     VERSION_LABEL,
 };
-pub use labels::{PolicyError, policy_of_commit};
+pub use labels::{PolicyError, policy_of_commit, policy_of_directory};
 pub use layout::{LayerRole, LayoutError, label_of};
 pub use list::list_images;
 pub use manifest_diff::{LayerTotal, ManifestDiff};

@@ -2,11 +2,12 @@
 
 use std::fs;
 use std::os::unix::fs::symlink;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 use testkit::disk::scratch_fs;
 use testkit::oci::{Image, Layer};
+use testkit::tar::TarWriter;
 use testkit::{FaultProxy, Registry};
 
 use crate::scene::{Scene, image_unit};
@@ -201,25 +202,33 @@ fn what_it_takes_is_counted() {
     assert!(bytes.contains("MiB"), "{table}");
 }
 
+/// The tree of a system with a policy of SELinux.
+pub(crate) fn with_policy(tree: TarWriter) -> TarWriter {
+    let contexts = "/.* system_u:object_r:default_t:s0\n\
+        /var/lib/containers(/.*)? system_u:object_r:container_var_lib_t:s0\n\
+        /var/lib/containers/storage/overlay(/.*)? system_u:object_r:container_ro_file_t:s0\n";
+    let config = "SELINUX=enforcing\nSELINUXTYPE=small\n";
+    let place = "etc/selinux/small/contexts/files/file_contexts";
+    let dirs = ["", "/small", "/small/contexts", "/small/contexts/files"];
+    let tree = dirs.iter().fold(tree, |tree, dir| {
+        tree.dir(format!("etc/selinux{dir}"), 0o755)
+    });
+    tree.file("etc/selinux/config", 0o644, config)
+        .file(place, 0o644, contexts)
+}
+
+pub(crate) fn label_of(path: &Path) -> String {
+    let mut value = [0; 256];
+    let length = rustix::fs::lgetxattr(path, "security.selinux", &mut value[..]);
+    let length = length.unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    String::from_utf8(value[..length].to_vec()).unwrap()
+}
+
 #[test]
 fn files_have_the_labels_of_the_policy() {
     let scene = Scene::new(Registry::start());
     let unit = image_unit(&scene.name("web"));
-    let contexts = "/.* system_u:object_r:default_t:s0\n\
-        /var/lib/containers(/.*)? system_u:object_r:container_var_lib_t:s0\n\
-        /var/lib/containers/storage/overlay(/.*)? system_u:object_r:container_ro_file_t:s0\n";
-    let tree = tree("2")
-        .dir("etc/selinux", 0o755)
-        .file(
-            "etc/selinux/config",
-            0o644,
-            "SELINUX=enforcing\nSELINUXTYPE=small\n",
-        )
-        .file(
-            "etc/selinux/small/contexts/files/file_contexts",
-            0o644,
-            contexts,
-        )
+    let tree = with_policy(tree("2"))
         .symlink(
             "usr/lib/bootc/bound-images.d/web.image",
             "/usr/share/web.image",
@@ -228,12 +237,6 @@ fn files_have_the_labels_of_the_policy() {
     let image = Image::bootable().layer(Layer::new(tree.finish()));
     scene.host.publish_image("latest", &image);
     scene.run("upgrade");
-    let label = |path: PathBuf| {
-        let mut value = [0; 256];
-        let length = rustix::fs::lgetxattr(&path, "security.selinux", &mut value[..]);
-        let length = length.unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-        String::from_utf8(value[..length].to_vec()).unwrap()
-    };
     let app = scene.stored("app");
     let layer = app.parent().unwrap().parent().unwrap();
     for (path, expected) in [
@@ -250,7 +253,7 @@ fn files_have_the_labels_of_the_policy() {
         ),
     ] {
         let expected = format!("system_u:object_r:{expected}:s0\0");
-        assert_eq!(label(path.clone()), expected, "{}", path.display());
+        assert_eq!(label_of(&path), expected, "{}", path.display());
     }
 }
 

@@ -6,6 +6,7 @@ use std::path::Path;
 use testkit::Registry;
 use testkit::oci::{Image, Layer};
 
+use crate::damage::{label_of, with_policy};
 use crate::scene::{Scene, image_unit};
 use crate::support::host::tree;
 use crate::support::sysroot::ScratchSysroot;
@@ -13,7 +14,7 @@ use crate::support::{answer, refusal};
 
 /// Publishes a system that binds these images.
 fn publish(scene: &Scene, version: &str, names: &[&str]) {
-    let mut tree = tree(version);
+    let mut tree = with_policy(tree(version));
     for dir in ["boot", "proc", "dev", "run", "var", "sysroot"] {
         tree = tree.dir(dir, 0o755);
     }
@@ -47,6 +48,11 @@ fn a_root_binds_images() {
     ));
     let store = root.join("ostree/bootc/storage");
     assert_eq!(scene.found_by_podman_in(&store), std::slice::from_ref(&web));
+    let mut find = testkit::command("find");
+    find.arg(store.join("overlay"));
+    let app = answer(find.args(["-path", "*/diff/app"]));
+    let label = label_of(Path::new(app.trim_end()));
+    assert_eq!(label, "system_u:object_r:container_ro_file_t:s0\0");
     let link = fs::read_link(root.join("ostree/bootc")).unwrap();
     assert_eq!(link, Path::new("../composefs/bootc"));
 

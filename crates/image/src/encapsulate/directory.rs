@@ -8,8 +8,8 @@ use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use error_class::{Classified, ErrorClass};
-use file_contexts::{Policy, xattr_value};
-use ostree::{CommitDirError, CommitDirOptions, DirectoryScan, ReadError, Tree};
+use file_contexts::xattr_value;
+use ostree::{CommitDirError, CommitDirOptions, DirectoryScan, Tree};
 use ostree_format::gvariant::Value;
 use ostree_format::{Commit, Metadata, ObjectKind};
 use progress::{Interrupt, Progress};
@@ -19,11 +19,8 @@ use oci::sink::ImageSink;
 
 use super::{EncapsulateError, EncapsulateOptions, Writing, labels, write};
 use crate::keys::BOOTABLE_LABEL;
-use crate::labels::PolicyError;
+use crate::labels::{PolicyError, policy_of_directory};
 use crate::write_image::WrittenImage;
-
-/// Largest policy file that is read.
-const MAX_POLICY_FILE: u64 = 64 * 1024 * 1024;
 
 /// Where kernels are, one directory for each version.
 const MODULES: [&[u8]; 3] = [b"usr", b"lib", b"modules"];
@@ -87,7 +84,7 @@ pub fn encapsulate_directory(
     progress: &dyn Progress,
     interrupt: &Interrupt,
 ) -> Result<WrittenImage, EncapsulateDirectoryError> {
-    let policy = Policy::of_tree(|path| policy_file(&root, path))?;
+    let policy = policy_of_directory(root.as_fd())?;
     let label = |path: &Path, mode: u32| {
         let path = in_commit(path);
         let label = policy
@@ -128,21 +125,6 @@ fn in_commit(path: &Path) -> PathBuf {
     match path.strip_prefix("/etc") {
         Ok(below) => Path::new("/usr/etc").join(below),
         Err(_) => path.to_owned(),
-    }
-}
-
-/// A file of the directory, by its path in the commit.
-fn policy_file(root: &OwnedFd, path: &str) -> Result<Option<Vec<u8>>, PolicyError> {
-    let read = |path: &str| {
-        let read = durable::read_optional(root.as_fd(), Path::new(path), MAX_POLICY_FILE);
-        read.map_err(|error| PolicyError::Read {
-            path: path.to_owned(),
-            source: ReadError::from(error),
-        })
-    };
-    match (read(path)?, path.strip_prefix("usr/")) {
-        (None, Some(plain)) if plain.starts_with("etc/") => read(plain),
-        (found, _) => Ok(found),
     }
 }
 
