@@ -9,8 +9,8 @@ use composefs_format::{Attributes, File, ImageTree, Special};
 use file_contexts::{ConfigError, ParseError, Policy, SELINUX_XATTR};
 use tree::Node;
 
-use crate::ImageError;
-use crate::root::{attributes_mut, empty, usr_of};
+use crate::root::{attributes_mut, empty, root_of, usr_of};
+use crate::{ImageError, StoredImage};
 
 /// Directories that every root has, but whose content in the image is not for the running system.
 const EMPTIED: [&str; 2] = ["boot", "sysroot"];
@@ -49,6 +49,15 @@ enum PolicyProblem {
     Store(#[from] StoreError),
     #[error("{0} is too large or cannot be read")]
     File(String),
+}
+
+/// The policy that a stored image has in its root, if any.
+///
+/// # Errors
+/// [`ImageError`].
+pub fn policy_of_image(store: &Store, image: &StoredImage) -> Result<Option<Policy>, ImageError> {
+    let streams: Vec<_> = image.layers.iter().map(|(_, stream)| *stream).collect();
+    policy_of(store, &root_of(store, &streams)?)
 }
 
 fn policy_of(store: &Store, root: &ImageTree) -> Result<Option<Policy>, ImageError> {

@@ -17,6 +17,7 @@ mod splitter;
 mod tag;
 mod waiting;
 
+pub use boot::policy_of_image;
 pub use documents::{RootKind, Stored, StoredImage, find, store_image};
 pub use error::ImageError;
 pub use list::{Listed, list, remove};

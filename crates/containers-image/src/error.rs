@@ -35,6 +35,9 @@ pub enum ImageError {
         /// Why.
         source: containers::EntryProblem,
     },
+    /// Something that the image names was not written.
+    #[error("{0} of the image was not written")]
+    Lost(Digest),
     /// The storage.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -49,6 +52,7 @@ impl Classified for ImageError {
             Self::Source(error) => error.class(),
             Self::Manifest(error) => error.class(),
             Self::Number(_) => ErrorClass::Unsupported,
+            Self::Lost(_) => ErrorClass::Corrupt,
             Self::Layer { source, .. } => source.class(),
             Self::Entry { source, .. } => source.class(),
             Self::Store(error) => error.class(),

@@ -3,8 +3,10 @@
 
 mod error;
 mod pull;
+mod sink;
 mod splitter;
 
 pub use error::ImageError;
 pub use pull::{Pulled, WantedImage, image_id, layer_ids, missing, pull};
+pub use sink::{SharedFiles, StorageSink, Stored};
 pub use splitter::FilesOfImage;

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use containers::{
-    BlobCompression, ContainerStore, ImageId, LayerId, LayerOrigin, NewImage, Staged, StagedLayer,
+    BlobCompression, ContainerStore, ImageId, LayerId, LayerOrigin, NewImage, NewLayer,
     StoreSession,
 };
 use layer::{LayerBlob, LayerError};
@@ -164,10 +164,18 @@ fn all_missing<'a>(
 }
 
 fn new_image(image: &WantedImage<'_>) -> Result<NewImage, ImageError> {
-    let (manifest, config) = (image.manifest, image.config);
+    named_image(image.manifest, image.config, image.names.clone())
+}
+
+/// The image with these documents and names, whose layers are there.
+pub(crate) fn named_image(
+    manifest: &RawManifest,
+    config: &RawConfig,
+    names: Vec<String>,
+) -> Result<NewImage, ImageError> {
     Ok(NewImage {
         id: image_id(config)?,
-        names: image.names.clone(),
+        names,
         manifest: manifest.bytes().to_vec(),
         manifest_digest: manifest.digest().to_string(),
         config: config.bytes().to_vec(),
@@ -189,7 +197,7 @@ struct Shelf(Mutex<Waiting>);
 struct Waiting {
     /// Layers that are not listed yet.
     unlisted: BTreeSet<LayerId>,
-    staged: BTreeMap<LayerId, (Option<LayerId>, (Staged, StagedLayer))>,
+    staged: BTreeMap<LayerId, NewLayer>,
 }
 
 impl Shelf {
@@ -201,15 +209,9 @@ impl Shelf {
         }))
     }
 
-    fn add(
-        &self,
-        session: &StoreSession<'_>,
-        layer: &Missing<'_>,
-        staged: (Staged, StagedLayer),
-    ) -> Result<(), ImageError> {
+    fn add(&self, session: &StoreSession<'_>, layer: NewLayer) -> Result<(), ImageError> {
         let mut waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let entry = (layer.parent.clone(), staged);
-        waiting.staged.insert(layer.id.clone(), entry);
+        waiting.staged.insert(layer.id.clone(), layer);
         let ready = waiting.ready();
         Ok(session.publish_layers(ready)?)
     }
@@ -217,7 +219,7 @@ impl Shelf {
 
 impl Waiting {
     /// What can be listed now, each behind the one it lies upon.
-    fn ready(&mut self) -> Vec<(Staged, StagedLayer)> {
+    fn ready(&mut self) -> Vec<NewLayer> {
         let mut ready = Vec::new();
         let lies_upon_listed = |unlisted: &BTreeSet<LayerId>, parent: &Option<LayerId>| {
             parent
@@ -226,12 +228,12 @@ impl Waiting {
         };
         loop {
             let mut staged = self.staged.iter();
-            let next = staged.find(|(_, (parent, _))| lies_upon_listed(&self.unlisted, parent));
+            let next = staged.find(|(_, layer)| lies_upon_listed(&self.unlisted, &layer.parent));
             let Some(id) = next.map(|(id, _)| id.clone()) else {
                 return ready;
             };
             self.unlisted.remove(&id);
-            ready.extend(self.staged.remove(&id).map(|(_, layer)| layer));
+            ready.extend(self.staged.remove(&id));
         }
     }
 }
@@ -272,12 +274,13 @@ impl Fetcher<'_> {
             Some(staged) => staged,
             None => self.take_or_fetch(missing, layer)?,
         };
-        self.shared.fetch_add(staged.1.shared(), Ordering::Relaxed);
-        self.shelf.add(self.session, missing, staged)
+        let shared = staged.written.shared();
+        self.shared.fetch_add(shared, Ordering::Relaxed);
+        self.shelf.add(self.session, staged)
     }
 
     /// The layer, if another one in the storage has the same archive, and it is whole.
-    fn another_copy(&self, missing: &Missing<'_>, layer: &Layer) -> Option<(Staged, StagedLayer)> {
+    fn another_copy(&self, missing: &Missing<'_>, layer: &Layer) -> Option<NewLayer> {
         let store = self.session.store();
         let stored = store.layer_with(&missing.diff_id.to_string()).ok()??;
         let stored = StorageLayers::of_layer(&stored).ok()?;
@@ -285,11 +288,7 @@ impl Fetcher<'_> {
         self.take_in(bytes, missing, layer).ok()
     }
 
-    fn take_or_fetch(
-        &self,
-        missing: &Missing<'_>,
-        layer: &Layer,
-    ) -> Result<(Staged, StagedLayer), ImageError> {
+    fn take_or_fetch(&self, missing: &Missing<'_>, layer: &Layer) -> Result<NewLayer, ImageError> {
         let (source, descriptor) = (missing.image.source, &layer.descriptor);
         let tell = |text: &str| self.progress.note(text);
         let take_in = |bytes: LayerBytes<'_>| self.take_in(bytes, missing, layer);
@@ -307,7 +306,7 @@ impl Fetcher<'_> {
         bytes: LayerBytes<'_>,
         missing: &Missing<'_>,
         layer: &Layer,
-    ) -> Result<(Staged, StagedLayer), ImageError> {
+    ) -> Result<NewLayer, ImageError> {
         let all = missing.image.manifest.layers().len();
         let (blob, place) = ((&layer.digest, layer.size), (missing.index, all));
         let task = LayerTask::begin(self.progress, &bytes, blob, place);
@@ -319,8 +318,7 @@ impl Fetcher<'_> {
                 Algorithm::Sha512 => None,
             },
         };
-        let (id, parent) = (&missing.id, missing.parent.as_ref());
-        let (staged, writer) = self.session.layer(id, parent, &origin(missing, layer))?;
+        let (staged, writer) = self.session.stage()?;
         let mut splitter = Splitter {
             writer,
             files: bytes.files,
@@ -329,12 +327,18 @@ impl Fetcher<'_> {
         let passed = layer::pass(blob, &mut splitter, self.interrupt);
         passed.map_err(|error| self.failed(error, missing, layer))?;
         let finished = splitter.writer.finish();
-        let complete = finished.map_err(|source| ImageError::Entry {
+        let written = finished.map_err(|source| ImageError::Entry {
             digest: layer.digest.clone(),
             source,
         })?;
         task.done();
-        Ok((staged, complete))
+        Ok(NewLayer {
+            id: missing.id.clone(),
+            parent: missing.parent.clone(),
+            origin: origin(layer, &missing.diff_id),
+            staged,
+            written,
+        })
     }
 
     fn failed(&self, error: LayerError, missing: &Missing<'_>, layer: &Layer) -> ImageError {
@@ -355,7 +359,7 @@ impl Fetcher<'_> {
 }
 
 /// What lists say of where a layer comes from.
-fn origin(missing: &Missing<'_>, layer: &Layer) -> LayerOrigin {
+pub(crate) fn origin(layer: &Layer, diff_id: &Digest) -> LayerOrigin {
     LayerOrigin {
         blob_digest: layer.digest.to_string(),
         blob_size: layer.size,
@@ -364,6 +368,6 @@ fn origin(missing: &Missing<'_>, layer: &Layer) -> LayerOrigin {
             Compression::Gzip => BlobCompression::Gzip,
             Compression::Zstd => BlobCompression::Zstd,
         },
-        diff_id: missing.diff_id.to_string(),
+        diff_id: diff_id.to_string(),
     }
 }

@@ -18,7 +18,7 @@ mod write;
 pub use bound::{BOUND_IMAGES, BoundImage, BoundImageError};
 pub use check::{StoreDamage, StoreReport};
 pub use id::{ImageId, InvalidId, LayerId};
-pub use session::{NewImage, Staged, StoreSession};
+pub use session::{NewImage, NewLayer, Staged, StoreSession};
 pub use store::{ContainerStore, Labeler, StoreError, StoredContainerImage};
 pub use write::{
     BlobCompression, Elsewhere, EntryProblem, LayerOrigin, LayerWriter, NodeAttributes, NodeKind,

@@ -45,10 +45,22 @@ pub struct StoreSession<'s> {
 
 /// Where a layer is written.
 #[derive(Debug)]
-pub struct Staged {
-    name: PathBuf,
-    id: LayerId,
-    parent: Option<LayerId>,
+pub struct Staged(PathBuf);
+
+/// A layer that is complete, and what it is to be.
+#[derive(Debug)]
+#[expect(clippy::exhaustive_structs, reason = "all that makes a layer")]
+pub struct NewLayer {
+    /// Its number.
+    pub id: LayerId,
+    /// The one that it lies upon.
+    pub parent: Option<LayerId>,
+    /// Where it comes from.
+    pub origin: LayerOrigin,
+    /// Where it was written.
+    pub staged: Staged,
+    /// What was written.
+    pub written: StagedLayer,
 }
 
 impl ContainerStore {
@@ -82,16 +94,11 @@ impl StoreSession<'_> {
         self.store
     }
 
-    /// Begin to write a layer.
+    /// Begin to write a layer, of which nothing need be known yet.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub fn layer(
-        &self,
-        id: &LayerId,
-        parent: Option<&LayerId>,
-        origin: &LayerOrigin,
-    ) -> Result<(Staged, LayerWriter), StoreError> {
+    pub fn stage(&self) -> Result<(Staged, LayerWriter), StoreError> {
         let number = self.count.fetch_add(1, Ordering::Relaxed);
         let name = PathBuf::from(number.to_string());
         let (staging, diff) = (self.staging.as_fd(), name.join("diff"));
@@ -99,26 +106,16 @@ impl StoreSession<'_> {
         for (below, mode) in [("diff", 0o555), ("work", 0o700), ("merged", 0o700)] {
             self.make_dir(&name.join(below), mode)?;
         }
-        if parent.is_none() {
-            self.make_dir(&name.join("empty"), 0o700)?;
-        }
         let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC;
         let split = name.join("tar-split");
         let mode = Mode::from_raw_mode(0o600);
         let split = rustix::fs::openat(staging, &split, flags, mode).during("create", &split)?;
         let writer = LayerWriter::new(
-            id.as_str(),
             open_dir(staging, &diff)?,
             File::from(split),
             self.store.label("overlay/layer/diff/file", 0o100_644),
-            origin,
         );
-        let staged = Staged {
-            name,
-            id: id.clone(),
-            parent: parent.cloned(),
-        };
-        Ok((staged, writer))
+        Ok((Staged(name), writer))
     }
 
     fn make_dir(&self, path: &Path, mode: u32) -> Result<(), StoreError> {
@@ -134,7 +131,7 @@ impl StoreSession<'_> {
     ///
     /// # Errors
     /// [`StoreError`]; then the list is as it was.
-    pub fn publish_layers(&self, layers: Vec<(Staged, StagedLayer)>) -> Result<(), StoreError> {
+    pub fn publish_layers(&self, layers: Vec<NewLayer>) -> Result<(), StoreError> {
         if layers.is_empty() {
             return Ok(());
         }
@@ -143,16 +140,11 @@ impl StoreSession<'_> {
         let dir = self.store.dir();
         let lock = Lock::exclusive(dir, Path::new(LAYERS_LOCK), self.timeout)?;
         let mut list: Vec<LayerRecord> = read_list(dir, LAYERS)?;
-        for (staged, layer) in layers {
-            self.move_in(&staged)?;
+        for layer in layers {
+            self.move_in(&layer)?;
             let record = LayerRecord {
-                parent: staged
-                    .parent
-                    .as_ref()
-                    .map(ToString::to_string)
-                    .unwrap_or_default(),
                 created: self.now.clone(),
-                ..layer.record
+                ..layer.record()
             };
             match list.iter_mut().find(|other| other.id == record.id) {
                 Some(other) => *other = record,
@@ -169,26 +161,28 @@ impl StoreSession<'_> {
     }
 
     /// Moves a layer to its place; what was there is damaged.
-    fn move_in(&self, staged: &Staged) -> Result<(), StoreError> {
+    fn move_in(&self, layer: &NewLayer) -> Result<(), StoreError> {
         let (dir, staging) = (self.store.dir(), self.staging.as_fd());
-        let place = Path::new("overlay").join(staged.id.as_str());
-        let link = self.store.short_name(&staged.id)?;
-        let link = link.unwrap_or_else(|| staged.id.short());
-        self.write_new(&staged.name.join("link"), link.as_bytes())?;
-        if let Some(parent) = &staged.parent {
-            let lower = self.store.lower_upon(parent)?;
-            self.write_new(&staged.name.join("lower"), lower.as_bytes())?;
-            self.as_parent(staged, parent)?;
+        let (id, name) = (&layer.id, &layer.staged.0);
+        let place = Path::new("overlay").join(id.as_str());
+        let link = self.store.short_name(id)?.unwrap_or_else(|| id.short());
+        self.write_new(&name.join("link"), link.as_bytes())?;
+        match &layer.parent {
+            Some(parent) => {
+                let lower = self.store.lower_upon(parent)?;
+                self.write_new(&name.join("lower"), lower.as_bytes())?;
+                self.as_parent(name, parent)?;
+            }
+            None => self.make_dir(&name.join("empty"), 0o700)?,
         }
-        let split = self.store.split_of(&staged.id);
-        let staged_split = staged.name.join("tar-split");
-        let renamed = rustix::fs::renameat(staging, &staged_split, dir, &split);
+        let split = self.store.split_of(id);
+        let renamed = rustix::fs::renameat(staging, name.join("tar-split"), dir, &split);
         renamed.during("rename", &split)?;
         self.store
             .set_label(dir, &split, &split.to_string_lossy(), 0o100_600)?;
         durable::remove_all(dir, &place)?;
-        rustix::fs::renameat(staging, &staged.name, dir, &place).during("rename", &place)?;
-        let target = Path::new("..").join(staged.id.as_str()).join("diff");
+        rustix::fs::renameat(staging, name, dir, &place).during("rename", &place)?;
+        let target = Path::new("..").join(id.as_str()).join("diff");
         let link = Path::new("overlay/l").join(&link);
         durable::replace_symlink(dir, &link, &target)?;
         self.store
@@ -203,13 +197,29 @@ impl StoreSession<'_> {
     }
 
     /// The root of a layer is like that of the one below.
-    fn as_parent(&self, staged: &Staged, parent: &LayerId) -> Result<(), StoreError> {
+    fn as_parent(&self, name: &Path, parent: &LayerId) -> Result<(), StoreError> {
         let below = Path::new("overlay").join(parent.as_str()).join("diff");
         let stat = rustix::fs::statat(self.store.dir(), &below, AtFlags::empty());
         let mode = Mode::from_raw_mode(stat.during("look at", &below)?.st_mode & 0o7777);
-        let diff = staged.name.join("diff");
+        let diff = name.join("diff");
         let set = rustix::fs::chmodat(&self.staging, &diff, mode, AtFlags::empty());
         Ok(set.during("set the mode of", &diff)?)
+    }
+}
+
+impl NewLayer {
+    /// What lists say of it.
+    fn record(&self) -> LayerRecord {
+        let (parent, origin) = (self.parent.as_ref(), &self.origin);
+        LayerRecord {
+            id: self.id.to_string(),
+            parent: parent.map(ToString::to_string).unwrap_or_default(),
+            compressed_diff_digest: origin.blob_digest.clone(),
+            compressed_size: origin.blob_size,
+            diff_digest: origin.diff_id.clone(),
+            compression: origin.compression.number(),
+            ..self.written.record.clone()
+        }
     }
 }
 

@@ -110,7 +110,6 @@ pub struct LayerWriter {
     shared: u64,
     uids: BTreeSet<u32>,
     gids: BTreeSet<u32>,
-    record: LayerRecord,
 }
 
 /// The file whose content comes.
@@ -139,7 +138,7 @@ struct Owned {
     xattrs: Vec<(Vec<u8>, Vec<u8>)>,
 }
 
-/// A layer that is complete, but not in the list.
+/// What was written of a layer that is complete.
 #[derive(Debug)]
 pub struct StagedLayer {
     pub(crate) record: LayerRecord,
@@ -174,7 +173,7 @@ pub enum BlobCompression {
 
 impl BlobCompression {
     /// As lists name it.
-    const fn number(self) -> u64 {
+    pub(crate) const fn number(self) -> u64 {
         match self {
             Self::None => 0,
             Self::Gzip => 2,
@@ -184,13 +183,7 @@ impl BlobCompression {
 }
 
 impl LayerWriter {
-    pub(crate) fn new(
-        id: &str,
-        root: OwnedFd,
-        split: File,
-        label: Option<Vec<u8>>,
-        origin: &LayerOrigin,
-    ) -> Self {
+    pub(crate) fn new(root: OwnedFd, split: File, label: Option<Vec<u8>>) -> Self {
         Self {
             tree: TreeWriter::new(root, label),
             split: SplitWriter::new(split),
@@ -199,14 +192,6 @@ impl LayerWriter {
             shared: 0,
             uids: BTreeSet::new(),
             gids: BTreeSet::new(),
-            record: LayerRecord {
-                id: id.to_owned(),
-                compressed_diff_digest: origin.blob_digest.clone(),
-                compressed_size: origin.blob_size,
-                diff_digest: origin.diff_id.clone(),
-                compression: origin.compression.number(),
-                ..LayerRecord::default()
-            },
         }
     }
 
@@ -342,14 +327,16 @@ impl LayerWriter {
     ///
     /// # Errors
     /// [`EntryProblem`].
-    pub fn finish(mut self) -> Result<StagedLayer, EntryProblem> {
+    pub fn finish(self) -> Result<StagedLayer, EntryProblem> {
         self.tree.finish()?;
         self.split.finish().map_err(EntryProblem::Split)?;
-        self.record.diff_size = self.archive_size;
-        self.record.uidset = self.uids.into_iter().collect();
-        self.record.gidset = self.gids.into_iter().collect();
         Ok(StagedLayer {
-            record: self.record,
+            record: LayerRecord {
+                diff_size: self.archive_size,
+                uidset: self.uids.into_iter().collect(),
+                gidset: self.gids.into_iter().collect(),
+                ..LayerRecord::default()
+            },
             shared: self.shared,
         })
     }

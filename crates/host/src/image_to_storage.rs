@@ -3,16 +3,18 @@
 use std::collections::BTreeSet;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use composefs::Store;
 use containers::config::{Config, OVERLAY};
 use containers::{ContainerStore, Labeler, StoreError};
-use containers_image::{FilesOfImage, ImageError, Pulled, WantedImage};
+use containers_image::{FilesOfImage, ImageError, Pulled, StorageSink, Stored, WantedImage};
 use durable::IoContext as _;
 use error_class::{Classified, ErrorClass};
-use image::ExportToOCIOpts;
+use image::{ExportImageError, ExportToOCIOpts};
+use layer::Packing;
 use oci::reference::ImageReference;
-use oci::source::{Error as SourceError, open, open_here};
+use oci::source::open_here;
 use ostree::Repo;
 use progress::{Interrupt, Progress};
 use rustix::fs::{Mode, OFlags};
@@ -20,7 +22,7 @@ use rustix::fs::{Mode, OFlags};
 use crate::bound_images::LOCK_TIMEOUT;
 use crate::bound_root::{full_name, labeler};
 use crate::files_of_commit::FilesOfCommit;
-use crate::{Access, AccessError, BoundError, ContainerError, image_export};
+use crate::{Access, AccessError, BoundError};
 
 /// Why podman was not given an image.
 #[derive(Debug, thiserror::Error)]
@@ -28,10 +30,7 @@ use crate::{Access, AccessError, BoundError, ContainerError, image_export};
 pub enum ToStorageError {
     /// The stored image cannot be made one again.
     #[error(transparent)]
-    Export(#[from] ContainerError),
-    /// The copy cannot be read.
-    #[error(transparent)]
-    Source(#[from] Box<SourceError>),
+    Export(#[from] Box<ExportImageError>),
     /// podman's storage cannot be found.
     #[error(transparent)]
     Access(#[from] AccessError),
@@ -53,7 +52,6 @@ impl Classified for ToStorageError {
     fn class(&self) -> ErrorClass {
         match self {
             Self::Export(error) => error.class(),
-            Self::Source(error) => error.class(),
             Self::Access(error) => error.class(),
             Self::Name(error) => error.class(),
             Self::Image(error) => error.class(),
@@ -86,13 +84,13 @@ pub struct ForPodman<'a> {
 pub struct GivenToPodman {
     /// The digest of its manifest.
     pub digest: String,
-    /// What was done to podman's storage; nothing when that is one that is not written here.
-    pub stored: Option<Pulled>,
+    /// Bytes of files that other stores have as well, and that stand on disk once.
+    pub shared: u64,
 }
 
 impl ForPodman<'_> {
-    /// Give podman an image of the repository of commits, on the way through the OCI directory `scratch`. Where podman's
-    /// storage is none that is written here, it is in the directory only.
+    /// Give podman an image of the repository of commits, whose layers are unpacked while they are made; nothing when podman's
+    /// storage is none that is written here.
     ///
     /// # Errors
     /// [`ToStorageError`]; podman has the name as before then.
@@ -100,35 +98,31 @@ impl ForPodman<'_> {
         &self,
         repo: &Repo,
         source: &ImageReference,
-        scratch: &ImageReference,
-    ) -> Result<GivenToPodman, ToStorageError> {
-        let (access, options) = (self.access, ExportToOCIOpts::default());
-        let (progress, interrupt) = (self.progress, self.interrupt);
-        let written = image_export(repo, source, scratch, access, &options, progress, interrupt)?;
-        let digest = written.digest;
+    ) -> Result<Option<GivenToPodman>, ToStorageError> {
         let Some(config) = self.storage()? else {
-            let stored = None;
-            return Ok(GivenToPodman { digest, stored });
+            return Ok(None);
         };
-        let context = access.context(scratch, interrupt)?;
-        let copy = open(scratch, &context).map_err(Box::new)?;
-        let manifest = copy.manifest().map_err(Box::new)?.manifest;
-        let documents = copy.config(&manifest).map_err(Box::new)?;
-        let commit = image::query_image(repo, source).ok().flatten();
-        let files = commit.and_then(|image| FilesOfCommit::new(repo, image.merge_commit));
-        let wanted = WantedImage {
-            source: copy.as_ref(),
-            manifest: &manifest,
-            config: &documents,
-            names: Vec::new(),
-            files: files.as_ref().map(|files| -> &dyn FilesOfImage { files }),
-        };
-        let stored = Some(self.store(&config, &wanted, labels(repo, source))?);
-        Ok(GivenToPodman { digest, stored })
+        let state = image::query_image(repo, source).ok().flatten();
+        let files = state.and_then(|state| FilesOfCommit::new(repo, state.merge_commit));
+        let files = files.map(|files| -> Arc<dyn FilesOfImage + Send> { Arc::new(files) });
+        let name = full_name(self.name).map_err(Box::new)?;
+        let store = open_storage(self.access, &config.graph_root)?.labelled(labels(repo, source));
+        let session = store.begin(self.now, LOCK_TIMEOUT)?;
+        let mut stored = Stored::default();
+        let sink = StorageSink::new(&session, name, files, self.interrupt, &mut stored);
+        let mut options = ExportToOCIOpts::default();
+        options.compression.packing = Packing::Plain;
+        let (progress, interrupt) = (self.progress, self.interrupt);
+        let sink = Box::new(sink);
+        let written = image::export(repo, source, sink, None, &options, progress, interrupt);
+        Ok(Some(GivenToPodman {
+            digest: written.map_err(Box::new)?.digest,
+            shared: stored.shared,
+        }))
     }
 
     /// Give podman an image of the composefs repository, layer for layer as it was fetched; nothing when it is not there, or
-    /// podman's storage is none that is written here. Labels are those that the policy of the same image in `repo` has.
+    /// podman's storage is none that is written here. Which image a name stands for, `repo` tells first.
     ///
     /// # Errors
     /// [`ToStorageError`]; podman has the name as before then.
@@ -155,10 +149,13 @@ impl ForPodman<'_> {
             names: Vec::new(),
             files: None,
         };
-        let labels = repo.and_then(|repo| labels(repo, source));
+        let policy = composefs_image::policy_of_image(store, &image)
+            .ok()
+            .flatten();
+        let labels = policy.map(labeler);
         Ok(Some(GivenToPodman {
             digest: image.manifest.digest().to_string(),
-            stored: Some(self.store(&config, &wanted, labels)?),
+            shared: self.store(&config, &wanted, labels)?.shared,
         }))
     }
 

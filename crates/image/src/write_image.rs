@@ -168,7 +168,7 @@ impl<'a> ImageWriter<'a> {
         let index = self.layers.len();
         let failed = |source: ExportError| WriteImageError::Layer { index, source };
         let (written, diff_id) = {
-            let blob = self.sink.blob()?;
+            let blob = self.sink.layer()?;
             let packed = self.packer.pack(self.compression.packing, blob);
             let mut counted = Counted {
                 out: packed.map_err(|error| failed(error.into()))?,
@@ -232,7 +232,7 @@ impl<'a> ImageWriter<'a> {
         content: &mut impl io::Read,
     ) -> Result<Result<Written, io::Error>, WriteImageError> {
         let index = self.layers.len();
-        let mut blob = self.sink.blob()?;
+        let mut blob = self.sink.layer()?;
         let mut buffer = vec![0; 128 * 1024];
         loop {
             let count = match content.read(&mut buffer) {

@@ -33,6 +33,14 @@ pub trait ImageSink {
     /// The destination cannot be written to.
     fn blob(&mut self) -> Result<Box<dyn BlobSink + '_>, WriteError>;
 
+    /// Begins the blob of a layer, for places that do more with layers than to keep them.
+    ///
+    /// # Errors
+    /// The destination cannot be written to.
+    fn layer(&mut self) -> Result<Box<dyn BlobSink + '_>, WriteError> {
+        self.blob()
+    }
+
     /// Makes the image that this manifest (or index) describes visible, under a tag if there is
     /// one. An image that had the tag before loses it.
     ///
@@ -80,6 +88,14 @@ pub enum WriteError {
     /// A registry does not take it.
     #[error(transparent)]
     Registry(Box<crate::registry::Error>),
+    /// A place that is no layout does not take it.
+    #[error("{source}")]
+    Place {
+        /// The kind of failure.
+        class: ErrorClass,
+        /// Why.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// What is to be written has no JSON form.
     #[error("cannot encode {what}: {cause}")]
     Encode {
@@ -95,6 +111,7 @@ impl Classified for WriteError {
         match self {
             Self::Io(cause) => cause.class(),
             Self::Registry(cause) => cause.class(),
+            Self::Place { class, .. } => *class,
             Self::Index(_) => ErrorClass::Corrupt,
             Self::Encode { .. } => ErrorClass::InvalidInput,
         }

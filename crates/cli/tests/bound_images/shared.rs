@@ -424,9 +424,14 @@ fn podman_and_ostree_share_what_a_commit_was_wrapped_as() {
     let free = disk.free();
     machine.run(&format!("image pull {image}"));
     let alone = taken(&disk, free);
-    let said = machine.run(&format!(
-        "image copy-to-storage --source {image} --target {NAME}"
-    ));
+    let line = format!("image copy-to-storage --source {image} --target {NAME}");
+    for at in ["containers:file-linked:100", "containers:layers-staged:1"] {
+        let mut command = machine.command(&line);
+        let died = command.env("BOOTROOT_CRASH_AT", at).output().unwrap();
+        assert_eq!(died.status.signal(), Some(6), "{at}: {died:?}");
+        machine.run("fsck");
+    }
+    let said = machine.run(&line);
     assert!(said.contains("shared with other stores: "), "{said}");
     let both = taken(&disk, free);
     assert!(

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use clap::Args;
 use error_class::{Classified, ErrorClass};
 use host::{ForPodman, GivenToPodman, Storage};
+use image::ExportToOCIOpts;
 use indicatif::HumanBytes;
 use oci::reference::{ImageReference, OstreeImageReference, Transport};
 
@@ -73,14 +74,17 @@ impl CopyToStorage {
             interrupt: context.interrupt(),
         };
         let given = match from_composefs(context, &podman, &source)? {
-            Some(given) => given,
-            None => from_commit(context, &podman, &source)?,
+            Some(given) => Some(given),
+            None => podman.give_commit(context.storage()?.repo(), &source)?,
         };
         let mut out = context.results();
-        writeln!(out, "{}: {} for podman", self.target, given.digest)?;
-        if let Some(stored) = given.stored {
-            let shared = HumanBytes(stored.shared);
+        if let Some(given) = given {
+            let shared = HumanBytes(given.shared);
+            writeln!(out, "{}: {} for podman", self.target, given.digest)?;
             writeln!(out, "shared with other stores: {shared}")?;
+        } else {
+            let digest = by_skopeo(context, &podman, &source)?;
+            writeln!(out, "{}: {digest} for podman", self.target)?;
         }
         out.finish()?;
         Ok(Exit::Done)
@@ -103,25 +107,31 @@ fn from_composefs(
     Ok(podman.give_composefs(&store, repo, source)?)
 }
 
-/// The image as the repository of commits has it.
-fn from_commit(
+/// Gives podman the image by way of a directory, whatever its storage is like.
+fn by_skopeo(
     context: &Context,
     podman: &ForPodman<'_>,
     source: &ImageReference,
-) -> Result<GivenToPodman, Failure> {
+) -> Result<String, Failure> {
     let place = environment::temporary_directory();
     let scratch = Scratch(place.join(format!("bootroot-image-{}", std::process::id())));
     std::fs::create_dir(&scratch.0)?;
     let name = format!("{}/oci:image", scratch.0.display());
     let copy = ImageReference::new(Transport::OciDir, name);
     let storage = context.storage()?;
-    let given = podman.give_commit(storage.repo(), source, &copy)?;
-    if given.stored.is_none()
-        && let Some(said) = environment::copy_to_podman(&copy.to_string(), podman.name)?
-    {
-        return Err(CopyError::Skopeo(said).into());
+    let written = host::image_export(
+        storage.repo(),
+        source,
+        &copy,
+        podman.access,
+        &ExportToOCIOpts::default(),
+        podman.progress,
+        podman.interrupt,
+    )?;
+    match environment::copy_to_podman(&copy.to_string(), podman.name)? {
+        Some(said) => Err(CopyError::Skopeo(said).into()),
+        None => Ok(written.digest),
     }
-    Ok(given)
 }
 
 /// The image that runs; what boots first, where nothing runs.
