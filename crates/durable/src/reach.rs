@@ -19,7 +19,7 @@ type Copies = HashMap<(String, PathBuf), Arc<OwnedFd>>;
 /// Those that were made: only what is reached through the same one can be linked.
 static COPIES: Mutex<Option<Copies>> = Mutex::new(None);
 
-/// A line of `/proc/self/mountinfo`.
+/// A line of `/proc/thread-self/mountinfo`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Mounted {
     id: String,
@@ -44,7 +44,7 @@ pub fn reach_bare(dir: BorrowedFd<'_>) -> io::Result<OwnedFd> {
 }
 
 fn bare(dir: BorrowedFd<'_>) -> Option<OwnedFd> {
-    let text = fs::read_to_string("/proc/self/mountinfo").ok()?;
+    let text = fs::read_to_string("/proc/thread-self/mountinfo").ok()?;
     let all: Vec<Mounted> = text.lines().filter_map(Mounted::parse).collect();
     let own = mount_of(dir)?;
     let own = all.iter().find(|mount| mount.id == own)?;
