@@ -251,14 +251,15 @@ fn what_waits_for_a_release_is_not_changed_to() {
 
 /// A system that runs uses what a reset has left until it boots again.
 #[test]
-fn what_the_running_system_uses_is_not_cleaned_up() {
+fn the_stateroot_of_the_running_system_is_not_removed() {
     let machine = Machine::usual();
     let text = machine.booted.shell(&format!(
-        "{PROLOGUE} bootroot -q reset > /dev/null; bootroot -q cleanup | grep state/os || :
+        "{PROLOGUE} bootroot -q reset > /dev/null; bootroot -q stateroot remove default 2>&1 || :
         cat /etc/version; ls /sysroot/state/os; rm /run/composefs/left-stateroot
-        bootroot -q cleanup | grep state/os"
+        bootroot -q stateroot remove default > /dev/null; ls /sysroot/state/os"
     ));
-    assert_eq!(text, "1\ndefault\ndefault-1\nremoved: state/os/default\n");
+    let refused = "error: the stateroot default is the one that runs\n";
+    assert_eq!(text, format!("{refused}1\ndefault\ndefault-1\ndefault-1\n"));
 }
 
 /// What its image says of `/etc` and `/var` holds as it would after a boot, and the old system's changes do not get lost.

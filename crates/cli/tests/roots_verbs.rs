@@ -321,15 +321,25 @@ fn a_reset_goes_back_to_how_the_image_came() {
 }
 
 #[test]
-fn what_a_reset_has_left_goes_when_nothing_uses_it() {
+fn what_a_reset_has_left_goes_when_it_is_told_to() {
     let system = System::new();
     let kept = system.root.join("state/os/default/var/kept");
     fs::write(&kept, "kept").unwrap();
+    let remove = "stateroot remove default";
+    let refused = refusal(&mut bootroot(&system.line(remove)), 5);
+    assert!(refused.contains("has deployments"), "{refused}");
     system.run("reset");
-    let left = json!(["state/os/default"]);
+    assert_eq!(system.json("cleanup", "cleanup")["strays"], json!([]));
+    assert!(kept.exists());
+    let status = system.json("status", "status");
+    assert_eq!(status["stateroots"], json!(["default", "default-1"]));
     let before = facts(&system);
-    let planned = system.json("cleanup", "cleanup --dry-run");
-    assert_eq!(planned["strays"], left, "{planned}");
+    let planned = system.json("stateroot-remove", &format!("{remove} --dry-run"));
+    assert_eq!(
+        (&planned["made"], &planned["stateroot"], &planned["change"]),
+        (&json!(false), &json!("default"), &json!(null))
+    );
+    assert!(planned["var_bytes"].as_u64() >= Some(4096), "{planned}");
     assert_eq!(facts(&system), before);
 
     // A deployment from before the reset still has it.
@@ -339,22 +349,25 @@ fn what_a_reset_has_left_goes_when_nothing_uses_it() {
     let link = |id: &str| system.root.join(&format!("state/deploy/{id}/var"));
     fs::remove_file(link(&one)).unwrap();
     std::os::unix::fs::symlink("../../os/default/var", link(&one)).unwrap();
-    let planned = system.json("cleanup", "cleanup");
-    assert_eq!(planned["strays"], json!([]), "{planned}");
+    refusal(&mut bootroot(&system.line(remove)), 5);
     assert!(kept.exists());
-    system.run("undeploy 1");
-    let mut killed = bootroot(&system.line("cleanup"));
+    let with_it = format!("{remove} --with-deployments");
+    let planned = system.json("stateroot-remove", &format!("{with_it} --dry-run"));
+    let boots = planned["change"]["boots"].as_array().unwrap();
+    assert_eq!((boots.len(), &boots[0]["deployment"]), (1, &json!(two)));
+    let mut killed = bootroot(&system.line(&with_it));
     let killed = killed.env("BOOTROOT_CRASH_AT", "roots:stateroot-removed");
     assert!(!killed.output().unwrap().status.success());
     assert!(!system.root.join("state/os/default").exists());
-    assert_eq!(system.json("cleanup", "cleanup")["strays"], json!([]));
+    assert_eq!(system.roots(), [two.clone()]);
+    let refused = refusal(&mut bootroot(&system.line(remove)), 3);
+    assert!(refused.contains("there is no stateroot"), "{refused}");
     assert_eq!(
         fs::read_link(link(&two)).unwrap(),
         std::path::Path::new("../../os/default-1/var")
     );
 
-    // Where nothing is deployed, nobody can tell what is left.
-    system.run("undeploy --all");
-    assert_eq!(system.json("cleanup", "cleanup")["strays"], json!([]));
-    assert!(system.root.join("state/os/default-1/var").exists());
+    let last = "stateroot remove default-1 --with-deployments";
+    let refused = refusal(&mut bootroot(&system.line(last)), 5);
+    assert!(refused.contains("nothing would boot"), "{refused}");
 }

@@ -9,7 +9,7 @@ use durable::crash_point;
 use rustix::fs::{AtFlags, FileType};
 
 use crate::directory::names_in;
-use crate::layout::{BOOT_DIR, ENTRIES, STAGED_ENTRIES, STATE, STATEROOTS, UKI};
+use crate::layout::{BOOT_DIR, ENTRIES, STAGED_ENTRIES, STATE, UKI};
 use crate::roots::Locked;
 use crate::{RootError, Roots};
 
@@ -23,8 +23,6 @@ pub struct Collected {
     pub kernels: Vec<String>,
     /// What was being written by somebody who was stopped, below the file system that boots it or the root.
     pub strays: Vec<String>,
-    /// What resets have left behind: the names of stateroots.
-    pub stateroots: Vec<String>,
 }
 
 /// What deployments need of the repository.
@@ -72,20 +70,13 @@ impl Roots {
         Ok(needed)
     }
 
-    /// Remove what no deployment needs: states, kernels, unified kernel images, and the stateroots that resets have left.
+    /// Remove what no deployment needs: states, kernels, unified kernel images. Not stateroots: their `/var`
+    /// is somebody's ([`Roots::remove_stateroot`]).
     ///
     /// # Errors
     /// [`RootError`]; what was removed until then is gone, and the next call goes on.
     pub fn clean_up(&self) -> Result<Collected, RootError> {
-        let locked = self.lock()?;
-        let mut collected = locked.collect()?;
-        for name in self.unused_stateroots()? {
-            let path = format!("{STATEROOTS}/{name}");
-            durable::remove_all(self.physical.as_fd(), Path::new(&path))?;
-            crash_point("roots:stateroot-removed");
-            collected.stateroots.push(name);
-        }
-        Ok(collected)
+        self.lock()?.collect()
     }
 
     fn kernels_alive(&self) -> Result<BTreeSet<String>, RootError> {
@@ -119,7 +110,6 @@ impl Roots {
             states: left.states,
             kernels: left.kernels.into_iter().chain(left.unified).collect(),
             strays: left.boot.into_iter().chain(left.physical).collect(),
-            stateroots: self.unused_stateroots()?,
         })
     }
 

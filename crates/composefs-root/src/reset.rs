@@ -1,6 +1,5 @@
 //! Back to how an image came: a deployment with neither the `/etc` nor the `/var` that there was.
 
-use std::collections::BTreeSet;
 use std::os::fd::AsFd as _;
 use std::path::Path;
 
@@ -24,17 +23,14 @@ impl Roots {
     /// Whose `/var` a deployment has: the name of a directory below `state/os`.
     #[must_use]
     pub fn stateroot(&self, id: &Digest) -> String {
-        self.linked_stateroot(id)
-            .unwrap_or_else(|| FIRST.to_owned())
-    }
-
-    /// The same, as far as its state says so.
-    fn linked_stateroot(&self, id: &Digest) -> Option<String> {
         let link = format!("{}/var", Self::state_path(id));
-        let target = rustix::fs::readlinkat(&self.physical, link, Vec::new()).ok()?;
-        let target = target.to_string_lossy().into_owned();
-        let (_, below) = target.rsplit_once("os/")?;
-        below.strip_suffix("/var").map(str::to_owned)
+        let target = rustix::fs::readlinkat(&self.physical, link, Vec::new()).ok();
+        let target = target.map(|target| target.to_string_lossy().into_owned());
+        let name = target.as_deref().and_then(|target| {
+            let (_, below) = target.rsplit_once("os/")?;
+            below.strip_suffix("/var")
+        });
+        name.unwrap_or(FIRST).to_owned()
     }
 
     /// The names of all stateroots.
@@ -49,7 +45,7 @@ impl Roots {
     /// Let an image boot first with nothing of what was changed: in a new stateroot of this name, whose `/var` is that of
     /// the image. At once, also on the running system, which goes on with what it has.
     ///
-    /// What was there stays until a clean-up finds that no deployment needs it: `/var` in its stateroot; and the state of a
+    /// What was there stays until it is removed ([`Roots::remove_stateroot`]): `/var` in its stateroot; and the state of a
     /// deployment of the same image, which cannot be booted any more, beside it as `deploy-ID`.
     ///
     /// # Errors
@@ -90,23 +86,37 @@ impl Roots {
         Ok(())
     }
 
-    /// The stateroots that no deployment has, though others have one, and that the running system does not use.
-    pub(crate) fn unused_stateroots(&self) -> Result<Vec<String>, RootError> {
-        let alive = self.alive()?;
-        let used = alive.iter().map(|id| self.linked_stateroot(id));
-        let Some(mut used) = used.collect::<Option<BTreeSet<_>>>() else {
-            // What is damaged may need anything.
-            return Ok(Vec::new());
+    /// The stateroot of the running system, whatever its deployment has by now.
+    ///
+    /// # Errors
+    /// What the system said.
+    pub fn running_stateroot(&self) -> Result<Option<String>, RootError> {
+        let Some(running) = &self.running else {
+            return Ok(None);
         };
-        if used.is_empty() {
-            return Ok(Vec::new());
+        let left =
+            durable::read_optional(running.run.as_fd(), Path::new(LEFT_STATEROOT), MAX_NAME)?;
+        let left = left.map(|name| String::from_utf8_lossy(&name).into_owned());
+        Ok(Some(left.unwrap_or_else(|| {
+            self.stateroot(&running.argument.digest)
+        })))
+    }
+
+    /// Remove a stateroot with its `/var`, and what states of deployments a reset has left there, unless it is used.
+    /// Whether it was removed.
+    ///
+    /// # Errors
+    /// [`RootError`]; what was removed until then is gone, and the next call goes on.
+    pub fn remove_stateroot(&self, name: &str) -> Result<bool, RootError> {
+        let _locked = self.lock()?;
+        let of = |id: &Digest| self.stateroot(id) == name;
+        if self.running_stateroot()?.as_deref() == Some(name) || self.alive()?.iter().any(of) {
+            return Ok(false);
         }
-        if let Some(run) = self.run() {
-            let left = durable::read_optional(run, Path::new(LEFT_STATEROOT), MAX_NAME)?;
-            used.extend(left.map(|name| String::from_utf8_lossy(&name).into_owned()));
-        }
-        let there = self.stateroots()?.into_iter();
-        Ok(there.filter(|name| !used.contains(name)).collect())
+        let path = format!("{STATEROOTS}/{name}");
+        durable::remove_all(self.physical.as_fd(), Path::new(&path))?;
+        crash_point("roots:stateroot-removed");
+        Ok(true)
     }
 }
 

@@ -13,8 +13,8 @@ use sysroot::{DeploymentId, EtcChanges, Finalized, StaterootName, Sysroot, Unloc
 
 use crate::{
     Access, ArgsChange, BoundRoot, Change, ChangeError, ChangeOptions, Check, Cleaned,
-    MountOverlay, Pinned, ResetDone, ResetOptions, RunningFacts, Selector, Status, SwitchedInPlace,
-    UpgradeOptions, Upgraded,
+    MountOverlay, Pinned, RemovedStateroot, ResetDone, ResetOptions, RunningFacts, Selector,
+    Status, SwitchedInPlace, UpgradeOptions, Upgraded,
 };
 
 /// What can be done with a system's deployments.
@@ -140,6 +140,20 @@ pub trait Backend {
         progress: &dyn Progress,
         interrupt: &Interrupt,
     ) -> Result<ResetDone, ChangeError>;
+
+    /// Remove a stateroot and its `/var`; its deployments only when `with_deployments` says so. Images stay.
+    ///
+    /// # Errors
+    /// [`ChangeError`]: not the stateroot that runs, and not the last one that has a deployment to boot. What was
+    /// removed until a failure is gone; calling again goes on.
+    fn remove_stateroot(
+        &self,
+        stateroot: &StaterootName,
+        with_deployments: bool,
+        options: &ChangeOptions,
+        progress: &dyn Progress,
+        interrupt: &Interrupt,
+    ) -> Result<RemovedStateroot, ChangeError>;
 
     /// The roots that can boot, with the images that they bind.
     ///
@@ -380,6 +394,25 @@ impl Backend for BootedOstree {
         interrupt: &Interrupt,
     ) -> Result<ResetDone, ChangeError> {
         crate::reset(&self.0, access, options, progress, interrupt)
+    }
+
+    fn remove_stateroot(
+        &self,
+        stateroot: &StaterootName,
+        with_deployments: bool,
+        options: &ChangeOptions,
+        progress: &dyn Progress,
+        interrupt: &Interrupt,
+    ) -> Result<RemovedStateroot, ChangeError> {
+        let system = &self.0;
+        crate::stateroot_remove(
+            system,
+            stateroot,
+            with_deployments,
+            options,
+            progress,
+            interrupt,
+        )
     }
 
     fn bound_roots(&self) -> Result<Vec<BoundRoot>, ChangeError> {

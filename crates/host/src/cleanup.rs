@@ -23,8 +23,7 @@ pub struct Cleaned {
     pub deployments: Vec<String>,
     /// Files of kernels in `/boot` that no entry names.
     pub boot_files: Vec<String>,
-    /// Sets of boot entries and links that are not active, files that were being written, and stateroots that a reset has
-    /// left where roots are images of composefs.
+    /// Sets of boot entries and links that are not active, and files that were being written.
     pub strays: Vec<String>,
     /// Layers that neither an image nor a deployment has, by digest.
     pub layers: Vec<String>,
@@ -43,8 +42,6 @@ impl Cleaned {
         made: bool,
     ) -> Self {
         let kernels = roots.kernels.iter();
-        let stateroots = roots.stateroots.iter();
-        let stateroots = stateroots.map(|name| format!("state/os/{name}"));
         Self {
             schema: SCHEMA,
             made,
@@ -52,7 +49,7 @@ impl Cleaned {
             boot_files: kernels
                 .map(|name| format!("bootc_composefs-{name}"))
                 .collect(),
-            strays: roots.strays.into_iter().chain(stateroots).collect(),
+            strays: roots.strays,
             layers: Vec::new(),
             objects: store.objects,
             bytes: store.bytes,

@@ -20,9 +20,9 @@ use crate::image_args::{ARGS_DIRECTORY, arguments_in};
 use crate::upgrade::keep_signature;
 use crate::{
     Access, ArgsChange, BoundRoot, Change, ChangeError, ChangeOptions, Check, Cleaned,
-    MountOverlay, Pinned, ResetDone, ResetOptions, RunningFacts, Selector, Status, SwitchedInPlace,
-    UpgradeOptions, UpgradePlan, Upgraded, composefs_prune, composefs_store,
-    ensure_composefs_store, retag,
+    MountOverlay, Pinned, RemovedStateroot, ResetDone, ResetOptions, RunningFacts, Selector,
+    Status, SwitchedInPlace, UpgradeOptions, UpgradePlan, Upgraded, composefs_prune,
+    composefs_store, ensure_composefs_store, retag,
 };
 
 /// Deployments whose roots are images of composefs.
@@ -401,6 +401,17 @@ impl Backend for BootedComposefs {
         interrupt: &Interrupt,
     ) -> Result<ResetDone, ChangeError> {
         self.reset_root(access, options, progress, interrupt)
+    }
+
+    fn remove_stateroot(
+        &self,
+        stateroot: &StaterootName,
+        with_deployments: bool,
+        options: &ChangeOptions,
+        _: &dyn Progress,
+        _: &Interrupt,
+    ) -> Result<RemovedStateroot, ChangeError> {
+        self.remove_root_stateroot(stateroot, with_deployments, options)
     }
 
     fn bound_roots(&self) -> Result<Vec<BoundRoot>, ChangeError> {

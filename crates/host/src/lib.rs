@@ -56,6 +56,7 @@ mod root_bound;
 mod root_changes;
 mod root_plan;
 mod root_reset;
+mod root_stateroot;
 mod root_status;
 mod selector;
 mod selinux_policy;

@@ -76,7 +76,14 @@ pub(crate) fn status(
     let described: Vec<_> = described.collect();
     let mut host = Host::of_roots(&described, systemd_boot, facts);
     host.status.usr_overlay = roots.usr_overlay().and_then(overlay_of_root);
-    Ok(Status::of_roots(host, roots.is_running(), described))
+    // Those that cannot be listed have no part in what boots.
+    let stateroots = roots.stateroots().unwrap_or_default();
+    Ok(Status::of_roots(
+        host,
+        roots.is_running(),
+        stateroots,
+        described,
+    ))
 }
 
 /// What keeps the running system from changing to a deployment without starting the kernel anew. Of one that cannot be

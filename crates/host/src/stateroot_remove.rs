@@ -76,12 +76,30 @@ pub fn stateroot_remove(
         let pruned = locked.repo().prune(&unreachable, progress, interrupt)?;
         collected_bytes = Some(pruned.bytes);
     }
-    Ok(RemovedStateroot {
-        schema: "bootroot.stateroot-remove/1",
-        made: !options.dry_run,
-        stateroot: stateroot.clone(),
+    let stateroot = stateroot.clone();
+    Ok(RemovedStateroot::new(
+        stateroot,
         var_bytes,
         change,
         collected_bytes,
-    })
+    ))
+}
+
+impl RemovedStateroot {
+    /// What was removed, if it is known what became free, or would be.
+    pub(crate) const fn new(
+        stateroot: StaterootName,
+        var_bytes: u64,
+        change: Option<Change>,
+        collected_bytes: Option<u64>,
+    ) -> Self {
+        Self {
+            schema: "bootroot.stateroot-remove/1",
+            made: collected_bytes.is_some(),
+            stateroot,
+            var_bytes,
+            change,
+            collected_bytes,
+        }
+    }
 }

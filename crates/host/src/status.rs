@@ -177,12 +177,17 @@ pub fn status(sysroot: &Sysroot, facts: RunningFacts) -> Result<Status, LoadErro
 
 impl Status {
     /// That of a system whose roots are images of composefs.
-    pub(crate) const fn of_roots(host: Host, running: bool, roots: Vec<RootStatus>) -> Self {
+    pub(crate) const fn of_roots(
+        host: Host,
+        running: bool,
+        stateroots: Vec<String>,
+        roots: Vec<RootStatus>,
+    ) -> Self {
         Self {
             schema: SCHEMA,
             host,
             running,
-            stateroots: Vec::new(),
+            stateroots,
             deployments: Vec::new(),
             roots,
             damaged: Vec::new(),

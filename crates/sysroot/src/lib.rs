@@ -99,7 +99,7 @@ pub use source::SourceError;
 pub use staged::{StagedData, StagedError};
 pub use staging::Finalized;
 pub use state_overlay::prepare_state_overlay;
-pub use stateroot::{InvalidStateroot, StaterootError, StaterootName};
+pub use stateroot::{InvalidStateroot, StaterootError, StaterootName, occupied_bytes};
 pub use status::{DamagedStatus, DeploymentStatus, ProblemStatus, Status};
 pub use sysroot::{BootDirError, EntryNames, Locked, OpenSysrootError, Sysroot, SysrootOptions};
 pub use unlock::{UnlockError, UnlockFor, UsrOverlay};

@@ -152,10 +152,7 @@ impl Locked<'_> {
     /// # Errors
     /// What the system said.
     pub fn var_bytes(&self, name: &StaterootName) -> Result<u64, durable::Error> {
-        match dir::open_optional(self.dir(), name.var())? {
-            Some(var) => occupied(var.as_fd()),
-            None => Ok(0),
-        }
+        occupied_bytes(self.dir(), &name.var())
     }
 
     /// [`Self::init_stateroot`] unless it is there; whether it was made.
@@ -168,6 +165,17 @@ impl Locked<'_> {
             Err(StaterootError::Exists(_)) => Ok(false),
             Err(StaterootError::Io(error)) => Err(error),
         }
+    }
+}
+
+/// What is in a directory occupies that many bytes; none when it is not there.
+///
+/// # Errors
+/// What the system said.
+pub fn occupied_bytes(base: BorrowedFd<'_>, path: &str) -> Result<u64, durable::Error> {
+    match dir::open_optional(base, path)? {
+        Some(directory) => occupied(directory.as_fd()),
+        None => Ok(0),
     }
 }
 

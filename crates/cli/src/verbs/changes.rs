@@ -28,12 +28,6 @@ impl ChangeArgs {
     }
 
     /// Opens the deployments for a change, or only for looking when nothing is to be changed.
-    pub(crate) fn sysroot(self, context: &Context) -> Result<sysroot::Sysroot, Failure> {
-        context.place().make_writable()?;
-        Ok(context.storage()?.sysroot()?)
-    }
-
-    /// As [`Self::sysroot`], whatever makes the roots.
     pub(crate) fn backend(self, context: &Context) -> Result<Box<dyn Backend>, Failure> {
         context.place().make_writable()?;
         context.place().backend()

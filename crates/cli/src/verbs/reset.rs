@@ -20,7 +20,7 @@ use crate::outcome::{Exit, Failure};
 /// The old stateroot stays until it is undeployed, and can be booted until then. Carried over are the kernel arguments
 /// by which the root file system is found, and the line of /etc/fstab for /boot. Where the root is an image of composefs, the
 /// /etc of the same image is kept beside the old /var, in /sysroot/state/os, and cannot be booted; both go with
-/// `bootroot cleanup` once no deployment uses that /var.
+/// `bootroot stateroot remove`.
 #[derive(Debug, Args)]
 pub(crate) struct Reset {
     /// The image [default: the one that is followed, as it is deployed]

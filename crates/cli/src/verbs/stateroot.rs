@@ -43,10 +43,9 @@ pub(crate) struct Remove {
 
 impl Remove {
     pub(crate) fn run(self, context: &Context) -> Result<Exit, Failure> {
-        let sysroot = self.change.sysroot(context)?;
+        let backend = self.change.backend(context)?;
         let options = self.change.options();
-        let removed = host::stateroot_remove(
-            &sysroot,
+        let removed = backend.remove_stateroot(
             &self.stateroot,
             self.with_deployments,
             &options,
