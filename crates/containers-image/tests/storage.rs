@@ -29,6 +29,18 @@ struct Scene {
     layout: LayoutBuilder,
 }
 
+impl Drop for Scene {
+    fn drop(&mut self) {
+        for storage in ["ours", "theirs"] {
+            // skopeo leaves it.
+            let mounted = self.path(storage).join("overlay");
+            if testkit::disk::is_mounted(&mounted) {
+                let _ = testkit::command("umount").arg(mounted).status();
+            }
+        }
+    }
+}
+
 impl Scene {
     fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();

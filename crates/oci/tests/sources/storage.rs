@@ -18,6 +18,16 @@ struct Storage {
     dir: TempDir,
 }
 
+impl Drop for Storage {
+    fn drop(&mut self) {
+        // skopeo leaves it.
+        let mounted = self.path("storage").join("overlay");
+        if testkit::disk::is_mounted(&mounted) {
+            let _ = testkit::command("umount").arg(mounted).status();
+        }
+    }
+}
+
 impl Storage {
     fn with(image: &Image) -> Self {
         let dir = tempfile::tempdir().unwrap();
