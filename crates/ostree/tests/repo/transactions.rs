@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::os::fd::AsFd as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::Path;
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
@@ -147,6 +148,34 @@ fn transactions_side_by_side_publish_the_same_objects() {
 }
 
 /// Of several writers that all expect the old value, one wins each round and nobody's is lost.
+/// Directories of objects come from the transaction whole, but for those whose group several people share.
+#[test]
+fn new_directories_are_as_if_they_were_made_in_place() {
+    for inherited in [0, 0o2000] {
+        let scratch = tempfile::tempdir().unwrap();
+        let path = scratch.path().join("repo");
+        let repo = init(&path, RepoMode::Bare);
+        let objects = path.join("objects");
+        std::os::unix::fs::chown(&objects, None, Some(1234)).unwrap();
+        fs::set_permissions(&objects, fs::Permissions::from_mode(0o775 | inherited)).unwrap();
+        let in_place = objects.join("made");
+        fs::create_dir(&in_place).unwrap();
+        let expected = in_place.metadata().unwrap();
+        fs::remove_dir(&in_place).unwrap();
+
+        let txn = begin(&repo);
+        stage(&txn, 20, "x");
+        commit(txn).unwrap();
+        let heads: Vec<_> = fs::read_dir(&objects).unwrap().collect();
+        assert!(heads.len() > 10);
+        for head in heads {
+            let head = head.unwrap().metadata().unwrap();
+            assert_eq!((head.mode(), head.gid()), (expected.mode(), expected.gid()));
+        }
+        assert_clean(&path);
+    }
+}
+
 #[test]
 fn expectations_let_exactly_one_writer_win() {
     let scratch = tempfile::tempdir().unwrap();
