@@ -32,9 +32,11 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
     let dir = std::fs::canonicalize(dir)?;
     let scratch = Scratch::mount(&dir, GIGABYTES)?;
     let is_wanted = |name: &str| only.as_deref().is_none_or(|only| only == name);
-    let _registry = is_wanted(works::REGISTRY)
-        .then(|| Registry::start(&dir))
-        .transpose()?;
+    let needs_registry = [works::REGISTRY, works::STORES].into_iter().any(is_wanted);
+    let registry = needs_registry.then(|| Registry::start(&dir)).transpose()?;
+    if let Some(registry) = registry.as_ref().filter(|_| is_wanted(works::REGISTRY)) {
+        registry.make_images(&dir)?;
+    }
     for tool in ["ostree", "skopeo"] {
         println!("{}", version(tool));
     }
@@ -52,6 +54,9 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
             cfsctl: cfsctl.clone(),
             podman: podman.clone(),
         };
+        if let Some(registry) = registry.as_ref().filter(|_| is_wanted(works::STORES)) {
+            registry.take(&image)?;
+        }
         for (name, works) in works::GROUPS {
             if is_wanted(name) {
                 println!("{}", table(&measure_all(&works(&bench), &scratch, rounds)?));

@@ -18,8 +18,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 pub(crate) struct Registry(Child);
 
 impl Registry {
-    /// Starts one that keeps its data below `dir`, and gives it the images `many` (64 layers of 20 files of 32 KiB) and `few`
-    /// (3 layers of 128 files of 1 MiB). Their content is noise in Base64, which compresses to three quarters.
+    /// Starts one that keeps its data below `dir`.
     pub(crate) fn start(dir: &Path) -> Result<Self> {
         let config = dir.join("registry.yml");
         let text = format!(
@@ -38,9 +37,22 @@ impl Registry {
             ensure!(Instant::now() < deadline, "the registry does not come up");
             sleep(Duration::from_millis(50));
         }
-        push(dir, "many", 64, 20, 32 << 10)?;
-        push(dir, "few", 3, 128, 1 << 20)?;
         Ok(registry)
+    }
+
+    /// Gives it the images `many` (64 layers of 20 files of 32 KiB) and `few` (3 layers of 128 files of 1 MiB), made below
+    /// `dir`. Their content is noise in Base64, which compresses to three quarters.
+    pub(crate) fn make_images(&self, dir: &Path) -> Result<()> {
+        push(dir, "many", 64, 20, 32 << 10)?;
+        push(dir, "few", 3, 128, 1 << 20)
+    }
+
+    /// Gives it the version `v1` of an image, as `image`.
+    pub(crate) fn take(&self, image: &Path) -> Result<()> {
+        let image = image.display();
+        sh(&format!(
+            "skopeo --insecure-policy copy -q --dest-tls-verify=false 'oci:{image}:v1' docker://{HOST}/bench:image"
+        ))
     }
 }
 

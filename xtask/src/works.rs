@@ -11,15 +11,16 @@ use crate::measure::Work;
 /// Works that share what is there before, under a name.
 type Group = (&'static str, fn(&Bench) -> Vec<Work>);
 
-/// The group that needs a registry.
+/// The groups that need a registry.
 pub(crate) const REGISTRY: &str = "registry";
+pub(crate) const STORES: &str = "stores";
 
 /// All works, in the order in which they are measured.
 pub(crate) const GROUPS: [Group; 5] = [
     ("images", images::images),
     (REGISTRY, registry::registry),
     ("repository", repository::repository),
-    ("stores", stores::stores),
+    (STORES, stores::stores),
     ("wrapping", wrapping::wrapping),
 ];
 
