@@ -359,7 +359,7 @@ fn what_a_reset_has_left_goes_when_it_is_told_to() {
     let killed = killed.env("BOOTROOT_CRASH_AT", "roots:stateroot-removed");
     assert!(!killed.output().unwrap().status.success());
     assert!(!system.root.join("state/os/default").exists());
-    assert_eq!(system.roots(), [two.clone()]);
+    assert_eq!(system.roots(), std::slice::from_ref(&two));
     let refused = refusal(&mut bootroot(&system.line(remove)), 3);
     assert!(refused.contains("there is no stateroot"), "{refused}");
     assert_eq!(
