@@ -35,7 +35,7 @@ impl Transaction<'_> {
                 .into_iter()
                 .partition(|name| !name.to_bytes().ends_with(b".commit"));
             let by_file = inherited || !found.is_empty();
-            if by_file || !self.publish_directory(&head, &others)? {
+            if !others.is_empty() && (by_file || !self.publish_directory(&head)?) {
                 self.publish_in(&head, &others)?;
             }
             task.advance(others.len() as u64);
@@ -106,10 +106,7 @@ impl Transaction<'_> {
     }
 
     /// Move all staged objects of one `xx` at once, which is possible where the repository has none yet; whether it was.
-    fn publish_directory(&self, head: &str, names: &[CString]) -> Result<bool, durable::Error> {
-        if names.is_empty() {
-            return Ok(true);
-        }
+    fn publish_directory(&self, head: &str) -> Result<bool, durable::Error> {
         let (staging, objects) = (self.staging.dir(), self.repo.objects());
         let flags = RenameFlags::NOREPLACE;
         match rustix::fs::renameat_with(staging, head, objects, head, flags) {
@@ -120,9 +117,6 @@ impl Transaction<'_> {
     }
 
     fn publish_in(&self, head: &str, names: &[CString]) -> Result<(), durable::Error> {
-        if names.is_empty() {
-            return Ok(());
-        }
         let objects = self.repo.objects();
         match rustix::fs::mkdirat(objects, head, Mode::from_raw_mode(0o777)) {
             Ok(()) | Err(Errno::EXIST) => {}
