@@ -404,9 +404,8 @@ impl Backend for BootedOstree {
         progress: &dyn Progress,
         interrupt: &Interrupt,
     ) -> Result<RemovedStateroot, ChangeError> {
-        let system = &self.0;
-        crate::stateroot_remove(
-            system,
+        crate::stateroot_remove::stateroot_remove(
+            &self.0,
             stateroot,
             with_deployments,
             options,

@@ -137,7 +137,7 @@ pub use selector::Selector;
 pub use setup_deployment::{SetupDeploymentError, mount_deployment};
 pub use soft_reboot::prepare_soft_reboot;
 pub use space::{FileSystemPlan, NoSpace};
-pub use stateroot_remove::{RemovedStateroot, stateroot_remove};
+pub use stateroot_remove::RemovedStateroot;
 pub use status::{
     DamagedEntryStatus, DeploymentStatus, Fixable, ImageStatus, RunningFacts, Status, Update,
     status,

@@ -31,7 +31,7 @@ pub struct RemovedStateroot {
 /// # Errors
 /// [`ChangeError`]: not the stateroot that runs, and not the last one that has a deployment to boot. What was
 /// removed until a failure is gone; calling again goes on.
-pub fn stateroot_remove(
+pub(crate) fn stateroot_remove(
     sysroot: &Sysroot,
     stateroot: &StaterootName,
     with_deployments: bool,

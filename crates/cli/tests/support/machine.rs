@@ -42,6 +42,14 @@ const OF_OSTREE: Kind = Kind {
     install: Guest::install,
 };
 
+/// One whose root is an image of composefs, which bootroot mounts in the initramfs.
+const OF_COMPOSEFS: Kind = Kind {
+    add_bootroot: add_bootroot_to_initramfs,
+    deploy: deploy_root,
+    var: "state/os/default/var",
+    install: Guest::install,
+};
+
 /// A machine that runs version 1 of an image and follows the tag `latest` of the registry, which has version 2 by now.
 /// `v1` and `v2` are there, too.
 pub(crate) struct Machine {
@@ -105,22 +113,15 @@ impl Machine {
 
     /// As [`Self::install`], with a root that is an image of composefs, which bootroot mounts in the initramfs.
     pub(crate) fn install_root(image: &Path, script: &str) -> Self {
-        let of_composefs = Kind {
-            add_bootroot: add_bootroot_to_initramfs,
-            deploy: deploy_root,
-            var: "state/os/default/var",
-            install: Guest::install,
-        };
-        Self::install_as(&of_composefs, image, script)
+        Self::install_as(&OF_COMPOSEFS, image, script)
     }
 
     /// As [`Self::install_root`], of an image with systemd whose dracut makes the initramfs.
     pub(crate) fn install_root_of_dracut(image: &Path, script: &str) -> Self {
         let by_dracut = Kind {
             add_bootroot: add_bootroot_by_dracut,
-            deploy: deploy_root,
-            var: "state/os/default/var",
             install: Guest::install_slow,
+            ..OF_COMPOSEFS
         };
         Self::install_as(&by_dracut, image, script)
     }
@@ -131,8 +132,8 @@ impl Machine {
         let unified = Kind {
             add_bootroot: add_bootroot_and_seal,
             deploy: deploy_unified,
-            var: "state/os/default/var",
             install: |sysroot, disk| Guest::install_loader("systemd-boot-esp", sysroot, disk),
+            ..OF_COMPOSEFS
         };
         Self::install_as(&unified, image, script)
     }
